@@ -1,0 +1,10 @@
+//! From the text of gateway.yaml to a [`policy::Policy`], without I/O.
+//!
+//! `raw/` is what the file may say, `compile/` gives it meaning, `policy/` is what the request path
+//! reads; the same file names in all three. [`problem`] gathers everything that is wrong at once.
+
+pub mod compile;
+pub mod document;
+pub mod policy;
+pub mod problem;
+pub mod raw;

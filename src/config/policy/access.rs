@@ -1,0 +1,33 @@
+//! Who may use a route.
+
+/// The access rule of a route. Default deny: a route that says nothing is `Authenticated`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody; a token isn't even looked at.
+    Public,
+    /// Anybody; whoever sends a token must send a good one, and is then known to the upstream.
+    Optional,
+    /// A good token, and what the requirement adds (nothing, by default).
+    Authenticated(Requirement),
+}
+
+/// What a good token must show beside being good. All parts must hold; an empty part always does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Requirement {
+    /// One of these.
+    pub roles: Vec<String>,
+    /// Each of these.
+    pub all_roles: Vec<String>,
+    /// Each of these.
+    pub scopes: Vec<String>,
+    pub owner: Option<Owner>,
+}
+
+/// The user whose id stands in the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The path parameter that holds the owner's user id.
+    pub parameter: String,
+    /// Roles that may pass without being the owner.
+    pub or_roles: Vec<String>,
+}

@@ -1,0 +1,37 @@
+//! What may be cached, for how long and for whom.
+
+use std::time::Duration;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheRule {
+    /// Freshness, unless the upstream says otherwise and `respect_origin` holds.
+    pub ttl: Duration,
+    pub vary_by: VaryBy,
+    pub query: QueryKey,
+    /// Request headers (lower case) whose values are part of the key.
+    pub headers: Vec<String>,
+    /// Bodies over this many bytes are never stored.
+    pub max_size: usize,
+    pub statuses: Vec<u16>,
+    pub respect_origin: bool,
+    pub stale_while_revalidate: Duration,
+    pub stale_if_error: Duration,
+}
+
+/// Which part of the caller's identity belongs to the key. There is no default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VaryBy {
+    /// One answer per user.
+    User,
+    /// One answer per set of roles.
+    Role,
+    /// One answer for everybody who may use the route.
+    Shared,
+}
+
+/// Which query parameters belong to the key; their order never counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueryKey {
+    All,
+    Only(Vec<String>),
+}

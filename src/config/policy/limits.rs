@@ -1,0 +1,50 @@
+//! Rate limits by name.
+
+use std::collections::HashMap;
+
+use crate::store::Quota;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    pub name: String,
+    /// Position in `Policy::limits`; resolves metrics without a look-up.
+    pub index: usize,
+    pub by: LimitBy,
+    pub quota: Quota,
+    /// Quotas of users with a role; the most generous of them counts.
+    pub roles: HashMap<String, Quota>,
+    pub on_store_error: OnStoreError,
+}
+
+/// Whose counter a request goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LimitBy {
+    /// The client's address; IPv6 by /64.
+    Address,
+    /// The user id; without a user, the address.
+    User,
+    /// The set of roles; without a user, the address.
+    Role,
+    /// The value of a request header (lower-case name); without one, the address.
+    Header(String),
+    /// The value of a path parameter.
+    Parameter(String),
+}
+
+impl LimitBy {
+    /// Whether the counter is known before the bearer is: such limits are charged to thieves too.
+    pub fn is_before_identity(&self) -> bool {
+        match self {
+            Self::Address | Self::Header(_) | Self::Parameter(_) => true,
+            Self::User | Self::Role => false,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStoreError {
+    /// A limiter within this process at the same rate.
+    Local,
+    Allow,
+    Deny,
+}

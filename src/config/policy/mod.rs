@@ -1,0 +1,44 @@
+//! The compiled configuration: types that can't be wrong. Immutable; a request keeps the one it
+//! started with.
+
+mod access;
+mod auth;
+mod cache;
+mod limits;
+mod listen;
+mod routes;
+mod storage;
+mod tokens;
+mod upstreams;
+
+pub use access::{Access, Owner, Requirement};
+pub use auth::{Argon2Params, Auth, AuthEndpoint, PasswordRules};
+pub use cache::{CacheRule, QueryKey, VaryBy};
+pub use limits::{Limit, LimitBy, OnStoreError};
+pub use listen::{Listen, ProxyListener, TlsFiles};
+pub use routes::{
+    Assignment, Destination, MethodSet, Params, Route, RouteConflict, RouteTable, RouteTableBuilder,
+};
+pub use storage::{StateStorage, Storage, UserStorage};
+pub use tokens::{KeyMaterial, SigningAlgorithm, TokenKey, Tokens};
+pub use upstreams::{IdentityPreset, Server, Timeouts, Upstream};
+
+use ipnet::IpNet;
+
+/// One compiled gateway.yaml.
+#[derive(Debug)]
+pub struct Policy {
+    /// SHA-256 of the file after substitution, in hex: tells editions apart in logs and metrics.
+    pub digest: String,
+    pub listen: Listen,
+    /// Peers that may say `X-Forwarded-For`, `-Proto` and `-Host`.
+    pub trusted_proxies: Vec<IpNet>,
+    pub storage: Storage,
+    pub tokens: Tokens,
+    pub auth: Auth,
+    pub upstreams: Vec<std::sync::Arc<Upstream>>,
+    pub limits: Vec<std::sync::Arc<Limit>>,
+    pub routes: RouteTable,
+    /// What a request with a bearer gets when revocation can't be checked: `true` lets it pass.
+    pub admit_unchecked_bearers: bool,
+}

@@ -1,0 +1,26 @@
+//! Which stores stand behind the gateway. Fixed at start.
+
+use std::path::PathBuf;
+
+use crate::identity::secret::Secret;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    pub users: UserStorage,
+    pub state: StateStorage,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserStorage {
+    Sqlite(PathBuf),
+    /// The connection URL, which may hold a password.
+    Postgres(Secret),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StateStorage {
+    /// Sessions and revocations in SQLite at this path, limits and cache in this process.
+    Embedded(PathBuf),
+    /// The connection URL, which may hold a password.
+    Redis(Secret),
+}

@@ -1,0 +1,47 @@
+//! The backends.
+
+use std::time::Duration;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    pub name: String,
+    /// Position in `Policy::upstreams`.
+    pub index: usize,
+    /// At least one.
+    pub servers: Vec<Server>,
+    pub timeouts: Timeouts,
+    pub identity: IdentityPreset,
+    /// Hands the bearer token on; off unless the file says so.
+    pub keep_authorization: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Host name or address, without brackets.
+    pub host: String,
+    pub port: u16,
+    pub tls: bool,
+    /// At least 1.
+    pub weight: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect: Duration,
+    pub read: Duration,
+    pub write: Duration,
+    pub idle: Duration,
+}
+
+/// Which headers tell the upstream who is calling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentityPreset {
+    /// `X-Forwarded-User`, `-Preferred-Username`, `-Email`, `-Groups` (oauth2-proxy's words).
+    Forwarded,
+    /// `Remote-User`, `Remote-Name`, `Remote-Email`, `Remote-Groups` (Authelia's words).
+    Remote,
+    /// `X-WEBAUTH-USER`, `-NAME`, `-EMAIL`, `-ROLE` (Grafana's words).
+    Webauth,
+    /// `X-Consumer-ID`, `X-Consumer-Username`, `X-Consumer-Groups` (Kong's words).
+    Consumer,
+}

@@ -1,0 +1,39 @@
+//! What the gateway remembers, as narrow traits. Absence is an answer; `Err` means that the store
+//! itself failed. Whatever must be atomic is one method.
+//!
+//! `tests/gateway/contract/` holds one behaviour suite per trait; every implementation runs it.
+
+pub mod memory;
+pub mod postgres;
+pub mod redis;
+pub mod sqlite;
+
+mod accounts;
+mod audit;
+mod limits;
+mod lockouts;
+mod revocations;
+mod sessions;
+
+pub use accounts::{Account, Accounts, CreateError, NewAccount};
+pub use audit::{AuditEvent, AuditLog, AuditRecord};
+pub use limits::{Charge, Quota, Verdict};
+pub use lockouts::{LockoutRule, Lockouts};
+pub use revocations::{Admission, Bearer, Gatekeeper, Revocation, Revocations, Standing};
+pub use sessions::{Rotation, Session, Sessions};
+
+/// The store failed: it could not be reached, did not answer in time, or answered nonsense.
+/// The cause is for our log; clients see `store_unavailable`.
+#[derive(Debug, thiserror::Error)]
+#[error("{store}: {cause}")]
+pub struct StoreError {
+    /// `postgres`, `sqlite` or `redis`: the label of `portcullis_store_errors_total`.
+    pub store: &'static str,
+    pub cause: String,
+}
+
+impl StoreError {
+    pub fn new(store: &'static str, cause: impl std::fmt::Display) -> Self {
+        Self { store, cause: cause.to_string() }
+    }
+}

@@ -1,0 +1,76 @@
+//! What no longer counts although its signature is good, and the one question that the request
+//! path asks of shared state.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{Charge, StoreError, Verdict};
+use crate::clock::Timestamp;
+use crate::identity::{Identity, SessionId, UserId};
+
+/// One thing that is revoked until `until`, when the last token it could concern has expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    Token(Uuid),
+    Session(SessionId),
+    /// Every token of the user whose `ver` is below this.
+    UserBelow(UserId, u64),
+}
+
+/// The parts of an access token that a revocation can concern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bearer {
+    pub token: Uuid,
+    pub session: SessionId,
+    pub user: UserId,
+    pub version: u64,
+}
+
+impl From<&Identity> for Bearer {
+    fn from(identity: &Identity) -> Self {
+        Self {
+            token: identity.token_id,
+            session: identity.session_id,
+            user: identity.user_id,
+            version: identity.version,
+        }
+    }
+}
+
+/// How a bearer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Good,
+    /// The token or its session was revoked.
+    Revoked,
+    /// The user changed since; a refresh brings a good token.
+    Stale,
+}
+
+#[async_trait]
+pub trait Revocations: Send + Sync {
+    /// Revokes until `until`; returns when every later [`Gatekeeper::admit`] will see it.
+    async fn revoke(&self, what: Revocation, until: Timestamp) -> Result<(), StoreError>;
+    /// `Good` for bearers never seen. On `Err` the caller refuses the request.
+    async fn standing(&self, bearer: Bearer, now: Timestamp) -> Result<Standing, StoreError>;
+    /// Whether the store answers at all; for `/readyz`.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// The answer of [`Gatekeeper::admit`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// `Good` when no bearer was asked about.
+    pub standing: Standing,
+    /// One verdict per charge that was judged, in order. With a bearer that isn't `Good`, only the
+    /// charges with `before_identity` are judged, in their order.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Revocation and limits together: one round trip where the state is remote.
+#[async_trait]
+pub trait Gatekeeper: Send + Sync {
+    /// Looks up the bearer, then takes one from every charge's counter: all of them or, when one
+    /// refuses, none. Uses the store's own clock.
+    async fn admit(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Result<Admission, StoreError>;
+}

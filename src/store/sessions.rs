@@ -1,0 +1,81 @@
+//! Sessions: a refresh-token family each. What is stored lets nobody mint a refresh token; see
+//! `identity::refresh`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::clock::Timestamp;
+use crate::identity::{SessionId, UserId};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub id: SessionId,
+    pub user_id: UserId,
+    /// A copy of the account as it was at the last refresh, for when the account store is away.
+    pub username: String,
+    pub email: Option<String>,
+    pub roles: Vec<String>,
+    pub version: u64,
+    /// Of the refresh tokens handed out for this session, the number of the newest; starts at 1.
+    pub generation: u64,
+    pub created_at: Timestamp,
+    /// When `generation` was last raised.
+    pub rotated_at: Timestamp,
+    /// Dead after this without a refresh; each rotation moves it on, up to `ends_at`.
+    pub idle_until: Timestamp,
+    /// Dead after this in any case.
+    pub ends_at: Timestamp,
+    pub address: Option<std::net::IpAddr>,
+    pub user_agent: Option<String>,
+}
+
+/// What became of a presented refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// It was the newest: `generation` is raised.
+    Rotated(Session),
+    /// It was the predecessor, within the window: the session unchanged, with the successor's
+    /// generation.
+    Repeated(Session),
+    /// It was older: the session is ended and revoked now.
+    Reused(Session),
+    /// No such session (ended, expired), or a generation it never had.
+    Unknown,
+}
+
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    async fn start(&self, session: &Session) -> Result<(), StoreError>;
+    /// Presents generation `presented` of session `id`. Atomic: of many at once with the newest
+    /// generation, one gets `Rotated` and the others `Repeated` with the same generation. On
+    /// `Reused` the session is removed and revoked until `revoked_until` in the same step.
+    /// A rotation sets `idle_until` to the smaller of `now + idle` and `ends_at`.
+    async fn rotate(
+        &self,
+        id: SessionId,
+        presented: u64,
+        window: Duration,
+        idle: Duration,
+        revoked_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Rotation, StoreError>;
+    /// Updates the copy of the account within a session that still exists.
+    async fn note_account(
+        &self,
+        id: SessionId,
+        roles: &[String],
+        email: Option<&str>,
+        username: &str,
+        version: u64,
+    ) -> Result<(), StoreError>;
+    /// `None` when it ended or expired.
+    async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Session>, StoreError>;
+    /// Removes the session and revokes its access tokens until `revoked_until`, in one step, also
+    /// when the session itself is already gone. `true` if it existed.
+    async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError>;
+    /// [`end`](Self::end) for every session of the user; how many existed.
+    async fn end_all(&self, user: UserId, revoked_until: Timestamp) -> Result<u64, StoreError>;
+}
