@@ -1,1 +1,6 @@
+//! What operators see: metrics, the access log, audit lines.
 
+pub mod access_log;
+pub mod metrics;
+
+pub use metrics::{Metrics, RouteMeters};

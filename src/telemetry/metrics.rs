@@ -1,0 +1,225 @@
+//! Every metric of the gateway, by name, registered once. Label children of routes and limits are
+//! resolved when a policy is loaded ([`RouteMeters`]), so that a request formats no string.
+
+use std::collections::HashMap;
+
+use parking_lot::RwLock;
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+
+use crate::rejection::Code;
+
+/// From 50 µs to 30 s; what a proxy adds lies at the low end, what upstreams take at the high one.
+const SECONDS: [f64; 16] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5,
+    10.0, 30.0,
+];
+
+/// The names are the interface: dashboards and alerts depend on them.
+pub struct Metrics {
+    registry: Registry,
+    pub http_requests: IntCounterVec,
+    pub http_request_duration: HistogramVec,
+    pub gateway_overhead: HistogramVec,
+    pub upstream_request_duration: HistogramVec,
+    pub auth_decisions: IntCounterVec,
+    pub rate_limit_decisions: IntCounterVec,
+    pub rate_limit_store_calls: IntCounter,
+    pub cache_requests: IntCounterVec,
+    pub login_attempts: IntCounterVec,
+    pub refreshes: IntCounterVec,
+    pub revocations: IntCounterVec,
+    pub revocation_lag: Gauge,
+    pub password_queue_depth: IntGauge,
+    pub store_errors: IntCounterVec,
+    pub access_log_dropped: IntCounter,
+    pub config_last_reload_successful: IntGauge,
+    pub config_last_reload_success_timestamp: Gauge,
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let build = gauges(&registry, "build_info", "Always 1; the version is the label", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Self {
+            http_requests: counters(
+                &registry,
+                "http_requests_total",
+                "Requests answered",
+                &["route", "method", "status"],
+            ),
+            http_request_duration: histograms(
+                &registry,
+                "http_request_duration_seconds",
+                "From the request's head to the end of the answer",
+                "route",
+            ),
+            gateway_overhead: histograms(
+                &registry,
+                "gateway_overhead_seconds",
+                "Time in the gateway's own stages before forwarding",
+                "route",
+            ),
+            upstream_request_duration: histograms(
+                &registry,
+                "upstream_request_duration_seconds",
+                "From choosing a server to the head of its answer",
+                "upstream",
+            ),
+            auth_decisions: counters(
+                &registry,
+                "auth_decisions_total",
+                "Requests let through or refused",
+                &["route", "decision", "reason"],
+            ),
+            rate_limit_decisions: counters(
+                &registry,
+                "rate_limit_decisions_total",
+                "Charges by limit",
+                &["limit", "outcome"],
+            ),
+            rate_limit_store_calls: counter(
+                &registry,
+                "rate_limit_store_calls_total",
+                "Round trips for revocation and limits",
+            ),
+            cache_requests: counters(
+                &registry,
+                "cache_requests_total",
+                "Requests to cached routes",
+                &["route", "outcome"],
+            ),
+            login_attempts: counters(&registry, "login_attempts_total", "Logins by outcome", &["outcome"]),
+            refreshes: counters(&registry, "refresh_total", "Refreshes by outcome", &["outcome"]),
+            revocations: counters(&registry, "revocations_total", "Revocations made here", &["scope"]),
+            revocation_lag: gauge(
+                &registry,
+                "revocation_lag_seconds",
+                "Age of what is known about revocations; 0 while every request asks the store",
+            ),
+            password_queue_depth: int_gauge(
+                &registry,
+                "password_queue_depth",
+                "Passwords waiting for a hashing thread",
+            ),
+            store_errors: counters(&registry, "store_errors_total", "Failed calls to a store", &["store"]),
+            access_log_dropped: counter(
+                &registry,
+                "access_log_dropped_total",
+                "Access log lines lost because the writer was behind",
+            ),
+            config_last_reload_successful: int_gauge(
+                &registry,
+                "config_last_reload_successful",
+                "1 if the last load of the configuration went through",
+            ),
+            config_last_reload_success_timestamp: gauge(
+                &registry,
+                "config_last_reload_success_timestamp_seconds",
+                "When a configuration last took effect",
+            ),
+            registry,
+        }
+    }
+
+    /// The Prometheus text format.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(16 * 1024);
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .expect("writing to memory, and the names were checked at registration");
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn register<T: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    made: prometheus::Result<T>,
+) -> T {
+    let collector = made.expect("metric names and labels are constants that are valid");
+    registry.register(Box::new(collector.clone())).expect("each metric is registered once per registry");
+    collector
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(format!("portcullis_{name}"), help)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    register(registry, IntCounter::with_opts(opts(name, help)))
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(registry, IntCounterVec::new(opts(name, help), labels))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Gauge {
+    register(registry, Gauge::with_opts(opts(name, help)))
+}
+
+fn int_gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    register(registry, IntGauge::with_opts(opts(name, help)))
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(registry, IntGaugeVec::new(opts(name, help), labels))
+}
+
+fn histograms(registry: &Registry, name: &str, help: &str, label: &str) -> HistogramVec {
+    let opts = HistogramOpts::new(format!("portcullis_{name}"), help).buckets(SECONDS.to_vec());
+    register(registry, HistogramVec::new(opts, &[label]))
+}
+
+/// The label children of one route, resolved once per policy.
+pub struct RouteMeters {
+    name: String,
+    pub duration: Histogram,
+    pub overhead: Histogram,
+    allowed: IntCounter,
+    requests: RwLock<HashMap<(http::Method, u16), IntCounter>>,
+}
+
+impl RouteMeters {
+    pub fn new(metrics: &Metrics, route: &str) -> Self {
+        Self {
+            name: route.to_owned(),
+            duration: metrics.http_request_duration.with_label_values(&[route]),
+            overhead: metrics.gateway_overhead.with_label_values(&[route]),
+            allowed: metrics.auth_decisions.with_label_values(&[route, "allow", "ok"]),
+            requests: RwLock::default(),
+        }
+    }
+
+    /// Counts an answer. `method` is one of those that `admit` lets in, so the label is bounded.
+    pub fn count_answer(&self, metrics: &Metrics, method: &http::Method, status: u16) {
+        let key = (method.clone(), status);
+        if let Some(counter) = self.requests.read().get(&key) {
+            counter.inc();
+            return;
+        }
+        let counter = metrics.http_requests.with_label_values(&[
+            self.name.as_str(),
+            method.as_str(),
+            &status.to_string(),
+        ]);
+        counter.inc();
+        self.requests.write().insert(key, counter);
+    }
+
+    pub fn count_allowed(&self) {
+        self.allowed.inc();
+    }
+
+    pub fn count_denied(&self, metrics: &Metrics, code: Code) {
+        metrics.auth_decisions.with_label_values(&[self.name.as_str(), "deny", code.as_str()]).inc();
+    }
+}
