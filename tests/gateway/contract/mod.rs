@@ -1,0 +1,1 @@
+//! One behaviour suite per store trait, run against every implementation of it.

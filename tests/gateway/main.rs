@@ -1,0 +1,4 @@
+//! Every promise over real sockets, against a real Postgres and a real Redis.
+
+mod contract;
+mod servers;

@@ -1,0 +1,98 @@
+//! A `redis-server` of one's own.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::ports::{self, ReservedPort};
+use super::watched::Watched;
+use super::{find_program, wait_until_ready};
+
+/// One Redis, gone when dropped.
+pub struct Redis {
+    port: ReservedPort,
+    server: Watched,
+}
+
+impl Redis {
+    /// An empty Redis, ready; it forgets everything when killed.
+    pub fn start() -> Self {
+        Self::with_arguments(&["--appendonly", "no"])
+    }
+
+    /// An empty Redis, ready, that has its data again after a kill and restart.
+    pub fn start_durable() -> Self {
+        Self::with_arguments(&["--appendonly", "yes", "--appendfsync", "always"])
+    }
+
+    fn with_arguments(arguments: &[&str]) -> Self {
+        let program = find_program("redis-server", &[]).expect(
+            "redis-server is not installed; `./dev test` installs it, \
+             or: apt-get install redis-server, dnf install redis, brew install redis",
+        );
+        let port = ports::reserve();
+        let home = tempfile::Builder::new().prefix("portcullis-redis-").tempdir();
+        let home = home.expect("the temporary folder is writable").keep();
+        let number = port.number().to_string();
+        let fixed = ["--bind", "127.0.0.1", "--port", &number, "--save", "", "--dir"].map(OsString::from);
+        let mut command = vec![OsString::from(program)];
+        command.extend(fixed);
+        command.push(home.clone().into());
+        command.extend(arguments.iter().map(OsString::from));
+        let redis = Self { port, server: Watched::new(home, "KILL", &command) };
+        redis.restart();
+        redis
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.port.address())
+    }
+
+    /// SIGKILL: connections break, the port refuses.
+    pub fn kill(&self) {
+        self.server.kill();
+    }
+
+    /// Starts it again after [`kill`](Self::kill), on the same port; returns when it is ready.
+    pub fn restart(&self) {
+        self.server.start();
+        let address = self.port.address();
+        wait_until_ready("redis-server", &self.server.log(), || answers_ping(address).unwrap_or(false));
+    }
+
+    /// SIGSTOP: it takes connections and commands and answers nothing.
+    pub fn pause(&self) {
+        self.server.pause();
+    }
+
+    pub fn resume(&self) {
+        self.server.resume();
+    }
+}
+
+/// `false` while it still loads its data.
+fn answers_ping(address: SocketAddr) -> std::io::Result<bool> {
+    let mut connection = TcpStream::connect(address)?;
+    connection.set_read_timeout(Some(Duration::from_secs(1)))?;
+    connection.write_all(b"PING\r\n")?;
+    let mut answer = [0; 5];
+    connection.read_exact(&mut answer)?;
+    Ok(&answer == b"+PONG")
+}
+
+#[test]
+fn redis_can_be_killed_paused_and_started_again() {
+    let redis = Redis::start_durable();
+    let address = redis.port.address();
+
+    redis.pause();
+    assert!(answers_ping(address).is_err(), "a paused Redis answered");
+    redis.resume();
+    assert!(answers_ping(address).expect("it runs again"));
+
+    redis.kill();
+    assert!(TcpStream::connect(address).is_err(), "a killed Redis accepted a connection");
+    redis.restart();
+    assert!(answers_ping(address).expect("it was started again"));
+}
