@@ -1,12 +1,43 @@
-//! The `/auth` wing: accounts, logins, sessions. An axum [`Router`](axum::Router) that knows
-//! nothing of the proxy; `bridge` alone turns a proxied session into an `http::Request` and back.
+//! The `/auth` wing: accounts, logins, sessions. An axum [`Router`] that knows nothing of the
+//! proxy; `bridge` alone turns a proxied session into an `http::Request` and back.
+//!
+//! One file per endpoint, in the URL's word. Handlers return a [`Refusal`](answer::Refusal);
+//! `answer` alone logs, counts and words it.
+
+mod answer;
+mod audit;
+mod body;
+mod call;
+mod cookie;
+mod grant;
+mod introspect;
+mod jwks;
+mod login;
+mod logout;
+mod me;
+mod origin;
+mod password_queue;
+mod presented;
+mod refresh;
+mod register;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+pub use self::password_queue::PasswordQueue;
 use crate::config::policy::Policy;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
+use crate::store::{Accounts, AuditLog, Lockouts, Revocations, Sessions, StoreError};
+use crate::telemetry::Metrics;
+
+/// No body of this API comes near it; the proxy has the same limit.
+const BODY_LIMIT_BYTES: usize = 16 * 1024;
 
 /// What every request to the wing carries as an extension: the edition it started with.
 #[derive(Clone)]
@@ -27,4 +58,52 @@ pub struct Caller {
     pub scheme: &'static str,
     /// As the client addressed us, with port; lower case.
     pub host: String,
+}
+
+/// The stores that the endpoints stand on.
+#[derive(Clone)]
+pub struct Stores {
+    pub accounts: Arc<dyn Accounts>,
+    pub audit: Arc<dyn AuditLog>,
+    pub sessions: Arc<dyn Sessions>,
+    pub revocations: Arc<dyn Revocations>,
+    pub lockouts: Arc<dyn Lockouts>,
+}
+
+/// What outlives every edition of the policy: the state of the router.
+#[derive(Clone)]
+struct Wing {
+    stores: Stores,
+    passwords: PasswordQueue,
+    metrics: Arc<Metrics>,
+}
+
+impl Wing {
+    /// The one place that counts and logs a failed call to a store.
+    fn note_store_error(&self, error: &StoreError, consequence: &str) {
+        self.metrics.store_errors.with_label_values(&[error.store]).inc();
+        tracing::error!(store = error.store, cause = %error.cause, consequence, "store failed");
+    }
+}
+
+/// The endpoints at `/<endpoint>`, by [`AuthEndpoint::as_str`]. Every request must carry the
+/// extensions [`Settings`] and [`Caller`]. Every answer of 400 and above is a problem document and
+/// carries its [`Code`](crate::rejection::Code) as an extension, for the access log.
+///
+/// [`AuthEndpoint::as_str`]: crate::config::policy::AuthEndpoint::as_str
+pub fn router(stores: Stores, passwords: PasswordQueue, metrics: Arc<Metrics>) -> Router {
+    let wing = Wing { stores, passwords, metrics };
+    Router::new()
+        .route("/register", post(register::register))
+        .route("/login", post(login::login))
+        .route("/refresh", post(refresh::refresh))
+        .route("/logout", post(logout::logout))
+        .route("/me", get(me::me))
+        .route("/introspect", post(introspect::introspect))
+        .route("/jwks", get(jwks::jwks))
+        .fallback(answer::no_such_endpoint)
+        .method_not_allowed_fallback(answer::wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
+        .layer(from_fn_with_state(wing.clone(), answer::render))
+        .with_state(wing)
 }

@@ -1,0 +1,168 @@
+//! The one place that answers a refusal: counts and logs its cause, words it as a problem document
+//! (RFC 9457), adds the fields it needs, and forbids caching.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue};
+use serde_json::{Map, Value};
+
+use super::{Caller, Wing};
+use crate::rejection::{Code, Rejection};
+use crate::store::StoreError;
+
+const PORTCULLIS_REASON: HeaderName = HeaderName::from_static("portcullis-reason");
+
+/// Stores reconnect within about this time, or stay away for longer anyway.
+const STORE_RETRY: Duration = Duration::from_secs(2);
+
+/// Why an endpoint didn't do what was asked.
+#[derive(Debug)]
+pub enum Refusal {
+    Rejected(Rejection),
+    /// An OAuth2 form that asks for another grant than `password`.
+    UnsupportedGrant,
+    /// A store that the answer depends on failed.
+    Unavailable(StoreError),
+}
+
+impl Refusal {
+    pub fn rejection(&self) -> Rejection {
+        match self {
+            Self::Rejected(rejection) => rejection.clone(),
+            Self::UnsupportedGrant => {
+                Rejection::from(Code::BadRequest).because("The only supported grant_type is `password`")
+            }
+            Self::Unavailable(_) => Rejection::from(Code::StoreUnavailable).retry_after(STORE_RETRY),
+        }
+    }
+
+    pub fn code(&self) -> Code {
+        self.rejection().code
+    }
+
+    /// The `error` of RFC 6749 §5.2, for clients that spoke its form.
+    fn oauth2_error(&self) -> &'static str {
+        match self {
+            Self::UnsupportedGrant => "unsupported_grant_type",
+            Self::Unavailable(_) => "temporarily_unavailable",
+            Self::Rejected(rejection) if rejection.code.status().is_server_error() => {
+                "temporarily_unavailable"
+            }
+            Self::Rejected(rejection) => match rejection.code {
+                Code::BadCredentials | Code::AccountLocked | Code::AccountDisabled => "invalid_grant",
+                _ => "invalid_request",
+            },
+        }
+    }
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Self {
+        Self::Rejected(code.into())
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+/// Carries a refusal from a handler to [`render`]; extensions must be `Clone`.
+#[derive(Clone)]
+struct Refused(Arc<Refusal>);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = self.code().status().into_response();
+        response.extensions_mut().insert(Refused(Arc::new(self)));
+        response
+    }
+}
+
+/// Marks the answer to an OAuth2 form: a refusal then has the member `error` too.
+#[derive(Clone, Copy)]
+pub struct SpeaksOAuth2;
+
+pub async fn no_such_endpoint() -> Refusal {
+    Code::RouteNotFound.into()
+}
+
+pub async fn wrong_method() -> Refusal {
+    Code::MethodNotAllowed.into()
+}
+
+/// Around every endpoint. Also the last resort: a panic becomes `internal`.
+pub async fn render(State(wing): State<Wing>, request: Request, next: Next) -> Response {
+    let request_id =
+        request.extensions().get::<Caller>().map_or_else(String::new, |caller| caller.request_id.clone());
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = answered.unwrap_or_else(|_| {
+        tracing::error!(request_id, "an auth endpoint panicked");
+        Refusal::from(Code::Internal).into_response()
+    });
+
+    if let Some(Refused(refusal)) = response.extensions_mut().remove() {
+        if let Refusal::Unavailable(error) = &*refusal {
+            wing.note_store_error(error, "request refused");
+        }
+        word(&mut response, &refusal, &request_id);
+    }
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Fills in the body and header fields of a refusal; fields that are there (cookies) stay.
+fn word(response: &mut Response, refusal: &Refusal, request_id: &str) {
+    let rejection = refusal.rejection();
+    let mut problem = rejection.problem_json(request_id);
+    if response.extensions().get::<SpeaksOAuth2>().is_some() {
+        problem = with_error(&problem, refusal.oauth2_error());
+    }
+    *response.body_mut() = problem.into();
+    response.extensions_mut().insert(rejection.code);
+
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    fields.insert(PORTCULLIS_REASON, HeaderValue::from_static(rejection.code.as_str()));
+    if let Some(challenge) = challenge(rejection.code) {
+        fields.insert(WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(seconds) = rejection.retry_after_seconds() {
+        fields.insert(RETRY_AFTER, seconds.into());
+    }
+    if let Some(methods) = rejection.allow.and_then(|methods| methods.parse().ok()) {
+        fields.insert(ALLOW, methods);
+    }
+}
+
+fn with_error(problem: &str, error: &str) -> String {
+    let mut members: Map<String, Value> = serde_json::from_str(problem).expect("we wrote it ourselves");
+    members.insert("error".to_owned(), error.into());
+    Value::Object(members).to_string()
+}
+
+/// `WWW-Authenticate`: every 401 must carry one (RFC 9110 §15.5.2), refused logins included.
+fn challenge(code: Code) -> Option<HeaderValue> {
+    let error = code.bearer_challenge().or((code.status() == 401).then_some(None))?;
+    let challenge = match error {
+        None => "Bearer".to_owned(),
+        Some(error) => {
+            format!(r#"Bearer error="{error}", error_description="{}""#, code.detail())
+        }
+    };
+    Some(challenge.parse().expect("codes and their details are plain ASCII without quotes"))
+}

@@ -1,0 +1,56 @@
+//! One request to an endpoint, taken apart: what the proxy says about it and what the client sent.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use http::{HeaderMap, Uri};
+
+use super::answer::Refusal;
+use super::{Caller, Settings, Wing};
+use crate::clock::{self, Timestamp};
+use crate::identity::Identity;
+use crate::rejection::{Code, Rejection};
+
+/// Every handler's argument beside the state.
+pub struct Call {
+    pub settings: Settings,
+    pub caller: Caller,
+    /// The bearer, when a good access token came on an endpoint that looks for one.
+    pub identity: Option<Arc<Identity>>,
+    pub headers: HeaderMap,
+    pub uri: Uri,
+    pub body: Bytes,
+    /// When the request came in: the time of everything it does.
+    pub now: Timestamp,
+}
+
+impl Call {
+    /// The bearer of an endpoint that asks for one. The proxy has checked already; without it,
+    /// nobody passes.
+    pub fn bearer(&self) -> Result<&Identity, Refusal> {
+        self.identity.as_deref().ok_or_else(|| Code::NoCredentials.into())
+    }
+}
+
+impl FromRequest<Wing> for Call {
+    type Rejection = Refusal;
+
+    async fn from_request(mut request: Request, wing: &Wing) -> Result<Self, Refusal> {
+        let extensions = request.extensions_mut();
+        let settings = extensions.remove::<Settings>();
+        let caller = extensions.remove::<Caller>();
+        let identity = extensions.remove::<Arc<Identity>>();
+        let (Some(settings), Some(caller)) = (settings, caller) else {
+            tracing::error!("a request reached the auth wing without its extensions");
+            return Err(Code::Internal.into());
+        };
+        let headers = std::mem::take(request.headers_mut());
+        let uri = request.uri().clone();
+        let body = Bytes::from_request(request, wing).await.map_err(|problem| match problem.status() {
+            http::StatusCode::PAYLOAD_TOO_LARGE => Rejection::from(Code::BodyTooLarge),
+            _ => Rejection::from(Code::BadRequest).because("The request body ended early"),
+        })?;
+        Ok(Self { settings, caller, identity, headers, uri, body, now: clock::now() })
+    }
+}

@@ -1,0 +1,67 @@
+//! What a client gets for a session: an access token, and the refresh token of its generation.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, SET_COOKIE};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::call::Call;
+use super::cookie;
+use crate::clock::{Timestamp, unix_seconds};
+use crate::identity::Identity;
+use crate::store::Session;
+
+/// Where the refresh token of an answer goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery {
+    pub in_cookie: bool,
+    pub in_body: bool,
+}
+
+/// The answer of RFC 6749 §5.1 for a session that is stored already.
+pub fn answer(call: &Call, session: &Session, delivery: Delivery) -> Response {
+    let identity = identity(call, session);
+    let refresh_token = call.settings.refresh_keys.mint(session.id, session.generation);
+    let mut body = json!({
+        "access_token": call.settings.keys.mint(&identity),
+        "token_type": "Bearer",
+        "expires_in": identity.expires_at.saturating_sub(identity.issued_at),
+    });
+    if delivery.in_body {
+        body["refresh_token"] = json!(refresh_token);
+    }
+    let mut response = ([(CONTENT_TYPE, "application/json")], body.to_string()).into_response();
+    if delivery.in_cookie {
+        response.headers_mut().insert(SET_COOKIE, cookie::set(call, &refresh_token));
+    }
+    response
+}
+
+/// Whom the access token speaks of. It never outlives the session.
+fn identity(call: &Call, session: &Session) -> Identity {
+    let expires_at = (call.now + call.settings.policy.tokens.access_ttl).min(session.ends_at);
+    Identity {
+        user_id: session.user_id,
+        username: session.username.clone(),
+        email: session.email.clone(),
+        roles: session.roles.clone(),
+        scopes: Vec::new(),
+        session_id: session.id,
+        token_id: Uuid::now_v7(),
+        version: session.version,
+        issued_at: unix_seconds(call.now),
+        expires_at: unix_seconds(expires_at),
+    }
+}
+
+/// Until when access tokens of a session may still be taken for good: those minted this very
+/// moment, and the bearer's own, which may stem from an edition with a longer `access_ttl`.
+pub fn last_token_until(call: &Call) -> Timestamp {
+    let tokens = &call.settings.policy.tokens;
+    let minted_now = unix_seconds(call.now + tokens.access_ttl);
+    let bearers_own = call.identity.as_ref().map_or(0, |identity| identity.expires_at);
+    let last = i64::try_from(minted_now.max(bearers_own)).unwrap_or(i64::MAX);
+    let last = Timestamp::from_timestamp(last, 0).unwrap_or(Timestamp::MAX_UTC);
+    // The second makes up for whole seconds in `exp`.
+    last + tokens.leeway + std::time::Duration::from_secs(1)
+}

@@ -1,0 +1,12 @@
+//! `GET /.well-known/jwks.json`: the public keys (RFC 7517), for backends that verify by
+//! themselves. The one answer of this wing that may be cached.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+
+use super::call::Call;
+
+pub async fn jwks(call: Call) -> Response {
+    let fields = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "public, max-age=300")];
+    (fields, call.settings.keys.jwks().to_string()).into_response()
+}

@@ -1,0 +1,194 @@
+//! `POST /auth/login` and `/auth/token`: a password for a session, by JSON or by the OAuth2
+//! password form (RFC 6749 §4.3).
+//!
+//! An unknown user, a wrong password and a locked account with a wrong password take the same
+//! steps: one hash, the same calls to the stores, the same answer.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::USER_AGENT;
+use serde::Deserialize;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::answer::{Refusal, SpeaksOAuth2};
+use super::audit::Subject;
+use super::call::Call;
+use super::grant::{self, Delivery};
+use super::{Wing, body};
+use crate::identity::name;
+use crate::rejection::{Code, Rejection};
+use crate::store::{Account, AuditEvent, Session};
+
+const MAX_USER_AGENT_CHARS: usize = 256;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    username: String,
+    password: String,
+    refresh_token: Option<Wanted>,
+}
+
+/// Where a JSON client wants its refresh token.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Wanted {
+    Cookie,
+    Body,
+}
+
+#[derive(Deserialize)]
+struct Form {
+    /// Some clients leave it out; another value than `password` is refused.
+    grant_type: Option<String>,
+    username: String,
+    password: String,
+}
+
+struct Credentials {
+    username: String,
+    password: Zeroizing<String>,
+    delivery: Delivery,
+}
+
+impl Credentials {
+    fn read(call: &Call) -> Result<Self, Refusal> {
+        if body::is_form(call) {
+            let form: Form = body::form(call)?;
+            let password = Zeroizing::new(form.password);
+            if form.grant_type.is_some_and(|grant| grant != "password") {
+                return Err(Refusal::UnsupportedGrant);
+            }
+            let delivery = Delivery { in_cookie: false, in_body: true };
+            return Ok(Self { username: form.username, password, delivery });
+        }
+        let document: Document = body::json(call)?;
+        let in_body = matches!(document.refresh_token, Some(Wanted::Body));
+        Ok(Self {
+            username: document.username,
+            password: Zeroizing::new(document.password),
+            delivery: Delivery { in_cookie: !in_body, in_body },
+        })
+    }
+}
+
+pub async fn login(State(wing): State<Wing>, call: Call) -> Response {
+    let result = open_session(&wing, &call).await;
+    let outcome = match &result {
+        Ok(_) => "success",
+        Err(refusal) => refusal.code().as_str(),
+    };
+    wing.metrics.login_attempts.with_label_values(&[outcome]).inc();
+
+    let mut response = result.into_response();
+    if body::is_form(&call) {
+        response.extensions_mut().insert(SpeaksOAuth2);
+    }
+    response
+}
+
+async fn open_session(wing: &Wing, call: &Call) -> Result<Response, Refusal> {
+    let credentials = Credentials::read(call)?;
+    let delivery = credentials.delivery;
+    let account = authenticate(wing, call, credentials).await?;
+    let session = new_session(call, &account);
+    // Stored before any token exists: a token without a session could never be revoked.
+    wing.stores.sessions.start(&session).await?;
+    wing.audit(call, AuditEvent::LoggedIn, about(&account), None).await;
+    Ok(grant::answer(call, &session, delivery))
+}
+
+/// The account whose password this is, unless it is locked or disabled.
+async fn authenticate(wing: &Wing, call: &Call, credentials: Credentials) -> Result<Account, Refusal> {
+    let Credentials { username, password, .. } = credentials;
+    if name::check_username(&username).is_err() {
+        // No account can have it, which is no secret; the stores needn't see it.
+        let subject = Subject { user_id: None, username: &username };
+        wing.audit(call, AuditEvent::LoginFailed, subject, Some("not a username")).await;
+        return Err(Code::BadCredentials.into());
+    }
+    let params = call.settings.policy.auth.password.argon2;
+    let account = wing.stores.accounts.find_by_username(&username).await?;
+    let stored = account.as_ref().map(|account| account.password_hash.clone());
+    let verification = wing.passwords.verify(password, stored, params).await?;
+    match account {
+        Some(account) if verification.matches => {
+            admit(wing, call, &account).await?;
+            keep_upgrade(wing, call, &account, verification.upgraded).await;
+            Ok(account)
+        }
+        account => {
+            let subject = Subject { user_id: account.map(|account| account.id), username: &username };
+            count_failure(wing, call, subject).await?;
+            Err(Code::BadCredentials.into())
+        }
+    }
+}
+
+/// The password was right. Looked at only now, after the hash: guesses sent in parallel with the
+/// right one have been counted by the time its turn comes.
+async fn admit(wing: &Wing, call: &Call, account: &Account) -> Result<(), Refusal> {
+    let key = name::fold(&account.username);
+    if let Some(wait) = wing.stores.lockouts.locked_for(&key, call.now).await? {
+        wing.audit(call, AuditEvent::LoginFailed, about(account), Some("locked")).await;
+        return Err(Rejection::from(Code::AccountLocked).retry_after(wait).into());
+    }
+    if account.disabled {
+        wing.audit(call, AuditEvent::LoginFailed, about(account), Some("disabled")).await;
+        return Err(Code::AccountDisabled.into());
+    }
+    wing.stores.lockouts.clear(&key).await?;
+    Ok(())
+}
+
+/// For unknown users too, so that nothing tells which accounts exist.
+async fn count_failure(wing: &Wing, call: &Call, subject: Subject<'_>) -> Result<(), Refusal> {
+    let rule = call.settings.policy.auth.lockout;
+    let key = name::fold(subject.username);
+    let locks = wing.stores.lockouts.record_failure(&key, rule, call.now).await?;
+    wing.audit(call, AuditEvent::LoginFailed, subject, None).await;
+    if locks {
+        wing.audit(call, AuditEvent::LockedOut, subject, None).await;
+    }
+    Ok(())
+}
+
+/// A failing upgrade doesn't fail the login: the next one tries again.
+async fn keep_upgrade(wing: &Wing, call: &Call, account: &Account, upgraded: Option<String>) {
+    let Some(hash) = upgraded else { return };
+    let accounts = &wing.stores.accounts;
+    if let Err(error) = accounts.upgrade_hash(account.id, &account.password_hash, &hash, call.now).await {
+        wing.note_store_error(&error, "password hash not upgraded");
+    }
+}
+
+/// Always a new one: a login never continues a session that somebody else may know.
+fn new_session(call: &Call, account: &Account) -> Session {
+    let tokens = &call.settings.policy.tokens;
+    let ends_at = call.now + tokens.session_ttl;
+    Session {
+        id: Uuid::now_v7(),
+        user_id: account.id,
+        username: account.username.clone(),
+        email: account.email.clone(),
+        roles: account.roles.clone(),
+        version: account.version,
+        generation: 1,
+        created_at: call.now,
+        rotated_at: call.now,
+        idle_until: (call.now + tokens.refresh_ttl).min(ends_at),
+        ends_at,
+        address: Some(call.caller.address),
+        user_agent: user_agent(call),
+    }
+}
+
+fn user_agent(call: &Call) -> Option<String> {
+    let value = call.headers.get(USER_AGENT)?.to_str().ok()?;
+    Some(value.chars().take(MAX_USER_AGENT_CHARS).collect())
+}
+
+fn about(account: &Account) -> Subject<'_> {
+    Subject { user_id: Some(account.id), username: &account.username }
+}

@@ -1,0 +1,105 @@
+//! `POST /auth/logout`: ends the session of the bearer and of the refresh token that came along,
+//! or with `?all=true` every session of the user. Ending what has ended is no error (RFC 7009).
+
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::SET_COOKIE;
+use serde::Deserialize;
+
+use super::answer::Refusal;
+use super::audit::Subject;
+use super::call::Call;
+use super::presented::Presented;
+use super::{Wing, cookie, grant, origin, refresh};
+use crate::identity::{SessionId, UserId};
+use crate::rejection::{Code, Rejection};
+use crate::store::{AuditEvent, Session};
+
+#[derive(Deserialize)]
+struct Wishes {
+    #[serde(default)]
+    all: bool,
+}
+
+/// Whose logout it is.
+struct Person {
+    id: UserId,
+    username: String,
+}
+
+impl From<Session> for Person {
+    fn from(session: Session) -> Self {
+        Self { id: session.user_id, username: session.username }
+    }
+}
+
+/// A refresh token that we minted, taken apart.
+type Opened = Option<(SessionId, u64)>;
+
+pub async fn logout(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
+    let wishes = Query::<Wishes>::try_from_uri(&call.uri)
+        .map_err(|_| Rejection::from(Code::BadRequest).because("`all` must be `true` or `false`"))?;
+    let presented = Presented::find(&call)?;
+    let opened = presented.and_then(|presented| call.settings.refresh_keys.open(&presented.token));
+    match wishes.all {
+        true => end_everywhere(&wing, &call, opened).await?,
+        false => end_here(&wing, &call, opened).await?,
+    }
+
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    // A foreign page must not be able to log somebody out, not even by a link.
+    if origin::is_own(&call) {
+        response.headers_mut().insert(SET_COOKIE, cookie::clear(&call));
+    }
+    Ok(response)
+}
+
+async fn end_here(wing: &Wing, call: &Call, opened: Opened) -> Result<(), Refusal> {
+    let mut person = bearer(call);
+    if let (None, Some((id, _))) = (&person, opened) {
+        person = wing.stores.sessions.find(id, call.now).await?.map(Person::from);
+    }
+    end_presented(wing, call, opened).await?;
+    if let Some(person) = person {
+        audit(wing, call, &person, None).await;
+    }
+    Ok(())
+}
+
+/// Needs a good token of either kind: an old refresh token must not reach other sessions.
+async fn end_everywhere(wing: &Wing, call: &Call, opened: Opened) -> Result<(), Refusal> {
+    let person = match (bearer(call), opened) {
+        (Some(person), _) => person,
+        (None, Some(opened)) => refresh::present(wing, call, opened).await?.0.into(),
+        (None, None) => return Err(Code::NoCredentials.into()),
+    };
+    let ended = wing.stores.sessions.end_all(person.id, grant::last_token_until(call)).await?;
+    wing.metrics.revocations.with_label_values(&["user"]).inc();
+    // The bearer's own may have expired already while its access token has not.
+    end_presented(wing, call, opened).await?;
+    audit(wing, call, &person, Some(&format!("everywhere: {ended} sessions"))).await;
+    Ok(())
+}
+
+/// Ends the sessions whose tokens came with this request: usually one.
+async fn end_presented(wing: &Wing, call: &Call, opened: Opened) -> Result<(), Refusal> {
+    let of_bearer = call.identity.as_ref().map(|identity| identity.session_id);
+    let of_refresh = opened.map(|(id, _)| id).filter(|id| Some(*id) != of_bearer);
+    for id in of_bearer.into_iter().chain(of_refresh) {
+        if wing.stores.sessions.end(id, grant::last_token_until(call)).await? {
+            wing.metrics.revocations.with_label_values(&["session"]).inc();
+        }
+    }
+    Ok(())
+}
+
+fn bearer(call: &Call) -> Option<Person> {
+    let identity = call.identity.as_deref()?;
+    Some(Person { id: identity.user_id, username: identity.username.clone() })
+}
+
+async fn audit(wing: &Wing, call: &Call, person: &Person, detail: Option<&str>) {
+    let subject = Subject { user_id: Some(person.id), username: &person.username };
+    wing.audit(call, AuditEvent::LoggedOut, subject, detail).await;
+}

@@ -1,0 +1,140 @@
+//! `POST /auth/refresh`: a refresh token for a new access token and the next refresh token.
+//!
+//! Whatever can fail comes before the rotation, which uses the token up: a client that gets a 503
+//! may come back with the same token, however late.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::SET_COOKIE;
+
+use super::answer::Refusal;
+use super::audit::Subject;
+use super::call::Call;
+use super::grant::{self, Delivery};
+use super::presented::Presented;
+use super::{Wing, cookie};
+use crate::identity::SessionId;
+use crate::rejection::{Code, Rejection};
+use crate::store::{Account, AuditEvent, Bearer, Rotation, Session, Standing, StoreError};
+
+pub async fn refresh(State(wing): State<Wing>, call: Call) -> Response {
+    let presented = match Presented::find(&call) {
+        Ok(Some(presented)) => presented,
+        Ok(None) => {
+            let detail = "No refresh token came: send the cookie, or {\"refresh_token\": \"…\"} as JSON";
+            return refuse(&wing, Rejection::from(Code::RefreshInvalid).because(detail).into());
+        }
+        Err(refusal) => return refuse(&wing, refusal),
+    };
+    match renew(&wing, &call, &presented.token).await {
+        Ok(session) => {
+            let delivery = Delivery { in_cookie: presented.in_cookie, in_body: presented.in_body };
+            grant::answer(&call, &session, delivery)
+        }
+        Err(refusal) => {
+            let is_dead = matches!(refusal.code(), Code::RefreshInvalid | Code::RefreshReused);
+            let mut response = refuse(&wing, refusal);
+            if is_dead && presented.in_cookie {
+                response.headers_mut().insert(SET_COOKIE, cookie::clear(&call));
+            }
+            response
+        }
+    }
+}
+
+fn refuse(wing: &Wing, refusal: Refusal) -> Response {
+    count(wing, refusal.code().as_str());
+    refusal.into_response()
+}
+
+fn count(wing: &Wing, outcome: &str) {
+    wing.metrics.refreshes.with_label_values(&[outcome]).inc();
+}
+
+/// The session with its successor's generation.
+async fn renew(wing: &Wing, call: &Call, token: &str) -> Result<Session, Refusal> {
+    let opened = call.settings.refresh_keys.open(token).ok_or(Code::RefreshInvalid)?;
+    let (id, _) = opened;
+    let found = wing.stores.sessions.find(id, call.now).await?;
+    confirm_account(wing, call, &found.ok_or(Code::RefreshInvalid)?).await?;
+    let (session, outcome) = present(wing, call, opened).await?;
+    count(wing, outcome);
+    Ok(session)
+}
+
+/// Presents a token's generation to the session store, which judges it; also says whether the
+/// session is `rotated` or the answer `repeated`. Logout from everywhere asks it too.
+pub async fn present(
+    wing: &Wing,
+    call: &Call,
+    (id, generation): (SessionId, u64),
+) -> Result<(Session, &'static str), Refusal> {
+    let tokens = &call.settings.policy.tokens;
+    let revoked_until = grant::last_token_until(call);
+    let sessions = &wing.stores.sessions;
+    let rotation = sessions
+        .rotate(id, generation, tokens.refresh_window, tokens.refresh_ttl, revoked_until, call.now)
+        .await?;
+    match rotation {
+        Rotation::Rotated(session) => Ok((session, "rotated")),
+        Rotation::Repeated(session) => Ok((session, "repeated")),
+        Rotation::Reused(session) => {
+            wing.metrics.revocations.with_label_values(&["session"]).inc();
+            let subject = Subject { user_id: Some(session.user_id), username: &session.username };
+            wing.audit(call, AuditEvent::RefreshReused, subject, None).await;
+            Err(Code::RefreshReused.into())
+        }
+        Rotation::Unknown => Err(Code::RefreshInvalid.into()),
+    }
+}
+
+/// Brings the session's copy of the account up to date, or ends the session of an account that is
+/// disabled or gone. With the account store down, the copy must do.
+async fn confirm_account(wing: &Wing, call: &Call, session: &Session) -> Result<(), Refusal> {
+    match wing.stores.accounts.find_by_id(session.user_id).await {
+        Ok(Some(account)) if !account.disabled => note_changes(wing, session, &account).await,
+        Ok(_) => {
+            wing.stores.sessions.end(session.id, grant::last_token_until(call)).await?;
+            wing.metrics.revocations.with_label_values(&["session"]).inc();
+            Err(Code::RefreshInvalid.into())
+        }
+        Err(error) => vouch_by_copy(wing, call, session, error).await,
+    }
+}
+
+async fn note_changes(wing: &Wing, session: &Session, account: &Account) -> Result<(), Refusal> {
+    let is_same = session.version == account.version
+        && session.username == account.username
+        && session.email == account.email
+        && session.roles == account.roles;
+    if is_same {
+        return Ok(());
+    }
+    let email = account.email.as_deref();
+    let sessions = &wing.stores.sessions;
+    Ok(sessions.note_account(session.id, &account.roles, email, &account.username, account.version).await?)
+}
+
+/// The copy counts unless the account is known to have changed since: then only the account store
+/// could say how it is now.
+async fn vouch_by_copy(
+    wing: &Wing,
+    call: &Call,
+    session: &Session,
+    error: StoreError,
+) -> Result<(), Refusal> {
+    let bearer = Bearer {
+        token: session.id, // No token yet; no token id is ever a session id.
+        session: session.id,
+        user: session.user_id,
+        version: session.version,
+    };
+    match wing.stores.revocations.standing(bearer, call.now).await? {
+        Standing::Good => {
+            wing.note_store_error(&error, "session refreshed from its copy of the account");
+            Ok(())
+        }
+        Standing::Revoked => Err(Code::RefreshInvalid.into()),
+        Standing::Stale => Err(error.into()),
+    }
+}
