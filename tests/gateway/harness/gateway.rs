@@ -1,0 +1,286 @@
+//! One running gateway and all that a test may ask of it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Output};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::client::{self, Client};
+use super::metrics::Metrics;
+use super::process::Process;
+use super::raw::{RawAnswer, RawConnection};
+use super::setup::{SECRET, Setup, Stores};
+use super::upstream::Upstream;
+use super::{PASSWORD, eventually};
+use crate::servers::ports::{self, ReservedPort};
+
+/// What became of a changed gateway.yaml.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reload {
+    InForce,
+    Refused,
+}
+
+/// Killed when dropped; prints its log when the test fails.
+pub struct Gateway {
+    process: Mutex<Process>,
+    environment: Vec<(String, String)>,
+    home: TempDir,
+    upstream: Arc<Upstream>,
+    stores: Stores,
+    proxy: ReservedPort,
+    proxy_tls: ReservedPort,
+    admin: ReservedPort,
+    /// What clients over TLS trust, in PEM.
+    certificate: Option<String>,
+}
+
+impl Gateway {
+    pub(super) async fn start(setup: Setup) -> Self {
+        let home = tempfile::Builder::new().prefix("portcullis-gateway-").tempdir();
+        let home = home.expect("the temporary folder is writable");
+        let upstream = match &setup.upstream {
+            Some(upstream) => upstream.clone(),
+            None => Arc::new(Upstream::start().await),
+        };
+        let [proxy, proxy_tls, admin] = [(); 3].map(|()| ports::reserve());
+        let mut environment = vec![
+            ("PROXY".to_owned(), proxy.address().to_string()),
+            ("PROXY_TLS".to_owned(), proxy_tls.address().to_string()),
+            ("ADMIN".to_owned(), admin.address().to_string()),
+            ("UPSTREAM".to_owned(), upstream.address().to_string()),
+            ("TOKEN_SECRET".to_owned(), SECRET.to_owned()),
+        ];
+        if let Stores::Servers { database_url, redis } = &setup.stores {
+            environment.push(("DATABASE_URL".to_owned(), database_url.clone()));
+            environment.push(("REDIS_URL".to_owned(), redis.url()));
+        }
+        environment.extend(setup.environment.iter().cloned());
+        write_config(home.path(), &setup.yaml());
+        let certificate = setup.tls.then(|| write_certificate(home.path()));
+        let process = Mutex::new(launch(home.path(), &environment));
+        let stores = setup.stores;
+        let gateway =
+            Self { process, environment, home, upstream, stores, proxy, proxy_tls, admin, certificate };
+        gateway.until_ready().await;
+        gateway
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.proxy.address()
+    }
+
+    pub fn tls_address(&self) -> SocketAddr {
+        self.proxy_tls.address()
+    }
+
+    pub fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+
+    pub fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    /// The folder it runs in: gateway.yaml, data, logs.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    // --- clients ---
+
+    pub fn anonymous(&self) -> Client {
+        self.client("nobody")
+    }
+
+    /// A client without a session for an account that exists, or will.
+    pub fn client(&self, username: &str) -> Client {
+        Client::new(client::builder(), format!("http://{}", self.address()), username)
+    }
+
+    /// Over TLS, with HTTP/2 where the gateway offers it.
+    pub fn anonymous_over_tls(&self) -> Client {
+        let pem = self.certificate.as_ref().expect("only with `Setup::tls`");
+        let certificate = reqwest::Certificate::from_pem(pem.as_bytes()).expect("rcgen writes PEM");
+        let http = client::builder().tls_certs_only([certificate]);
+        Client::new(http, format!("https://{}", self.tls_address()), "nobody")
+    }
+
+    /// Registers over HTTP and logs in.
+    pub async fn register(&self, username: &str) -> Client {
+        let client = self.client(username);
+        let account = json!({ "username": username, "password": PASSWORD });
+        let response = client.post("/auth/register", &account).await;
+        let status = response.status();
+        assert_eq!(status, 201, "{}", response.text().await.unwrap_or_default());
+        client.login().await;
+        client
+    }
+
+    /// An account made by `portcullis user add --role admin`, logged in.
+    pub async fn admin(&self, username: &str) -> Client {
+        let output = self.cli(&["user", "add", username, "--role", "admin", "--config", "gateway.yaml"]);
+        assert!(output.status.success(), "{output:?}");
+        let client = self.client(username);
+        client.login().await;
+        client
+    }
+
+    /// Sends these bytes on a new connection: the first answer (`None`: closed without one) and
+    /// whatever came after it.
+    pub async fn raw(&self, bytes: &[u8]) -> (Option<RawAnswer>, Vec<u8>) {
+        let mut connection = self.raw_connection().await;
+        // A gateway that refuses early may close before it has read everything.
+        connection.send(bytes).await;
+        let answer = connection.answer().await;
+        (answer, connection.rest().await)
+    }
+
+    pub async fn raw_connection(&self) -> RawConnection {
+        RawConnection::open(self.address()).await
+    }
+
+    // --- what it says about itself ---
+
+    pub async fn metrics(&self) -> Metrics {
+        let response = self.admin_get("/metrics").await.expect("the admin port answers");
+        Metrics(response.text().await.expect("metrics are text"))
+    }
+
+    /// The status of `/readyz`; `None` when the admin port is closed.
+    pub async fn readiness(&self) -> Option<u16> {
+        Some(self.admin_get("/readyz").await.ok()?.status().as_u16())
+    }
+
+    /// How often the upstream was called by this path, by any gateway.
+    pub async fn upstream_calls(&self, path: &str) -> u64 {
+        self.upstream.calls(path).await
+    }
+
+    /// Every JSON line it has written so far. The line of a request may come shortly after its
+    /// answer; see [`logged`](Self::logged).
+    pub fn json_log(&self) -> Vec<Value> {
+        self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Waits for the first JSON line that fits.
+    pub async fn logged(&self, fits: impl Fn(&Value) -> bool) -> Value {
+        eventually("a log line", async || self.json_log().into_iter().find(&fits)).await
+    }
+
+    /// Everything it has written to stdout and stderr.
+    pub fn log(&self) -> String {
+        let read = |name| fs::read_to_string(self.home().join(name)).unwrap_or_default();
+        read("stdout.log") + &read("stderr.log")
+    }
+
+    // --- what an operator does ---
+
+    /// Runs a command of the CLI in the gateway's folder and environment. Passwords that it asks
+    /// for are [`PASSWORD`].
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        let mut command = command(self.home(), &self.environment);
+        command.env("PORTCULLIS_PASSWORD", PASSWORD).args(arguments);
+        command.output().expect("the program was built with this test")
+    }
+
+    /// Replaces top-level keys of the default file, as [`super::gateway`] does, and waits until
+    /// the gateway has taken notice. After a refusal only a good file can be told apart.
+    pub async fn reload(&self, setup: impl Into<Setup>) -> Reload {
+        self.reload_file(&setup.into().yaml()).await
+    }
+
+    /// The same with a whole file.
+    pub async fn reload_file(&self, yaml: &str) -> Reload {
+        let before = loaded_at(&self.metrics().await);
+        write_config(self.home(), yaml);
+        eventually("the reload", async || {
+            let metrics = self.metrics().await;
+            if loaded_at(&metrics) != before {
+                return Some(Reload::InForce);
+            }
+            let is_refused = metrics.value("config_last_reload_successful", &[]) == Some(0.0);
+            is_refused.then_some(Reload::Refused)
+        })
+        .await
+    }
+
+    /// `HUP`, `TERM`, `STOP`, `CONT`.
+    pub fn signal(&self, signal: &str) {
+        self.process().signal(signal);
+    }
+
+    /// Waits for its end, after a signal.
+    pub async fn end(&self) -> ExitStatus {
+        eventually("the end of the gateway", async || self.process().ended()).await
+    }
+
+    /// SIGKILL and a new start with the same file, ports and stores; returns when it is ready.
+    pub async fn restart(&self) {
+        self.process().kill();
+        *self.process() = launch(self.home(), &self.environment);
+        self.until_ready().await;
+    }
+
+    async fn until_ready(&self) {
+        eventually("the gateway's /readyz", async || {
+            if let Some(status) = self.process().ended() {
+                panic!("the gateway ended with {status} instead of getting ready");
+            }
+            self.readiness().await.filter(|status| *status == 200)
+        })
+        .await;
+    }
+
+    async fn admin_get(&self, path: &str) -> reqwest::Result<reqwest::Response> {
+        let http = client::builder().pool_max_idle_per_host(0).build()?;
+        http.get(format!("http://{}{path}", self.admin.address())).send().await
+    }
+
+    fn process(&self) -> std::sync::MutexGuard<'_, Process> {
+        self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the gateway's log ---\n{}", self.log());
+        }
+    }
+}
+
+fn launch(home: &Path, environment: &[(String, String)]) -> Process {
+    Process::start(command(home, environment).args(["serve", "--config", "gateway.yaml"]), home)
+}
+
+fn command(home: &Path, environment: &[(String, String)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.current_dir(home).env_remove("DATABASE_URL").env_remove("REDIS_URL");
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+/// By renaming, as editors and Kubernetes do: no half of it is ever seen.
+fn write_config(home: &Path, yaml: &str) {
+    let draft = home.join("gateway.yaml.draft");
+    fs::write(&draft, yaml).expect("the temporary folder is writable");
+    fs::rename(&draft, home.join("gateway.yaml")).expect("both lie in the same folder");
+}
+
+fn write_certificate(home: &Path) -> String {
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).expect("the names are valid");
+    let certificate = made.cert.pem();
+    fs::write(home.join("cert.pem"), &certificate).expect("the temporary folder is writable");
+    fs::write(home.join("key.pem"), made.signing_key.serialize_pem()).expect("the same");
+    certificate
+}
+
+fn loaded_at(metrics: &Metrics) -> Option<f64> {
+    metrics.value("config_last_reload_success_timestamp_seconds", &[])
+}
