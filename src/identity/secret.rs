@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-/// A secret: wiped when dropped, never shown by `Debug`, and without `Display`.
-#[derive(Clone, PartialEq, Eq)]
+/// A secret: wiped when dropped, never shown by `Debug`, without `Display`, and compared in time
+/// that doesn't tell how much of it is right.
+#[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
@@ -19,8 +21,147 @@ impl Secret {
     }
 }
 
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Secret {}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
+    }
+}
+
+/// Whether anybody could guess it: a secret that documentation, tutorials or standards print, or
+/// a short text repeated.
+pub fn is_well_known(secret: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(secret).trim().to_lowercase();
+    let unit = repeated_unit(text.as_bytes());
+    let is_sample = |text: &str| SAMPLES.iter().any(|sample| sample.eq_ignore_ascii_case(text));
+    unit.len() < MIN_UNIT || is_sample(&text) || PLACEHOLDERS.iter().any(|word| text.contains(word))
+}
+
+/// A text that repeats within fewer bytes than this isn't random.
+const MIN_UNIT: usize = 16;
+
+/// The shortest prefix that, repeated, gives the whole (its last repetition may be cut).
+fn repeated_unit(text: &[u8]) -> &[u8] {
+    let period = (1..text.len()).find(|&period| text[period..] == text[..text.len() - period]);
+    &text[..period.unwrap_or(text.len())]
+}
+
+/// Words that a person wrote where a random secret belongs; long enough that a random one contains
+/// none of them by chance.
+const PLACEHOLDERS: &[&str] = &[
+    "your-256-bit-secret",
+    "your_256_bit_secret",
+    "your-secret",
+    "your_secret",
+    "yoursecret",
+    "your-super-secret",
+    "changeme",
+    "change-me",
+    "change_me",
+    "changethis",
+    "change-this",
+    "change_this",
+    "change-in-production",
+    "replace-me",
+    "replace_me",
+    "replaceme",
+    "replace-this",
+    "replace_this",
+    "supersecret",
+    "super-secret",
+    "super_secret",
+    "topsecret",
+    "top-secret",
+    "top_secret",
+    "secret-key",
+    "secret_key",
+    "secretkey",
+    "jwt-secret",
+    "jwt_secret",
+    "jwtsecret",
+    "my-secret",
+    "my_secret",
+    "mysecret",
+    "this-is-a",
+    "this_is_a",
+    "thisisa",
+    "this is a",
+    "development",
+    "do-not-use",
+    "do_not_use",
+    "insecure",
+    "password",
+    "passphrase",
+    "placeholder",
+    "0123456789abcdef",
+    "1234567890",
+    "abcdefghijkl",
+    "qwertyuiop",
+];
+
+/// Whole secrets printed elsewhere, which carry no such word.
+const SAMPLES: &[&str] = &[
+    // jwt.io's present sample.
+    "a-string-secret-at-least-256-bits-long",
+    // RFC 7515 A.1 and RFC 7520 §3.5, as printed (base64url).
+    "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
+    "hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg",
+    // The tutorial of FastAPI, copied into countless services.
+    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+    // Widespread Spring Security tutorials.
+    "404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970",
+    "9a4f2c8d3b7a1e6f45c8a0b3f267d8b1d4e6f3c8a9d2b5f8e3a9c8b5f6v8a3d9",
+    // Apache APISIX's default keys (the class of CVE-2022-29266).
+    "edd1c9f034335f136f87ad84b625c8f1",
+    "4054f7cf07e344346cd3f287985e76a2",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        assert_eq!(format!("{:?}", Secret::new("hunter22")), "Secret(…)");
+        assert_eq!(Secret::new("a"), Secret::new("a"));
+        assert_ne!(Secret::new("a"), Secret::new("b"));
+        assert_ne!(Secret::new("a"), Secret::new("aa"));
+    }
+
+    #[test]
+    fn samples_placeholders_and_repetitions_are_well_known() {
+        for known in [
+            "your-256-bit-secret",
+            "a-string-secret-at-least-256-bits-long",
+            "  A-STRING-SECRET-AT-LEAST-256-BITS-LONG\n",
+            "your-super-secret-jwt-token-with-at-least-32-characters-long",
+            "please-CHANGEME-before-you-go-live-1f9a",
+            "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+            "00000000000000000000000000000000",
+            "abcabcabcabcabcabcabcabcabcabcabca",
+            "secretsecretsecretsecretsecretsecret",
+            "0123456789abcdef0123456789abcdef",
+            "",
+        ] {
+            assert!(is_well_known(known.as_bytes()), "{known:?}");
+        }
+        assert!(is_well_known(&[0xff; 64]));
+    }
+
+    #[test]
+    fn random_secrets_are_not() {
+        for random in [
+            "pJ4w0cQy1mX8tR5uVb2NfKq7sLz9dHgAeYxCoWiTnMk",
+            "8f14e45fceea167a5a36dedd4bea2543c2a1f8d7b90e4c36",
+        ] {
+            assert!(!is_well_known(random.as_bytes()), "{random}");
+        }
     }
 }
