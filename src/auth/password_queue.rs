@@ -12,20 +12,19 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::config::policy::Argon2Params;
-use crate::identity::password;
+use crate::identity::password::{self, Hasher};
 use crate::rejection::{Code, Rejection};
 use crate::telemetry::Metrics;
 
 /// A full queue of the usual length is worked off in about this time.
 const OVERLOAD_RETRY: Duration = Duration::from_secs(2);
 
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&mut Workbench) + Send>;
 
 /// A handle to the hashing threads; they end when the last handle is dropped.
 #[derive(Clone)]
 pub struct PasswordQueue {
     jobs: SyncSender<Job>,
-    decoy: Arc<Decoy>,
     metrics: Arc<Metrics>,
 }
 
@@ -46,12 +45,12 @@ impl PasswordQueue {
             let waiting = waiting.clone();
             thread::Builder::new().name(format!("password-{number}")).spawn(move || work(&waiting))?;
         }
-        Ok(Self { jobs, decoy: Arc::default(), metrics })
+        Ok(Self { jobs, metrics })
     }
 
     /// A PHC string for a new password.
     pub async fn hash(&self, password: Zeroizing<String>, params: Argon2Params) -> Result<String, Rejection> {
-        self.run(move || password::hash(&password, params)).await
+        self.run(move |bench| bench.hasher(params).hash(&password)).await
     }
 
     /// Compares with `stored`, or with a decoy at the same cost when there is no account.
@@ -61,17 +60,13 @@ impl PasswordQueue {
         stored: Option<String>,
         params: Argon2Params,
     ) -> Result<Verification, Rejection> {
-        let decoy = self.decoy.clone();
-        self.run(move || {
-            // Made for known users too, so that the first unknown one doesn't wait longer.
-            let decoy = decoy.made_with(params);
-            let Some(stored) = stored else {
-                password::verify(&password, &decoy);
-                return Verification { matches: false, upgraded: None };
-            };
-            let matches = password::verify(&password, &stored);
+        self.run(move |bench| {
+            let hasher = bench.hasher(params);
+            let is_known = stored.is_some();
+            let stored = stored.unwrap_or_else(|| password::decoy(params));
+            let matches = hasher.verify(&password, &stored) && is_known;
             let upgrade = matches && password::needs_upgrade(&stored, params);
-            Verification { matches, upgraded: upgrade.then(|| password::hash(&password, params)) }
+            Verification { matches, upgraded: upgrade.then(|| hasher.hash(&password)) }
         })
         .await
     }
@@ -80,17 +75,17 @@ impl PasswordQueue {
     /// `internal` when the work panicked.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&mut Workbench) -> T + Send + 'static,
     ) -> Result<T, Rejection> {
         let (give, take) = oneshot::channel();
         let depth = self.metrics.password_queue_depth.clone();
-        let job: Job = Box::new(move || {
+        let job: Job = Box::new(move |bench| {
             depth.dec();
             if give.is_closed() {
                 return; // The client went away while waiting.
             }
             // Whoever waits may be gone by now; then nobody needs the result.
-            let _ = give.send(work());
+            let _ = give.send(work(bench));
         });
 
         self.metrics.password_queue_depth.inc();
@@ -102,21 +97,17 @@ impl PasswordQueue {
     }
 }
 
-/// The newest decoy and what it was made with: made once, until a reload changes the parameters.
+/// What a worker keeps from one password to the next: the memory that Argon2 asks for.
 #[derive(Default)]
-struct Decoy(Mutex<Option<(Argon2Params, Arc<str>)>>);
+struct Workbench(Option<(Argon2Params, Hasher)>);
 
-impl Decoy {
-    fn made_with(&self, params: Argon2Params) -> Arc<str> {
-        let mut newest = self.0.lock();
-        match &*newest {
-            Some((made_with, phc)) if *made_with == params => phc.clone(),
-            _ => {
-                let phc: Arc<str> = password::decoy(params).into();
-                *newest = Some((params, phc.clone()));
-                phc
-            }
+impl Workbench {
+    /// With these parameters, which change only by a reload.
+    fn hasher(&mut self, params: Argon2Params) -> &mut Hasher {
+        if self.0.as_ref().is_some_and(|(made_with, _)| *made_with != params) {
+            self.0 = None;
         }
+        &mut self.0.get_or_insert_with(|| (params, Hasher::new(params))).1
     }
 }
 
@@ -124,12 +115,14 @@ impl Decoy {
 /// for the lock; nobody holds it while hashing.
 fn work(waiting: &Mutex<Receiver<Job>>) {
     step_back();
+    let mut bench = Workbench::default();
     loop {
         let next = waiting.lock().recv();
         let Ok(job) = next else {
             return;
         };
-        if catch_unwind(AssertUnwindSafe(job)).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| job(&mut bench))).is_err() {
+            bench = Workbench::default();
             tracing::error!("hashing a password panicked");
         }
     }
@@ -145,3 +138,106 @@ fn step_back() {
 
 #[cfg(not(target_os = "linux"))]
 fn step_back() {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A queue of one worker that is busy until something is sent, or the sender dropped.
+    async fn busy(queue: usize) -> (PasswordQueue, Arc<Metrics>, mpsc::Sender<()>) {
+        let metrics = Arc::new(Metrics::new());
+        let passwords = PasswordQueue::start(1, queue, metrics.clone()).unwrap();
+        let (release, released) = mpsc::channel::<()>();
+        let (began, begun) = oneshot::channel();
+        let running = passwords.clone();
+        tokio::spawn(async move {
+            running
+                .run(move |_| {
+                    began.send(()).unwrap();
+                    released.recv().ok()
+                })
+                .await
+        });
+        begun.await.unwrap();
+        (passwords, metrics, release)
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once() {
+        let (passwords, metrics, release) = busy(1).await;
+        let waiting = tokio::spawn({
+            let passwords = passwords.clone();
+            async move { passwords.run(|_| 7).await }
+        });
+        while metrics.password_queue_depth.get() < 1 {
+            tokio::task::yield_now().await;
+        }
+
+        let refused = passwords.run(|_| 8).await.unwrap_err();
+
+        assert_eq!((refused.code, refused.retry_after_seconds()), (Code::Overloaded, Some(2)));
+        drop(release);
+        assert_eq!(waiting.await.unwrap(), Ok(7));
+        assert_eq!(metrics.password_queue_depth.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_work_of_a_client_that_went_away_is_skipped() {
+        let (passwords, _, release) = busy(2).await;
+        let (done, was_done) = mpsc::channel();
+        let abandoned = passwords.run(move |_| done.send(()).ok());
+        // Polled once, so that it is queued, and dropped.
+        assert!(futures::FutureExt::now_or_never(abandoned).is_none());
+
+        drop(release);
+
+        assert_eq!(passwords.run(|_| 7).await, Ok(7));
+        assert!(was_done.recv().is_err(), "dropped without having been run");
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_answer_and_no_worker() {
+        let passwords = PasswordQueue::start(1, 4, Arc::new(Metrics::new())).unwrap();
+
+        let lost = passwords.run(|_| panic!("as a test")).await.map(|()| 0);
+
+        assert_eq!(lost.unwrap_err().code, Code::Internal);
+        assert_eq!(passwords.run(|_| 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn workers_are_named_and_step_back() {
+        let passwords = PasswordQueue::start(1, 4, Arc::new(Metrics::new())).unwrap();
+
+        let name = passwords.run(|_| thread::current().name().map(str::to_owned)).await;
+
+        assert_eq!(name, Ok(Some("password-0".to_owned())));
+        #[cfg(target_os = "linux")]
+        assert_eq!(passwords.run(|_| rustix::process::getpriority_process(None)).await, Ok(Ok(19)));
+    }
+
+    #[tokio::test]
+    async fn a_match_with_old_parameters_comes_with_a_new_hash() {
+        let passwords = PasswordQueue::start(1, 4, Arc::new(Metrics::new())).unwrap();
+        let old = Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 };
+        let new = Argon2Params { memory_kib: 128, iterations: 1, parallelism: 1 };
+        let word = |text: &str| Zeroizing::new(text.to_owned());
+        let stored = passwords.hash(word("correct horse"), old).await.unwrap();
+        let verify = async |text: &str, stored: Option<&str>, params| {
+            passwords.verify(word(text), stored.map(str::to_owned), params).await.unwrap()
+        };
+
+        let same = verify("correct horse", Some(&stored), old).await;
+        let upgraded = verify("correct horse", Some(&stored), new).await;
+        let wrong = verify("wrong", Some(&stored), new).await;
+        let unknown = verify("correct horse", None, new).await;
+
+        assert_eq!((same.matches, same.upgraded), (true, None));
+        assert_eq!((wrong.matches, wrong.upgraded), (false, None));
+        assert_eq!((unknown.matches, unknown.upgraded), (false, None));
+        let renewed = upgraded.upgraded.unwrap();
+        assert!(verify("correct horse", Some(&renewed), new).await.matches);
+    }
+}

@@ -20,9 +20,6 @@ use crate::store::{Account, AuditEvent, CreateError, NewAccount};
 
 const DEFAULT_ROLE: &str = "user";
 
-/// RFC 5321 §4.5.3.1.3 less the angle brackets.
-const MAX_EMAIL_BYTES: usize = 254;
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
@@ -46,7 +43,7 @@ pub async fn register(State(wing): State<Wing>, call: Call) -> Result<Response, 
     }
     name::check_username(&document.username).map_err(bad_request)?;
     if let Some(email) = &document.email {
-        check_email(email).map_err(bad_request)?;
+        name::check_email(email).map_err(bad_request)?;
     }
     password::check(&password, &document.username, &rules.password)
         .map_err(|reason| Rejection::from(Code::WeakPassword).because(reason))?;
@@ -83,17 +80,4 @@ async fn create(
 
 fn bad_request(detail: impl Into<String>) -> Refusal {
     Rejection::from(Code::BadRequest).because(detail).into()
-}
-
-/// Only what a mail could be sent to and a header can carry; whether it arrives, a mail would show.
-fn check_email(email: &str) -> Result<(), &'static str> {
-    let is_plain = email.bytes().all(|byte| byte.is_ascii_graphic() && !b",;:<>()[]\\\"".contains(&byte));
-    let parts = email.split_once('@');
-    let is_address = parts.is_some_and(|(local, domain)| {
-        !local.is_empty() && !domain.contains('@') && domain.split('.').all(|label| !label.is_empty())
-    });
-    match is_plain && is_address && email.len() <= MAX_EMAIL_BYTES {
-        true => Ok(()),
-        false => Err("`email` must be an address such as `alice@example.org`"),
-    }
 }
