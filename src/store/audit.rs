@@ -22,6 +22,25 @@ pub enum AuditEvent {
 }
 
 impl AuditEvent {
+    const ALL: [Self; 11] = [
+        Self::Registered,
+        Self::LoggedIn,
+        Self::LoginFailed,
+        Self::LockedOut,
+        Self::RefreshReused,
+        Self::LoggedOut,
+        Self::RolesChanged,
+        Self::Disabled,
+        Self::Enabled,
+        Self::Unlocked,
+        Self::Deleted,
+    ];
+
+    /// The reverse of [`as_str`](Self::as_str).
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|event| event.as_str() == word)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Registered => "registered",
@@ -51,6 +70,20 @@ pub struct AuditRecord {
     pub request_id: Option<String>,
     /// More words for people, such as the new roles.
     pub detail: Option<String>,
+}
+
+impl AuditRecord {
+    /// The record as it is stored: the username cut, and no NUL anywhere, which Postgres would
+    /// refuse and with it the record of the attempt.
+    pub(super) fn storable(&self) -> Self {
+        let without_nul = |text: &str| text.replace('\0', "\u{fffd}");
+        Self {
+            username: without_nul(&self.username.chars().take(64).collect::<String>()),
+            request_id: self.request_id.as_deref().map(without_nul),
+            detail: self.detail.as_deref().map(without_nul),
+            ..self.clone()
+        }
+    }
 }
 
 #[async_trait]

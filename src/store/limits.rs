@@ -1,4 +1,8 @@
 //! Rate limits by GCRA (the leaky bucket as a meter, ITU-T I.371): exact, one number per key.
+//!
+//! A counter holds the instant at which its bucket will be empty again. Its level is the time until
+//! then; a request adds `emission_us` and passes if the level stays within the tolerance. This is
+//! the arithmetic that `redis/scripts/gcra.lua` repeats; a property test holds the two together.
 
 use std::time::Duration;
 
@@ -25,7 +29,40 @@ impl Quota {
             window,
         }
     }
+
+    /// What one request adds to the level.
+    pub fn step_us(&self) -> u64 {
+        self.emission_us.min(LONGEST_US)
+    }
+
+    /// The highest level a request may leave behind.
+    pub fn tolerance_us(&self) -> u64 {
+        self.emission_us.saturating_mul(u64::from(self.burst)).min(LONGEST_US)
+    }
+
+    /// How long a request has to wait at this level; zero if it passes.
+    pub fn wait_us(&self, level_us: u64) -> u64 {
+        level_us.saturating_add(self.step_us()).saturating_sub(self.tolerance_us())
+    }
+
+    /// The verdict on a request that found `level_us`. It is charged when every limit lets it pass;
+    /// otherwise what it reports is the counter left alone.
+    pub fn verdict(&self, level_us: u64, is_charged: bool) -> Verdict {
+        let wait_us = self.wait_us(level_us);
+        let level_us = if is_charged { level_us + self.step_us() } else { level_us };
+        let remaining = self.tolerance_us().saturating_sub(level_us) / self.step_us();
+        Verdict {
+            allowed: wait_us == 0,
+            remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+            reset_after: Duration::from_micros(level_us),
+            retry_after: Duration::from_micros(wait_us),
+        }
+    }
 }
+
+/// About 35 years. Everything longer is cut to this, so that its sum with the time of day stays
+/// exact in the doubles of Redis' Lua.
+const LONGEST_US: u64 = 1 << 50;
 
 /// One request against one key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,6 +10,7 @@ pub mod sqlite;
 
 mod accounts;
 mod audit;
+mod keys;
 mod limits;
 mod lockouts;
 mod revocations;
@@ -17,6 +18,7 @@ mod sessions;
 
 pub use accounts::{Account, Accounts, CreateError, NewAccount};
 pub use audit::{AuditEvent, AuditLog, AuditRecord};
+pub use keys::GeneratedKeys;
 pub use limits::{Charge, Quota, Verdict};
 pub use lockouts::{LockoutRule, Lockouts};
 pub use revocations::{Admission, Bearer, Gatekeeper, Revocation, Revocations, Standing};

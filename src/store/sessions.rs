@@ -46,6 +46,12 @@ pub enum Rotation {
     Unknown,
 }
 
+impl Session {
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        now < self.idle_until && now < self.ends_at
+    }
+}
+
 #[async_trait]
 pub trait Sessions: Send + Sync {
     async fn start(&self, session: &Session) -> Result<(), StoreError>;

@@ -1,1 +1,72 @@
+//! Accounts, the audit log and generated keys in Postgres.
+//!
+//! Losing Postgres is survived: connections are tested before use and replaced, and no question
+//! waits longer than a few seconds for an answer.
 
+mod accounts;
+mod audit;
+mod keys;
+
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgPool};
+
+use super::StoreError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// To get a connection out of the pool, or a new one.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// For the whole of a question. A Postgres that hangs takes connections and says nothing.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Migrations may rewrite a table, and wait for another gateway that does.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(300);
+const CONNECTIONS: u32 = 10;
+
+/// `storage.users` in Postgres.
+pub struct PostgresUsers {
+    pool: PgPool,
+}
+
+impl PostgresUsers {
+    /// Brings the schema up to date and opens the store. `Err` when Postgres can't be reached or
+    /// refuses a migration. Several gateways may do this at once: a lock lets one of them migrate.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let options: PgConnectOptions = url.parse().map_err(failed)?;
+        let options = options.application_name("portcullis");
+        migrate(&options).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+}
+
+/// On a connection of its own, so that none is bound to the runtime of whoever starts the gateway.
+async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let connect = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect());
+    let mut connection = connect.await.map_err(failed)?.map_err(failed)?;
+    let migrate = tokio::time::timeout(MIGRATION_TIMEOUT, MIGRATIONS.run(&mut connection));
+    migrate.await.map_err(failed)?.map_err(failed)?;
+    connection.close().await.map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> StoreError {
+    StoreError::new("postgres", error)
+}
+
+/// The answer, if it comes in time.
+async fn in_time<T>(question: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, question).await {
+        Ok(answer) => answer,
+        Err(elapsed) => Err(sqlx::Error::Io(elapsed.into())),
+    }
+}
+
+/// Versions start at 1 and go up by one; the column is signed because SQL has no other.
+fn version(column: i64) -> Result<u64, StoreError> {
+    u64::try_from(column).map_err(|_| failed("a version is negative"))
+}

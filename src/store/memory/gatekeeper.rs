@@ -1,0 +1,38 @@
+//! The gatekeeper of the embedded mode: revocations from wherever they are kept, limits from this
+//! process.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::LocalCounters;
+use crate::clock;
+use crate::store::{Admission, Bearer, Charge, Gatekeeper, Revocations, Standing, StoreError};
+
+pub struct LocalGatekeeper {
+    revocations: Arc<dyn Revocations>,
+    counters: LocalCounters,
+}
+
+impl LocalGatekeeper {
+    pub fn new(revocations: Arc<dyn Revocations>) -> Self {
+        Self { revocations, counters: LocalCounters::default() }
+    }
+}
+
+#[async_trait]
+impl Gatekeeper for LocalGatekeeper {
+    async fn admit(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Result<Admission, StoreError> {
+        let standing = match bearer {
+            Some(bearer) => self.revocations.standing(bearer, clock::now()).await?,
+            None => Standing::Good,
+        };
+        let verdicts = if standing == Standing::Good {
+            self.counters.take(charges)
+        } else {
+            let before_identity = charges.iter().filter(|charge| charge.before_identity);
+            self.counters.take(before_identity)
+        };
+        Ok(Admission { standing, verdicts })
+    }
+}

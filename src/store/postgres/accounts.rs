@@ -1,0 +1,148 @@
+//! The table `users`.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{PostgresUsers, failed, in_time, version};
+use crate::clock::Timestamp;
+use crate::identity::UserId;
+use crate::store::{Account, Accounts, CreateError, NewAccount, StoreError};
+
+#[derive(sqlx::FromRow)]
+struct UserRow {
+    id: Uuid,
+    username: String,
+    email: Option<String>,
+    password_hash: String,
+    roles: Vec<String>,
+    version: i64,
+    disabled: bool,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl UserRow {
+    fn account(self) -> Result<Account, StoreError> {
+        Ok(Account {
+            id: self.id,
+            username: self.username,
+            email: self.email,
+            password_hash: self.password_hash,
+            roles: self.roles,
+            version: version(self.version)?,
+            disabled: self.disabled,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        })
+    }
+}
+
+fn account(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, StoreError> {
+    row.map_err(failed)?.map(UserRow::account).transpose()
+}
+
+#[async_trait]
+impl Accounts for PostgresUsers {
+    async fn create(&self, new: &NewAccount) -> Result<Account, CreateError> {
+        let insert = sqlx::query_as::<_, UserRow>(
+            "INSERT INTO users (id, username, email, password_hash, roles, version, disabled, \
+                                created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, 1, false, $6, $6) RETURNING *",
+        )
+        .bind(new.id)
+        .bind(&new.username)
+        .bind(&new.email)
+        .bind(&new.password_hash)
+        .bind(&new.roles)
+        .bind(new.created_at);
+        match in_time(insert.fetch_one(&self.pool)).await {
+            Ok(row) => Ok(row.account()?),
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                Err(CreateError::UsernameTaken)
+            }
+            Err(error) => Err(failed(error).into()),
+        }
+    }
+
+    async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
+        // Nobody has such a name; Postgres would take offence.
+        if username.contains('\0') {
+            return Ok(None);
+        }
+        let select = sqlx::query_as(
+            r#"SELECT * FROM users WHERE lower(username COLLATE "C") = lower($1 COLLATE "C")"#,
+        );
+        account(in_time(select.bind(username).fetch_optional(&self.pool)).await)
+    }
+
+    async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        let select = sqlx::query_as("SELECT * FROM users WHERE id = $1");
+        account(in_time(select.bind(id).fetch_optional(&self.pool)).await)
+    }
+
+    async fn list(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
+        let select = sqlx::query_as::<_, UserRow>(
+            r#"SELECT * FROM users
+               WHERE $1::text IS NULL OR lower(username COLLATE "C") > lower($1::text COLLATE "C")
+               ORDER BY lower(username COLLATE "C") LIMIT $2"#,
+        );
+        let select = select.bind(after).bind(i64::from(limit));
+        let rows = in_time(select.fetch_all(&self.pool)).await.map_err(failed)?;
+        rows.into_iter().map(UserRow::account).collect()
+    }
+
+    async fn set_roles(
+        &self,
+        id: UserId,
+        roles: &[String],
+        now: Timestamp,
+    ) -> Result<Option<Account>, StoreError> {
+        let update = sqlx::query_as(
+            "UPDATE users SET roles = $2, version = version + 1, updated_at = $3 \
+             WHERE id = $1 RETURNING *",
+        );
+        account(in_time(update.bind(id).bind(roles).bind(now).fetch_optional(&self.pool)).await)
+    }
+
+    async fn set_disabled(
+        &self,
+        id: UserId,
+        disabled: bool,
+        now: Timestamp,
+    ) -> Result<Option<Account>, StoreError> {
+        let update = sqlx::query_as(
+            "UPDATE users SET disabled = $2, version = version + 1, updated_at = $3 \
+             WHERE id = $1 RETURNING *",
+        );
+        account(in_time(update.bind(id).bind(disabled).bind(now).fetch_optional(&self.pool)).await)
+    }
+
+    async fn upgrade_hash(
+        &self,
+        id: UserId,
+        old_hash: &str,
+        new_hash: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let update = sqlx::query(
+            "UPDATE users SET password_hash = $3, updated_at = $4 WHERE id = $1 AND password_hash = $2",
+        )
+        .bind(id)
+        .bind(old_hash)
+        .bind(new_hash)
+        .bind(now);
+        let done = in_time(update.execute(&self.pool)).await.map_err(failed)?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn delete(&self, id: UserId) -> Result<bool, StoreError> {
+        let delete = sqlx::query("DELETE FROM users WHERE id = $1").bind(id);
+        let done = in_time(delete.execute(&self.pool)).await.map_err(failed)?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        in_time(sqlx::query("SELECT 1").execute(&self.pool)).await.map_err(failed)?;
+        Ok(())
+    }
+}

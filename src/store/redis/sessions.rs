@@ -1,0 +1,190 @@
+//! Sessions: a hash each, and per user a sorted set of their ids.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Cmd, RedisWrite, Value};
+
+use super::key::Key;
+use super::script::Script;
+use super::{RedisState, duration_micros, failed, micros, millis, parse};
+use crate::clock::Timestamp;
+use crate::identity::{SessionId, UserId};
+use crate::store::{Rotation, Session, Sessions, StoreError};
+
+/// All but the id, which is in the key's name. `rotate_session.lua` answers in the same order.
+const FIELDS: [&str; 12] = [
+    "user_id",
+    "username",
+    "email",
+    "roles",
+    "version",
+    "generation",
+    "created_at",
+    "rotated_at",
+    "idle_until",
+    "ends_at",
+    "address",
+    "user_agent",
+];
+
+type Fields = [Option<String>; 12];
+
+static START: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/start_session.lua")));
+static NOTE_ACCOUNT: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/note_account.lua")));
+static ROTATE: LazyLock<Script> = LazyLock::new(|| ending(include_str!("scripts/rotate_session.lua")));
+static END: LazyLock<Script> = LazyLock::new(|| ending(include_str!("scripts/end_session.lua")));
+static END_ALL: LazyLock<Script> = LazyLock::new(|| ending(include_str!("scripts/end_all_sessions.lua")));
+
+/// A script that ends sessions.
+fn ending(source: &str) -> Script {
+    let functions = concat!(include_str!("scripts/revoking.lua"), include_str!("scripts/ending.lua"));
+    Script::new(&format!("{functions}{source}"))
+}
+
+#[async_trait]
+impl Sessions for RedisState {
+    async fn start(&self, session: &Session) -> Result<(), StoreError> {
+        let call = START
+            .call(2, 4 + 2 * FIELDS.len())
+            .key(Key::Session(session.id))
+            .key(Key::SessionsOf(session.user_id))
+            .text(session.id)
+            .arg(millis(session.created_at))
+            .arg(millis(session.idle_until))
+            .arg(millis(session.ends_at))
+            .field("user_id", Some(session.user_id))
+            .field("username", Some(&session.username))
+            .field("email", session.email.as_ref())
+            .field("roles", Some(roles_json(&session.roles)))
+            .field("version", Some(session.version))
+            .field("generation", Some(session.generation))
+            .field("created_at", Some(micros(session.created_at)))
+            .field("rotated_at", Some(micros(session.rotated_at)))
+            .field("idle_until", Some(micros(session.idle_until)))
+            .field("ends_at", Some(micros(session.ends_at)))
+            .field("address", session.address)
+            .field("user_agent", session.user_agent.as_ref());
+        call.run(&self.connections).await?;
+        Ok(())
+    }
+
+    async fn rotate(
+        &self,
+        id: SessionId,
+        presented: u64,
+        window: Duration,
+        idle: Duration,
+        revoked_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Rotation, StoreError> {
+        let call = ROTATE
+            .call(1, 6)
+            .key(Key::Session(id))
+            .text(id)
+            .arg(presented)
+            .arg(duration_micros(window))
+            .arg(duration_micros(idle))
+            .arg(micros(now))
+            .arg(millis(revoked_until));
+        let answer: Vec<Value> = parse(call.run(&self.connections).await?)?;
+        let mut answer = answer.into_iter();
+        let outcome: String = parse(answer.next().unwrap_or(Value::Nil))?;
+        let Some(fields) = answer.next() else {
+            return Ok(Rotation::Unknown);
+        };
+        let session = session(id, parse(fields)?)?;
+        match outcome.as_str() {
+            "rotated" => Ok(Rotation::Rotated(session)),
+            "repeated" => Ok(Rotation::Repeated(session)),
+            "reused" => Ok(Rotation::Reused(session)),
+            other => Err(failed(format_args!("rotate_session.lua answered {other:?}"))),
+        }
+    }
+
+    async fn note_account(
+        &self,
+        id: SessionId,
+        roles: &[String],
+        email: Option<&str>,
+        username: &str,
+        version: u64,
+    ) -> Result<(), StoreError> {
+        let call = NOTE_ACCOUNT.call(1, 4).key(Key::Session(id));
+        let call = call.arg(username).arg(roles_json(roles)).arg(version).arg(email);
+        call.run(&self.connections).await?;
+        Ok(())
+    }
+
+    async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Session>, StoreError> {
+        let mut command = Cmd::new();
+        command.arg("HMGET");
+        command.write_arg_fmt(Key::Session(id));
+        command.arg(&FIELDS);
+        let fields: Fields = parse(self.connections.run(&command).await?)?;
+        if fields.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let session = session(id, fields)?;
+        Ok(Some(session).filter(|session| session.is_alive(now)))
+    }
+
+    async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError> {
+        parse(END.call(0, 2).text(id).arg(millis(revoked_until)).run(&self.connections).await?)
+    }
+
+    async fn end_all(&self, user: UserId, revoked_until: Timestamp) -> Result<u64, StoreError> {
+        let call = END_ALL.call(1, 1).key(Key::SessionsOf(user)).arg(millis(revoked_until));
+        parse(call.run(&self.connections).await?)
+    }
+}
+
+fn roles_json(roles: &[String]) -> String {
+    serde_json::json!(roles).to_string()
+}
+
+fn session(id: SessionId, fields: Fields) -> Result<Session, StoreError> {
+    let [
+        user_id,
+        username,
+        email,
+        roles,
+        version,
+        generation,
+        created_at,
+        rotated_at,
+        idle_until,
+        ends_at,
+        address,
+        user_agent,
+    ] = fields;
+    Ok(Session {
+        id,
+        user_id: required(user_id)?,
+        username: required(username)?,
+        email,
+        roles: serde_json::from_str(&required::<String>(roles)?).map_err(failed)?,
+        version: required(version)?,
+        generation: required(generation)?,
+        created_at: instant(created_at)?,
+        rotated_at: instant(rotated_at)?,
+        idle_until: instant(idle_until)?,
+        ends_at: instant(ends_at)?,
+        address: address.map(|address| address.parse().map_err(failed)).transpose()?,
+        user_agent,
+    })
+}
+
+fn required<T>(field: Option<String>) -> Result<T, StoreError>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    field.ok_or_else(|| failed("a session lacks a field"))?.parse().map_err(failed)
+}
+
+fn instant(field: Option<String>) -> Result<Timestamp, StoreError> {
+    let micros = required(field)?;
+    Timestamp::from_timestamp_micros(micros).ok_or_else(|| failed("a session has an impossible date"))
+}

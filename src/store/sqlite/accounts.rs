@@ -1,0 +1,141 @@
+//! The table `users`.
+
+use async_trait::async_trait;
+
+use super::column::{self, micros};
+use super::{SqliteUsers, failed};
+use crate::clock::Timestamp;
+use crate::identity::UserId;
+use crate::store::{Account, Accounts, CreateError, NewAccount, StoreError};
+
+#[derive(sqlx::FromRow)]
+struct UserRow {
+    id: String,
+    username: String,
+    email: Option<String>,
+    password_hash: String,
+    roles: String,
+    version: i64,
+    disabled: bool,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl UserRow {
+    fn account(self) -> Result<Account, StoreError> {
+        Ok(Account {
+            id: column::parse(&self.id)?,
+            username: self.username,
+            email: self.email,
+            password_hash: self.password_hash,
+            roles: column::roles(&self.roles)?,
+            version: column::count(self.version)?,
+            disabled: self.disabled,
+            created_at: column::instant(self.created_at)?,
+            updated_at: column::instant(self.updated_at)?,
+        })
+    }
+}
+
+fn account(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, StoreError> {
+    row.map_err(failed)?.map(UserRow::account).transpose()
+}
+
+#[async_trait]
+impl Accounts for SqliteUsers {
+    async fn create(&self, new: &NewAccount) -> Result<Account, CreateError> {
+        let insert = sqlx::query_as::<_, UserRow>(
+            "INSERT INTO users (id, username, email, password_hash, roles, version, disabled, \
+                                created_at, updated_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, 1, 0, ?6, ?6) RETURNING *",
+        )
+        .bind(new.id.to_string())
+        .bind(&new.username)
+        .bind(&new.email)
+        .bind(&new.password_hash)
+        .bind(column::roles_json(&new.roles))
+        .bind(micros(new.created_at));
+        match insert.fetch_one(&self.pool).await {
+            Ok(row) => Ok(row.account()?),
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                Err(CreateError::UsernameTaken)
+            }
+            Err(error) => Err(failed(error).into()),
+        }
+    }
+
+    async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
+        let select = sqlx::query_as("SELECT * FROM users WHERE username = ?1");
+        account(select.bind(username).fetch_optional(&self.pool).await)
+    }
+
+    async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        let select = sqlx::query_as("SELECT * FROM users WHERE id = ?1");
+        account(select.bind(id.to_string()).fetch_optional(&self.pool).await)
+    }
+
+    async fn list(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
+        let select = sqlx::query_as::<_, UserRow>(
+            "SELECT * FROM users WHERE ?1 IS NULL OR username > ?1 ORDER BY username LIMIT ?2",
+        );
+        let rows = select.bind(after).bind(limit).fetch_all(&self.pool).await.map_err(failed)?;
+        rows.into_iter().map(UserRow::account).collect()
+    }
+
+    async fn set_roles(
+        &self,
+        id: UserId,
+        roles: &[String],
+        now: Timestamp,
+    ) -> Result<Option<Account>, StoreError> {
+        let update = sqlx::query_as(
+            "UPDATE users SET roles = ?2, version = version + 1, updated_at = ?3 \
+             WHERE id = ?1 RETURNING *",
+        );
+        let update = update.bind(id.to_string()).bind(column::roles_json(roles)).bind(micros(now));
+        account(update.fetch_optional(&self.pool).await)
+    }
+
+    async fn set_disabled(
+        &self,
+        id: UserId,
+        disabled: bool,
+        now: Timestamp,
+    ) -> Result<Option<Account>, StoreError> {
+        let update = sqlx::query_as(
+            "UPDATE users SET disabled = ?2, version = version + 1, updated_at = ?3 \
+             WHERE id = ?1 RETURNING *",
+        );
+        let update = update.bind(id.to_string()).bind(disabled).bind(micros(now));
+        account(update.fetch_optional(&self.pool).await)
+    }
+
+    async fn upgrade_hash(
+        &self,
+        id: UserId,
+        old_hash: &str,
+        new_hash: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let update = sqlx::query(
+            "UPDATE users SET password_hash = ?3, updated_at = ?4 WHERE id = ?1 AND password_hash = ?2",
+        )
+        .bind(id.to_string())
+        .bind(old_hash)
+        .bind(new_hash)
+        .bind(micros(now));
+        let done = update.execute(&self.pool).await.map_err(failed)?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn delete(&self, id: UserId) -> Result<bool, StoreError> {
+        let delete = sqlx::query("DELETE FROM users WHERE id = ?1").bind(id.to_string());
+        let done = delete.execute(&self.pool).await.map_err(failed)?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await.map_err(failed)?;
+        Ok(())
+    }
+}

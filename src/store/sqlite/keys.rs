@@ -1,0 +1,18 @@
+//! The table `signing_keys`.
+
+use async_trait::async_trait;
+
+use super::{SqliteUsers, failed};
+use crate::store::{GeneratedKeys, StoreError};
+
+#[async_trait]
+impl GeneratedKeys for SqliteUsers {
+    async fn get_or_create(&self, candidate: &str) -> Result<String, StoreError> {
+        let insert = sqlx::query(
+            "INSERT INTO signing_keys (name, secret) VALUES ('access', ?1) ON CONFLICT DO NOTHING",
+        );
+        insert.bind(candidate).execute(&self.pool).await.map_err(failed)?;
+        let select = sqlx::query_scalar("SELECT secret FROM signing_keys WHERE name = 'access'");
+        select.fetch_one(&self.pool).await.map_err(failed)
+    }
+}

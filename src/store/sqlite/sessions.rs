@@ -1,0 +1,197 @@
+//! The table `sessions`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+
+use super::column::{self, micros};
+use super::{SqliteState, failed, revocations};
+use crate::clock::Timestamp;
+use crate::identity::{SessionId, UserId};
+use crate::store::{Revocation, Rotation, Session, Sessions, StoreError};
+
+#[derive(sqlx::FromRow)]
+struct SessionRow {
+    id: String,
+    user_id: String,
+    username: String,
+    email: Option<String>,
+    roles: String,
+    version: i64,
+    generation: i64,
+    created_at: i64,
+    rotated_at: i64,
+    idle_until: i64,
+    ends_at: i64,
+    address: Option<String>,
+    user_agent: Option<String>,
+}
+
+impl SessionRow {
+    fn session(self) -> Result<Session, StoreError> {
+        Ok(Session {
+            id: column::parse(&self.id)?,
+            user_id: column::parse(&self.user_id)?,
+            username: self.username,
+            email: self.email,
+            roles: column::roles(&self.roles)?,
+            version: column::count(self.version)?,
+            generation: column::count(self.generation)?,
+            created_at: column::instant(self.created_at)?,
+            rotated_at: column::instant(self.rotated_at)?,
+            idle_until: column::instant(self.idle_until)?,
+            ends_at: column::instant(self.ends_at)?,
+            address: column::parse_optional(self.address.as_deref())?,
+            user_agent: self.user_agent,
+        })
+    }
+}
+
+#[async_trait]
+impl Sessions for SqliteState {
+    async fn start(&self, session: &Session) -> Result<(), StoreError> {
+        let insert = sqlx::query(
+            "INSERT INTO sessions (id, user_id, username, email, roles, version, generation, \
+                                   created_at, rotated_at, idle_until, ends_at, address, user_agent) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )
+        .bind(session.id.to_string())
+        .bind(session.user_id.to_string())
+        .bind(&session.username)
+        .bind(&session.email)
+        .bind(column::roles_json(&session.roles))
+        .bind(column::signed(session.version))
+        .bind(column::signed(session.generation))
+        .bind(micros(session.created_at))
+        .bind(micros(session.rotated_at))
+        .bind(micros(session.idle_until))
+        .bind(micros(session.ends_at))
+        .bind(session.address.map(|address| address.to_string()))
+        .bind(&session.user_agent);
+        insert.execute(&self.pool).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn rotate(
+        &self,
+        id: SessionId,
+        presented: u64,
+        window: Duration,
+        idle: Duration,
+        revoked_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Rotation, StoreError> {
+        let mut transaction = self.begin().await?;
+        let Some(mut session) = read(&mut transaction, id, now).await? else {
+            return Ok(Rotation::Unknown);
+        };
+        if presented < 1 || presented > session.generation {
+            return Ok(Rotation::Unknown);
+        }
+        if presented == session.generation {
+            session.generation += 1;
+            session.rotated_at = now;
+            session.idle_until = (now + idle).min(session.ends_at);
+            write_rotation(&mut transaction, &session).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)?;
+            return Ok(Rotation::Rotated(session));
+        }
+        let is_predecessor = presented == session.generation - 1;
+        if is_predecessor && now <= session.rotated_at + window {
+            return Ok(Rotation::Repeated(session));
+        }
+        remove(&mut transaction, id, revoked_until).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        self.revoked.insert(Revocation::Session(id), revoked_until);
+        Ok(Rotation::Reused(session))
+    }
+
+    async fn note_account(
+        &self,
+        id: SessionId,
+        roles: &[String],
+        email: Option<&str>,
+        username: &str,
+        version: u64,
+    ) -> Result<(), StoreError> {
+        let update = sqlx::query(
+            "UPDATE sessions SET roles = ?2, email = ?3, username = ?4, version = ?5 WHERE id = ?1",
+        )
+        .bind(id.to_string())
+        .bind(column::roles_json(roles))
+        .bind(email)
+        .bind(username)
+        .bind(column::signed(version));
+        update.execute(&self.pool).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Session>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        read(&mut connection, id, now).await
+    }
+
+    async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let existed = remove(&mut transaction, id, revoked_until).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        self.revoked.insert(Revocation::Session(id), revoked_until);
+        Ok(existed)
+    }
+
+    async fn end_all(&self, user: UserId, revoked_until: Timestamp) -> Result<u64, StoreError> {
+        let mut transaction = self.begin().await?;
+        let select = sqlx::query_scalar::<_, String>("SELECT id FROM sessions WHERE user_id = ?1");
+        let ids = select.bind(user.to_string()).fetch_all(&mut *transaction).await.map_err(failed)?;
+        let ids = ids.iter().map(|id| column::parse(id)).collect::<Result<Vec<SessionId>, _>>()?;
+        for id in &ids {
+            remove(&mut transaction, *id, revoked_until).await.map_err(failed)?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        for id in &ids {
+            self.revoked.insert(Revocation::Session(*id), revoked_until);
+        }
+        Ok(ids.len() as u64)
+    }
+}
+
+impl SqliteState {
+    /// Takes the write lock at once: one taken later could fail half-way.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)
+    }
+}
+
+async fn read(
+    connection: &mut SqliteConnection,
+    id: SessionId,
+    now: Timestamp,
+) -> Result<Option<Session>, StoreError> {
+    let select = sqlx::query_as::<_, SessionRow>("SELECT * FROM sessions WHERE id = ?1");
+    let row = select.bind(id.to_string()).fetch_optional(connection).await.map_err(failed)?;
+    let session = row.map(SessionRow::session).transpose()?;
+    Ok(session.filter(|session| session.is_alive(now)))
+}
+
+async fn write_rotation(connection: &mut SqliteConnection, session: &Session) -> sqlx::Result<()> {
+    sqlx::query("UPDATE sessions SET generation = ?2, rotated_at = ?3, idle_until = ?4 WHERE id = ?1")
+        .bind(session.id.to_string())
+        .bind(column::signed(session.generation))
+        .bind(micros(session.rotated_at))
+        .bind(micros(session.idle_until))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Removes the session and revokes its tokens; whether it was there.
+async fn remove(
+    connection: &mut SqliteConnection,
+    id: SessionId,
+    revoked_until: Timestamp,
+) -> sqlx::Result<bool> {
+    revocations::insert(connection, Revocation::Session(id), revoked_until).await?;
+    let delete = sqlx::query("DELETE FROM sessions WHERE id = ?1").bind(id.to_string());
+    Ok(delete.execute(connection).await?.rows_affected() > 0)
+}
