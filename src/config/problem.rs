@@ -1,1 +1,182 @@
+//! What is wrong with a file, for people: everything at once, each with its place and its remedy.
 
+use std::collections::HashSet;
+use std::fmt;
+
+use super::document::Document;
+use super::marks::{Flaw, Position};
+use super::place::{Path, Place};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The file can't be used.
+    Error,
+    /// The file can be used, but probably doesn't say what was meant.
+    Warning,
+}
+
+/// One line to show: `gateway.yaml:31:9 routes[2].upstream: "bilng" isn't defined; …`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub severity: Severity,
+    pub file: String,
+    /// `None` if the file couldn't be read at all.
+    pub position: Option<Position>,
+    pub path: Path,
+    pub message: String,
+}
+
+impl Problem {
+    /// About the file as a whole.
+    pub fn with_file(file: &str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            file: file.to_owned(),
+            position: None,
+            path: Path::default(),
+            message: message.into(),
+        }
+    }
+
+    pub fn with_text(file: &str, flaw: Flaw) -> Self {
+        Self {
+            severity: Severity::Error,
+            file: file.to_owned(),
+            position: Some(flaw.position),
+            path: flaw.path,
+            message: flaw.message,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(position) = self.position {
+            write!(f, ":{position}")?;
+        }
+        if self.severity == Severity::Warning {
+            f.write_str(" warning:")?;
+        }
+        match self.path.is_root() {
+            true if self.severity == Severity::Warning => write!(f, " {}", self.message),
+            true => write!(f, ": {}", self.message),
+            false => write!(f, " {}: {}", self.path, self.message),
+        }
+    }
+}
+
+/// Gathers what is found on the way.
+#[derive(Debug, Default)]
+pub struct Problems {
+    found: Vec<Finding>,
+    /// Where something is known to be wrong, so that what follows from it need not be said.
+    known: HashSet<Path>,
+    suggestions: usize,
+}
+
+#[derive(Debug)]
+struct Finding {
+    severity: Severity,
+    path: Path,
+    /// Whether it is the key that is wrong, not its value.
+    concerns_key: bool,
+    message: String,
+}
+
+/// Looking for a near name costs time in proportion to the number of names.
+const MAX_SUGGESTIONS: usize = 100;
+
+impl Problems {
+    pub fn error(&mut self, place: &Place<'_>, message: impl Into<String>) {
+        self.error_at(place.path(), message);
+    }
+
+    pub fn error_at(&mut self, path: Path, message: impl Into<String>) {
+        self.known.insert(path.clone());
+        self.push(Severity::Error, path, false, message.into());
+    }
+
+    /// The key itself is wrong.
+    pub fn error_in_key(&mut self, path: Path, message: impl Into<String>) {
+        self.known.insert(path.clone());
+        self.push(Severity::Error, path, true, message.into());
+    }
+
+    pub fn warning(&mut self, place: &Place<'_>, message: impl Into<String>) {
+        self.warning_at(place.path(), message);
+    }
+
+    pub fn warning_at(&mut self, path: Path, message: impl Into<String>) {
+        self.push(Severity::Warning, path, false, message.into());
+    }
+
+    /// That `key` is missing from the mapping at `place`, unless it was there and was wrong.
+    pub fn missing(&mut self, place: &Place<'_>, key: &str, remedy: &str) {
+        if !self.is_known(&place.key(key)) {
+            self.error(place, format!("`{key}` is missing; {remedy}"));
+        }
+    }
+
+    /// Says nothing, but remembers that something is wrong at `path`.
+    pub fn excuse(&mut self, path: Path) {
+        self.known.insert(path);
+    }
+
+    pub fn is_known(&self, place: &Place<'_>) -> bool {
+        !self.known.is_empty() && self.known.contains(&place.path())
+    }
+
+    /// Whether something is known to be wrong at `place` or beneath it.
+    pub fn is_known_within(&self, place: &Place<'_>) -> bool {
+        let path = place.path();
+        self.known.iter().any(|known| known.0.starts_with(&path.0))
+    }
+
+    /// `; did you mean "billing"?`, or nothing if no candidate is near.
+    pub fn suggestion<'c>(&mut self, word: &str, candidates: impl Iterator<Item = &'c str>) -> String {
+        self.suggestions += 1;
+        if self.suggestions > MAX_SUGGESTIONS {
+            return String::new();
+        }
+        nearest(word, candidates).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default()
+    }
+
+    fn push(&mut self, severity: Severity, path: Path, concerns_key: bool, message: String) {
+        self.found.push(Finding { severity, path, concerns_key, message });
+    }
+
+    /// Everything found, in the order of the file: errors, then warnings.
+    pub fn into_lines(self, document: &Document) -> (Vec<Problem>, Vec<Problem>) {
+        let mut lines: Vec<Problem> = self.found.into_iter().map(|found| found.locate(document)).collect();
+        lines.sort_by(|a, b| a.position.cmp(&b.position).then_with(|| a.path.cmp(&b.path)));
+        lines.into_iter().partition(|line| line.severity == Severity::Error)
+    }
+}
+
+impl Finding {
+    fn locate(self, document: &Document) -> Problem {
+        let position = match self.concerns_key {
+            true => document.marks.key(&self.path),
+            false => document.marks.value(&self.path),
+        };
+        Problem {
+            severity: self.severity,
+            file: document.name.clone(),
+            position,
+            path: self.path,
+            message: self.message,
+        }
+    }
+}
+
+/// The candidate that `word` was probably meant to be: at most a third of it differs.
+pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let farthest = (word.chars().count() / 3).max(1);
+    candidates
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= farthest * 4)
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= farthest)
+        .min()
+        .map(|(_, candidate)| candidate)
+}

@@ -1,1 +1,153 @@
+//! Raw → policy: gives the file its meaning, and gathers everything that is wrong with it.
 
+mod access;
+mod auth;
+mod cache;
+mod limits;
+mod listen;
+mod names;
+mod pattern;
+mod quantity;
+mod roles;
+mod routes;
+mod sample_secrets;
+mod storage;
+mod tests;
+mod tokens;
+mod upstreams;
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use self::roles::Roles;
+use super::document::Document;
+use super::place::Place;
+use super::policy::Policy;
+use super::problem::{Problem, Problems};
+use super::raw;
+use super::substitute::{Surroundings, substitute};
+
+/// A file that can be used, and what is odd about it.
+#[derive(Debug)]
+pub struct Compiled {
+    pub policy: Policy,
+    pub warnings: Vec<Problem>,
+}
+
+/// All or nothing: `Err` holds every problem, with the warnings behind.
+pub fn compile(mut document: Document, surroundings: &dyn Surroundings) -> Result<Compiled, Vec<Problem>> {
+    let mut compiler = Compiler { problems: Problems::default(), roles: Roles::default(), surroundings };
+    substitute(&mut document.tree, surroundings, &mut compiler.problems);
+    let digest = digest(&document.tree);
+    let gateway = raw::read(std::mem::take(&mut document.tree), &mut compiler.problems);
+    let policy = compiler.policy(gateway, digest);
+    let (mut errors, warnings) = compiler.problems.into_lines(&document);
+    match policy {
+        Some(policy) if errors.is_empty() => Ok(Compiled { policy, warnings }),
+        _ => {
+            errors.extend(warnings);
+            Err(errors)
+        }
+    }
+}
+
+/// SHA-256 in hex. The keys of a mapping are sorted in the tree, so that their order doesn't count.
+fn digest(tree: &Value) -> String {
+    let text = tree.to_string();
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Carried through all sections. Each returns `None`, or a default, where it found a problem.
+struct Compiler<'s> {
+    problems: Problems,
+    roles: Roles,
+    surroundings: &'s dyn Surroundings,
+}
+
+impl Compiler<'_> {
+    fn policy(&mut self, gateway: raw::Gateway, digest: String) -> Option<Policy> {
+        let root = Place::Root;
+        self.version(gateway.version, &root.key("version"));
+        let listen = self.listen(gateway.listen.unwrap_or_default(), &root.key("listen"));
+        let trusted_proxies = self.trusted_proxies(gateway.trusted_proxies, &root.key("trusted_proxies"));
+        let storage = self.storage(gateway.storage.unwrap_or_default(), &root.key("storage"));
+        let tokens = self.tokens(gateway.tokens.unwrap_or_default(), &root.key("tokens"));
+        let mut upstreams = self.upstreams(gateway.upstreams.unwrap_or_default(), &root.key("upstreams"));
+        let mut limits = self.limits(gateway.limits.unwrap_or_default(), &root.key("limits"));
+        let auth = self.auth(gateway.auth.unwrap_or_default(), &mut limits, &root.key("auth"));
+        let defaults = self.defaults(gateway.defaults.unwrap_or_default(), &mut limits);
+        let routes = self.routes(
+            gateway.routes.unwrap_or_default(),
+            routes::Surrounds { auth: &auth, upstreams: &mut upstreams, limits: &mut limits, defaults },
+        );
+        self.tests(gateway.tests.unwrap_or_default(), &root.key("tests"));
+        upstreams.warn_unused(&root.key("upstreams"), &mut self.problems);
+        limits.warn_unused(&root.key("limits"), &mut self.problems);
+        self.roles.warn_lonely(&mut self.problems);
+        let revocation = gateway.revocation.unwrap_or_default();
+        Some(Policy {
+            digest,
+            listen,
+            trusted_proxies,
+            storage: storage?,
+            tokens,
+            auth: auth.policy,
+            upstreams: upstreams.into_list(),
+            limits: limits.into_list(),
+            routes,
+            admit_unchecked_bearers: revocation.on_store_error == Some(raw::OnUncheckedBearer::Allow),
+        })
+    }
+
+    fn version(&mut self, version: Option<u64>, at: &Place<'_>) {
+        if version.is_some_and(|version| version != 1) {
+            self.problems.error(at, "this gateway reads version 1; write `version: 1`");
+        }
+    }
+
+    fn trusted_proxies(&mut self, raw: Option<raw::List<String>>, at: &Place<'_>) -> Vec<IpNet> {
+        let mut networks = Vec::new();
+        for (index, text) in self.items(raw.unwrap_or_default(), at) {
+            let place = at.item(index);
+            let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            match network {
+                Ok(network) if network.prefix_len() == 0 => self
+                    .problems
+                    .error(&place, "this trusts everybody to say who they are; name your proxies' networks"),
+                Ok(network) => networks.push(network),
+                Err(_) => self.problems.error(
+                    &place,
+                    format!("{text:?} isn't a network; write it like 10.0.0.0/8 or 192.0.2.7"),
+                ),
+            }
+        }
+        networks
+    }
+
+    /// The items that are there, each with its index; says which ones are empty.
+    fn items<T>(&mut self, list: raw::List<T>, at: &Place<'_>) -> Vec<(usize, T)> {
+        let mut items = Vec::with_capacity(list.len());
+        for (index, item) in list.into_iter().enumerate() {
+            match item {
+                Some(item) => items.push((index, item)),
+                None if self.problems.is_known(&at.item(index)) => {}
+                None => self.problems.error(&at.item(index), "this item is empty; fill it or remove it"),
+            }
+        }
+        items
+    }
+
+    /// The entries by name; `None` for one that is empty, which has been said.
+    fn entries<T>(&mut self, table: raw::Table<T>, at: &Place<'_>) -> Vec<(String, Option<T>)> {
+        for (name, entry) in &table {
+            let place = at.key(name);
+            if entry.is_none() && !self.problems.is_known(&place) {
+                self.problems.error(&place, "this entry is empty; fill it or remove it");
+            }
+        }
+        table.into_iter().collect()
+    }
+}

@@ -58,7 +58,10 @@ impl MethodSet {
     fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Any, _) | (_, Self::Any) => true,
-            (Self::Only(own), Self::Only(others)) => own.iter().any(|method| others.contains(method)),
+            (Self::Only(own), Self::Only(others)) => {
+                own.iter().any(|method| other.contains(method))
+                    || others.iter().any(|method| self.contains(method))
+            }
         }
     }
 }
@@ -78,13 +81,19 @@ pub enum Assignment {
 #[derive(Debug, Default)]
 pub struct RouteTable {
     routes: Vec<Arc<Route>>,
+    /// The gateway's own routes by path, for every host: no route for one host may shadow them.
+    /// They stand in `any_host` too.
+    built_in: HashMap<String, Vec<Arc<Route>>>,
     any_host: PathTable,
     by_host: HashMap<String, PathTable>,
 }
 
 /// The routes with the same pattern stand together; they differ by method.
 #[derive(Debug, Default)]
-struct PathTable(matchit::Router<Vec<Arc<Route>>>);
+struct PathTable {
+    patterns: matchit::Router<usize>,
+    groups: Vec<Vec<Arc<Route>>>,
+}
 
 /// Two routes that nothing tells apart, or a path that isn't a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +114,10 @@ impl RouteTable {
         if !self.by_host.is_empty()
             && let Some(table) = self.by_host.get(host)
         {
+            let own = self.built_in.get(path).and_then(|routes| find(routes, method));
+            if let Some(route) = own {
+                return Assignment::Route(route.clone(), Params::new());
+            }
             let assignment = table.assign(method, path);
             if !matches!(assignment, Assignment::NotFound) {
                 return assignment;
@@ -116,17 +129,22 @@ impl RouteTable {
 
 impl PathTable {
     fn assign(&self, method: &Method, path: &str) -> Assignment {
-        let Ok(found) = self.0.at(path) else {
+        let Ok(found) = self.patterns.at(path) else {
             return Assignment::NotFound;
         };
-        match found.value.iter().find(|route| route.methods.contains(method)) {
+        let group = &self.groups[*found.value];
+        match find(group, method) {
             Some(route) => {
                 let params = found.params.iter().map(|(name, value)| (name.into(), value.into())).collect();
                 Assignment::Route(route.clone(), params)
             }
-            None => Assignment::WrongMethod(allow(found.value)),
+            None => Assignment::WrongMethod(allow(group)),
         }
     }
+}
+
+fn find<'r>(routes: &'r [Arc<Route>], method: &Method) -> Option<&'r Arc<Route>> {
+    routes.iter().find(|route| route.methods.contains(method))
 }
 
 /// The `Allow` of a path: the methods of all its routes.
@@ -150,60 +168,73 @@ fn allow(routes: &[Arc<Route>]) -> String {
 /// Builds a table and says which route is in whose way.
 #[derive(Debug, Default)]
 pub struct RouteTableBuilder {
-    routes: Vec<Arc<Route>>,
-    /// (host, pattern) → indices; in order of first appearance.
-    groups: Vec<(Option<String>, String, Vec<usize>)>,
-    /// Patterns alone, to find conflicts of shape as they are added.
-    shapes: HashMap<Option<String>, matchit::Router<usize>>,
+    table: RouteTable,
+    any_host: HashMap<String, usize>,
+    by_host: HashMap<String, HashMap<String, usize>>,
 }
 
 impl RouteTableBuilder {
     /// The index the next added route must carry.
     pub fn next_index(&self) -> usize {
-        self.routes.len()
+        self.table.routes.len()
+    }
+
+    /// A route of the gateway itself: without host and parameters, and before all others.
+    pub fn add_built_in(&mut self, route: Route) -> Result<(), RouteConflict> {
+        let path = route.path.clone();
+        let route = Arc::new(route);
+        self.table.any_host.add(&route, &mut self.any_host)?;
+        self.table.built_in.entry(path).or_default().push(route.clone());
+        self.table.routes.push(route);
+        Ok(())
     }
 
     pub fn add(&mut self, route: Route) -> Result<(), RouteConflict> {
-        let same = self.groups.iter().position(|(host, path, _)| *host == route.host && *path == route.path);
-        match same {
-            Some(group) => {
-                let clash =
-                    self.groups[group].2.iter().find(|&&at| self.routes[at].methods.overlaps(&route.methods));
-                if let Some(&at) = clash {
-                    return Err(RouteConflict::Duplicate(at));
-                }
-                self.groups[group].2.push(self.routes.len());
-            }
-            None => {
-                let shapes = self.shapes.entry(route.host.clone()).or_default();
-                shapes.insert(route.path.as_str(), self.groups.len()).map_err(|error| match error {
-                    matchit::InsertError::Conflict { with } => self
-                        .groups
-                        .iter()
-                        .find(|(host, path, _)| *host == route.host && *path == with)
-                        .map_or(RouteConflict::Pattern(with), |(_, _, routes)| {
-                            RouteConflict::Duplicate(routes[0])
-                        }),
-                    other => RouteConflict::Pattern(other.to_string()),
-                })?;
-                self.groups.push((route.host.clone(), route.path.clone(), vec![self.routes.len()]));
+        let own = self.table.built_in.get(&route.path).map(Vec::as_slice).unwrap_or_default();
+        if let Some(clash) = own.iter().find(|own| own.methods.overlaps(&route.methods)) {
+            return Err(RouteConflict::Duplicate(clash.index));
+        }
+        let route = Arc::new(route);
+        match &route.host {
+            None => self.table.any_host.add(&route, &mut self.any_host)?,
+            Some(host) => {
+                let table = self.table.by_host.entry(host.clone()).or_default();
+                table.add(&route, self.by_host.entry(host.clone()).or_default())?;
             }
         }
-        self.routes.push(Arc::new(route));
+        self.table.routes.push(route);
         Ok(())
     }
 
     pub fn build(self) -> RouteTable {
-        let mut table = RouteTable::default();
-        for (host, path, indices) in self.groups {
-            let routes = indices.iter().map(|&at| self.routes[at].clone()).collect();
-            let paths = match host {
-                None => &mut table.any_host,
-                Some(host) => table.by_host.entry(host).or_default(),
-            };
-            paths.0.insert(path, routes).expect("the same patterns went into `shapes` without a conflict");
+        self.table
+    }
+}
+
+impl PathTable {
+    /// `group_of` is the group of each pattern so far.
+    fn add(
+        &mut self,
+        route: &Arc<Route>,
+        group_of: &mut HashMap<String, usize>,
+    ) -> Result<(), RouteConflict> {
+        if let Some(&group) = group_of.get(&route.path) {
+            let group = &mut self.groups[group];
+            if let Some(clash) = group.iter().find(|other| other.methods.overlaps(&route.methods)) {
+                return Err(RouteConflict::Duplicate(clash.index));
+            }
+            group.push(route.clone());
+            return Ok(());
         }
-        table.routes = self.routes;
-        table
+        self.patterns.insert(route.path.as_str(), self.groups.len()).map_err(|error| match error {
+            matchit::InsertError::Conflict { with } => match group_of.get(&with) {
+                Some(&group) => RouteConflict::Duplicate(self.groups[group][0].index),
+                None => RouteConflict::Pattern(format!("conflicts with the path {with:?}")),
+            },
+            other => RouteConflict::Pattern(other.to_string()),
+        })?;
+        group_of.insert(route.path.clone(), self.groups.len());
+        self.groups.push(vec![route.clone()]);
+        Ok(())
     }
 }

@@ -1,1 +1,53 @@
+//! What gateway.yaml may say: strings and numbers, unknown keys refused. Every key is optional
+//! here; `compile` knows which ones must be there, so that one missing key hides no other problem.
 
+mod access;
+mod auth;
+mod cache;
+mod limits;
+mod listen;
+mod reader;
+mod routes;
+mod storage;
+mod tests;
+mod tokens;
+mod upstreams;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+pub use access::{Access, AccessWord, Rule};
+pub use auth::{Argon2, Auth, Lockout, Password, Registration};
+pub use cache::{Cache, Query, VaryBy};
+pub use limits::{By, Limit, OnStoreError};
+pub use listen::{Listen, ProxyListener, Tls};
+pub use reader::{Mismatch, Reader, Wrong, read};
+pub use routes::{Defaults, Route};
+pub use storage::{OnUncheckedBearer, Revocation, Storage};
+pub use tests::Test;
+pub use tokens::{Algorithm, TokenKey, Tokens};
+pub use upstreams::{Identity, Server, Timeouts, Upstream};
+
+/// `None` stands for an item that is empty or was found wrong; the others keep their index.
+pub type List<T> = Vec<Option<T>>;
+/// By name. `None` stands for an entry that is empty or was found wrong.
+pub type Table<T> = BTreeMap<String, Option<T>>;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    pub version: Option<u64>,
+    pub listen: Option<Listen>,
+    pub trusted_proxies: Option<List<String>>,
+    pub storage: Option<Storage>,
+    pub tokens: Option<Tokens>,
+    pub auth: Option<Auth>,
+    pub revocation: Option<Revocation>,
+    pub upstreams: Option<Table<Upstream>>,
+    pub limits: Option<Table<Limit>>,
+    pub defaults: Option<Defaults>,
+    pub routes: Option<List<Route>>,
+    pub tests: Option<List<Test>>,
+}

@@ -1,0 +1,179 @@
+//! `auth:`
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::names::Names;
+use super::{Compiler, pattern};
+use crate::config::place::Place;
+use crate::config::policy::{Argon2Params, Auth, AuthEndpoint, Limit, LimitBy, OnStoreError, PasswordRules};
+use crate::config::raw;
+use crate::store::{LockoutRule, Quota};
+
+/// The auth wing's rules, and where it is reached beside its prefix.
+pub struct CompiledAuth {
+    pub policy: Auth,
+    pub aliases: Vec<(String, AuthEndpoint)>,
+}
+
+impl Compiler<'_> {
+    pub fn auth(&mut self, raw: raw::Auth, limits: &mut Names<Limit>, at: &Place<'_>) -> CompiledAuth {
+        let prefix = self.auth_prefix(raw.prefix, &at.key("prefix"));
+        let aliases = self.aliases(raw.aliases.unwrap_or_default(), &prefix, &at.key("aliases"));
+        let limits = match raw.limits {
+            Some(table) => self.endpoint_limits(table, limits, &at.key("limits")),
+            None => built_in_limits(limits),
+        };
+        let policy = Auth {
+            prefix,
+            registration_open: raw.registration != Some(raw::Registration::Closed),
+            password: self.password(raw.password.unwrap_or_default(), &at.key("password")),
+            lockout: self.lockout(raw.lockout.unwrap_or_default(), &at.key("lockout")),
+            limits,
+        };
+        CompiledAuth { policy, aliases }
+    }
+
+    fn auth_prefix(&mut self, raw: Option<String>, at: &Place<'_>) -> String {
+        let default = || "/auth".to_owned();
+        let Some(prefix) = raw else {
+            return default();
+        };
+        let wrong = match pattern::parameters(&prefix) {
+            Ok(parameters) if parameters.is_empty() && !prefix.ends_with('/') => return prefix,
+            Ok(_) => "expected a plain path such as /auth, without a slash at its end".to_owned(),
+            Err(message) => message,
+        };
+        self.problems.error(at, wrong);
+        default()
+    }
+
+    fn aliases(
+        &mut self,
+        raw: raw::Table<String>,
+        prefix: &str,
+        at: &Place<'_>,
+    ) -> Vec<(String, AuthEndpoint)> {
+        let mut aliases = Vec::new();
+        for (path, endpoint) in self.entries(raw, at) {
+            let place = at.key(&path);
+            match pattern::parameters(&path) {
+                Ok(parameters) if !parameters.is_empty() => {
+                    self.problems.error_in_key(place.path(), "an alias is a path without parameters");
+                }
+                Ok(_) if pattern::is_within(&path, prefix) => {
+                    self.problems.error_in_key(place.path(), format!("lies under {prefix} already"));
+                }
+                Ok(_) => {}
+                Err(message) => self.problems.error_in_key(place.path(), message),
+            }
+            if let Some(endpoint) = endpoint.and_then(|name| self.endpoint(&name, &place)) {
+                aliases.push((path, endpoint));
+            }
+        }
+        aliases
+    }
+
+    fn endpoint(&mut self, name: &str, at: &Place<'_>) -> Option<AuthEndpoint> {
+        let known = || AuthEndpoint::ALL.into_iter();
+        if let Some(endpoint) = known().find(|endpoint| endpoint.as_str() == name) {
+            return Some(endpoint);
+        }
+        let suggestion = self.problems.suggestion(name, known().map(AuthEndpoint::as_str));
+        let choices: Vec<&str> = known().map(AuthEndpoint::as_str).collect();
+        let message = format!("{name:?} isn't one of {}{suggestion}", choices.join(", "));
+        self.problems.error(at, message);
+        None
+    }
+
+    fn endpoint_limits(
+        &mut self,
+        raw: raw::Table<raw::List<String>>,
+        limits: &mut Names<Limit>,
+        at: &Place<'_>,
+    ) -> Vec<(AuthEndpoint, Vec<Arc<Limit>>)> {
+        let mut by_endpoint = Vec::new();
+        for (name, list) in self.entries(raw, at) {
+            let place = at.key(&name);
+            let list = self.named_limits(list.unwrap_or_default(), limits, &place);
+            for limit in &list {
+                if let LimitBy::Parameter(parameter) = &limit.by {
+                    let message =
+                        format!("{:?} counts by {{{parameter}}}, which no auth path has", limit.name);
+                    self.problems.error(&place, message);
+                }
+            }
+            if let Some(endpoint) = self.endpoint(&name, &place) {
+                by_endpoint.push((endpoint, list));
+            }
+        }
+        by_endpoint
+    }
+
+    fn password(&mut self, raw: raw::Password, at: &Place<'_>) -> PasswordRules {
+        let min_length = self.number(at, "min_length", raw.min_length, 8, 8..=256);
+        let max_length = self.number(at, "max_length", raw.max_length, 1024, 64..=4096);
+        if min_length > max_length {
+            self.problems.error(&at.key("min_length"), "must not be more than `max_length`");
+        }
+        PasswordRules {
+            min_length: min_length as usize,
+            max_length: max_length as usize,
+            argon2: self.argon2(raw.argon2.unwrap_or_default(), &at.key("argon2")),
+            workers: self.number(at, "workers", raw.workers, 1, 1..=64) as usize,
+            queue: self.number(at, "queue", raw.queue, 64, 1..=10_000) as usize,
+        }
+    }
+
+    fn argon2(&mut self, raw: raw::Argon2, at: &Place<'_>) -> Argon2Params {
+        let memory = self.size(at, "memory", raw.memory, 19 << 20, 8 << 10..=4 << 30);
+        let params = Argon2Params {
+            memory_kib: u32::try_from(memory >> 10).unwrap_or(u32::MAX),
+            iterations: self.number(at, "iterations", raw.iterations, 2, 1..=100),
+            parallelism: self.number(at, "parallelism", raw.parallelism, 1, 1..=64),
+        };
+        if params.memory_kib < 8 * params.parallelism {
+            self.problems.error(&at.key("memory"), "must be at least 8KiB for each of `parallelism`");
+        }
+        // OWASP's choices (19 MiB × 2, 12 MiB × 3, 9 MiB × 4, 7 MiB × 5) all lie above this.
+        if u64::from(params.memory_kib) * u64::from(params.iterations) < 35 << 10 {
+            self.problems.warning(at, "weaker than OWASP's floor, such as 19MiB with 2 iterations");
+        }
+        params
+    }
+
+    fn lockout(&mut self, raw: raw::Lockout, at: &Place<'_>) -> LockoutRule {
+        LockoutRule {
+            failures: self.number(at, "failures", raw.failures, 5, 1..=100),
+            for_: self.positive_duration(at, "for", raw.for_, Duration::from_secs(15 * 60)),
+        }
+    }
+}
+
+/// 5/1m by address for login and register, each counted on its own. A limit of that name in the
+/// file takes its place.
+fn built_in_limits(limits: &mut Names<Limit>) -> Vec<(AuthEndpoint, Vec<Arc<Limit>>)> {
+    [AuthEndpoint::Login, AuthEndpoint::Register]
+        .into_iter()
+        .map(|endpoint| {
+            let name = format!("auth-{}", endpoint.as_str());
+            if !limits.is_defined(&name) {
+                limits.define(name.clone(), Some(built_in_limit(name.clone(), limits.next_index())));
+            }
+            (endpoint, limits.take(&name).into_iter().collect())
+        })
+        .collect()
+}
+
+fn built_in_limit(name: String, index: usize) -> Limit {
+    let five = NonZeroU32::MIN.saturating_add(4);
+    Limit {
+        name,
+        index,
+        by: LimitBy::Address,
+        quota: Quota::new(five, Duration::from_secs(60), five),
+        roles: std::collections::HashMap::new(),
+        on_store_error: OnStoreError::Local,
+    }
+}

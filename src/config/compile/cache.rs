@@ -1,0 +1,105 @@
+//! `cache:` of a route.
+
+use std::time::Duration;
+
+use http::Method;
+
+use super::Compiler;
+use crate::config::place::Place;
+use crate::config::policy::{Access, CacheRule, MethodSet, QueryKey, VaryBy};
+use crate::config::raw;
+
+const DEFAULT_MAX_SIZE: u64 = 1 << 20;
+const LARGEST_MAX_SIZE: u64 = 1 << 30;
+
+impl Compiler<'_> {
+    pub fn cache(
+        &mut self,
+        raw: raw::Cache,
+        methods: &MethodSet,
+        access: &Access,
+        at: &Place<'_>,
+    ) -> Option<CacheRule> {
+        if !methods.contains(&Method::GET) {
+            self.problems.error(at, "only answers to GET are cached, and this route doesn't take it");
+        }
+        let vary_by = self.vary_by(raw.vary_by, access, at);
+        let ttl = match raw.ttl {
+            Some(ttl) => Some(self.positive_duration(at, "ttl", Some(ttl), Duration::from_secs(1))),
+            None => {
+                self.problems.missing(at, "ttl", "write it like `ttl: 60s`");
+                None
+            }
+        };
+        let max_size = self.size(at, "max_size", raw.max_size, DEFAULT_MAX_SIZE, 1..=LARGEST_MAX_SIZE);
+        let zero = Duration::ZERO;
+        Some(CacheRule {
+            query: self.cache_query(raw.query, &at.key("query")),
+            headers: self.cache_headers(raw.headers.unwrap_or_default(), &at.key("headers")),
+            max_size: usize::try_from(max_size).unwrap_or(usize::MAX),
+            statuses: self.cache_statuses(raw.statuses, &at.key("statuses")),
+            respect_origin: raw.respect_origin.unwrap_or(true),
+            stale_while_revalidate: self.duration(
+                at,
+                "stale_while_revalidate",
+                raw.stale_while_revalidate,
+                zero,
+            ),
+            stale_if_error: self.duration(at, "stale_if_error", raw.stale_if_error, zero),
+            ttl: ttl?,
+            vary_by: vary_by?,
+        })
+    }
+
+    fn vary_by(&mut self, raw: Option<raw::VaryBy>, access: &Access, at: &Place<'_>) -> Option<VaryBy> {
+        let Some(vary_by) = raw else {
+            let choices = "choose `user` (one answer per user), `role` (one per set of roles) \
+                           or `shared` (one for everybody who may use the route)";
+            self.problems.missing(at, "vary_by", choices);
+            return None;
+        };
+        if *access == Access::Public && vary_by != raw::VaryBy::Shared {
+            let message = "a public route knows nobody; write `shared`, or `access: optional`";
+            self.problems.error(&at.key("vary_by"), message);
+        }
+        Some(match vary_by {
+            raw::VaryBy::User => VaryBy::User,
+            raw::VaryBy::Role => VaryBy::Role,
+            raw::VaryBy::Shared => VaryBy::Shared,
+        })
+    }
+
+    fn cache_query(&mut self, raw: Option<raw::Query>, at: &Place<'_>) -> QueryKey {
+        match raw {
+            None | Some(raw::Query::All) => QueryKey::All,
+            Some(raw::Query::Only(names)) => {
+                QueryKey::Only(self.items(names, at).into_iter().map(|(_, name)| name).collect())
+            }
+        }
+    }
+
+    fn cache_headers(&mut self, raw: raw::List<String>, at: &Place<'_>) -> Vec<String> {
+        let items = self.items(raw, at);
+        items.iter().filter_map(|(index, name)| self.header_name(&at.item(*index), name)).collect()
+    }
+
+    fn cache_statuses(&mut self, raw: Option<raw::List<u64>>, at: &Place<'_>) -> Vec<u16> {
+        let Some(raw) = raw else {
+            return vec![200];
+        };
+        if raw.is_empty() {
+            self.problems.error(at, "without a status nothing is cached; write `[200]`");
+        }
+        let mut statuses = Vec::new();
+        for (index, status) in self.items(raw, at) {
+            match u16::try_from(status) {
+                // A part (206) or a "not modified" (304) isn't an answer of its own.
+                Ok(status) if (200..600).contains(&status) && status != 206 && status != 304 => {
+                    statuses.push(status);
+                }
+                _ => self.problems.error(&at.item(index), format!("{status} can't be cached")),
+            }
+        }
+        statuses
+    }
+}

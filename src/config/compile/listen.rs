@@ -1,0 +1,115 @@
+//! `listen:`
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::Compiler;
+use crate::config::place::Place;
+use crate::config::policy::{Listen, ProxyListener, TlsFiles};
+use crate::config::raw;
+
+const DEFAULT_PROXY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+
+impl Compiler<'_> {
+    pub fn listen(&mut self, raw: raw::Listen, at: &Place<'_>) -> Listen {
+        let admin = match raw.admin {
+            Some(address) => self.socket_address(&at.key("admin"), &address).unwrap_or(DEFAULT_ADMIN),
+            None => DEFAULT_ADMIN,
+        };
+        let proxy = match raw.proxy {
+            Some(listeners) => self.proxy_listeners(listeners, admin, &at.key("proxy")),
+            None => vec![ProxyListener { address: DEFAULT_PROXY, tls: None }],
+        };
+        Listen {
+            proxy,
+            admin,
+            drain: self.duration(at, "drain", raw.drain, Duration::ZERO),
+            shutdown_timeout: self.duration(
+                at,
+                "shutdown_timeout",
+                raw.shutdown_timeout,
+                Duration::from_secs(30),
+            ),
+        }
+    }
+
+    fn proxy_listeners(
+        &mut self,
+        raw: raw::List<raw::ProxyListener>,
+        admin: SocketAddr,
+        at: &Place<'_>,
+    ) -> Vec<ProxyListener> {
+        if raw.is_empty() {
+            self.problems.error(at, "without an address nobody can call; add `- address: 0.0.0.0:8080`");
+        }
+        let mut listeners: Vec<ProxyListener> = Vec::new();
+        for (index, listener) in self.items(raw, at) {
+            let place = at.item(index);
+            let tls = listener.tls.and_then(|tls| self.tls(tls, &place.key("tls")));
+            let Some(address) = listener.address else {
+                self.problems.missing(&place, "address", "write `address: 0.0.0.0:8080`");
+                continue;
+            };
+            let Some(address) = self.socket_address(&place.key("address"), &address) else {
+                continue;
+            };
+            if overlap(address, admin) {
+                let message = format!("{admin} is the admin address; it must have a port of its own");
+                self.problems.error(&place.key("address"), message);
+            }
+            if listeners.iter().any(|other| overlap(other.address, address)) {
+                self.problems.error(&place.key("address"), format!("{address} is taken by an entry above"));
+            }
+            listeners.push(ProxyListener { address, tls });
+        }
+        listeners
+    }
+
+    fn socket_address(&mut self, at: &Place<'_>, text: &str) -> Option<SocketAddr> {
+        if let Ok(address) = text.parse() {
+            return Some(address);
+        }
+        let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        let example = format!("127.0.0.1:{}", port.unwrap_or(8080));
+        self.problems.error(at, format!("{text:?} isn't an IP address with a port; write it like {example}"));
+        None
+    }
+
+    fn tls(&mut self, raw: raw::Tls, at: &Place<'_>) -> Option<TlsFiles> {
+        let cert = self.pem_file(raw.cert, "CERTIFICATE", at, "cert");
+        let key = self.pem_file(raw.key, "PRIVATE KEY", at, "key");
+        Some(TlsFiles { cert: cert?, key: key? })
+    }
+
+    /// The path of a PEM file, after a look inside: a listener that can't start is found here.
+    fn pem_file(
+        &mut self,
+        path: Option<String>,
+        label: &str,
+        at: &Place<'_>,
+        key: &str,
+    ) -> Option<std::path::PathBuf> {
+        let Some(path) = path else {
+            self.problems.missing(at, key, "TLS needs `cert` and `key`, both paths of PEM files");
+            return None;
+        };
+        match self.surroundings.file(&path) {
+            Ok(text) if text.contains(&format!("{label}-----")) => Some(self.surroundings.locate(&path)),
+            Ok(_) => {
+                self.problems.error(&at.key(key), format!("{path} holds no PEM block `{label}`"));
+                None
+            }
+            Err(reason) => {
+                self.problems.error(&at.key(key), format!("{path}: {reason}"));
+                None
+            }
+        }
+    }
+}
+
+/// Whether both can't be listened on at once. Port 0 stands for any free port.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_host = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && same_host
+}

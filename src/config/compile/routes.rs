@@ -1,0 +1,323 @@
+//! `routes:` and `defaults:`, and the routes of the auth wing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::auth::CompiledAuth;
+use super::names::Names;
+use super::{Compiler, pattern};
+use crate::config::place::Place;
+use crate::config::policy::{
+    Access, AuthEndpoint, Destination, Limit, LimitBy, MethodSet, Requirement, Route, RouteConflict,
+    RouteTable, RouteTableBuilder, Upstream,
+};
+use crate::config::raw;
+
+const DEFAULT_MAX_BODY: u64 = 10 << 20;
+const LARGEST_MAX_BODY: u64 = 1 << 40;
+const AUTH_MAX_BODY: u64 = 16 << 10;
+/// What a route may name. TRACE and CONNECT are never forwarded.
+const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// What routes speak of.
+pub struct Surrounds<'p> {
+    pub auth: &'p CompiledAuth,
+    pub upstreams: &'p mut Names<Upstream>,
+    pub limits: &'p mut Names<Limit>,
+    pub defaults: Vec<Arc<Limit>>,
+}
+
+/// The table as it grows, and which route of the file each of its routes is.
+#[derive(Default)]
+struct Growing {
+    table: RouteTableBuilder,
+    /// By index in the table; `None` for the auth wing's.
+    items: Vec<Option<usize>>,
+    names: HashMap<String, usize>,
+}
+
+impl Compiler<'_> {
+    pub fn defaults(&mut self, raw: raw::Defaults, limits: &mut Names<Limit>) -> Vec<Arc<Limit>> {
+        let root = Place::Root;
+        let at = root.key("defaults");
+        self.named_limits(raw.limits.unwrap_or_default(), limits, &at.key("limits"))
+    }
+
+    pub fn routes(&mut self, raw: raw::List<raw::Route>, mut surrounds: Surrounds<'_>) -> RouteTable {
+        let root = Place::Root;
+        let at = root.key("routes");
+        let mut growing = Growing::default();
+        self.auth_routes(surrounds.auth, &mut growing);
+        for (index, route) in self.items(raw, &at) {
+            let place = at.item(index);
+            if let Some(route) = self.route(route, &mut surrounds, &mut growing, index, &place) {
+                self.add_route(route, &mut growing, index, &place);
+            }
+        }
+        let table = growing.table.build();
+        self.warn_of_public_wildcards(&table, &growing.items, &at);
+        table
+    }
+
+    fn auth_routes(&mut self, auth: &CompiledAuth, growing: &mut Growing) {
+        for (path, endpoint) in auth_paths(auth) {
+            let route = auth_route(path.clone(), endpoint, auth, growing.table.next_index());
+            if growing.table.add_built_in(route).is_ok() {
+                growing.items.push(None);
+                continue;
+            }
+            let root = Place::Root;
+            let place = root.key("auth");
+            let place = place.key("aliases");
+            self.problems.error(&place.key(&path), "this path is an endpoint's own already");
+        }
+    }
+
+    fn route(
+        &mut self,
+        raw: raw::Route,
+        surrounds: &mut Surrounds<'_>,
+        growing: &mut Growing,
+        item: usize,
+        at: &Place<'_>,
+    ) -> Option<Route> {
+        let upstream = self.route_upstream(raw.upstream, surrounds.upstreams, at);
+        let host = raw.host.and_then(|host| match pattern::host(&host) {
+            Ok(host) => Some(host),
+            Err(message) => {
+                self.problems.error(&at.key("host"), message);
+                None
+            }
+        });
+        let path = self.route_path(raw.path, &surrounds.auth.policy.prefix, at);
+        let parameters = path.as_deref().and_then(|path| pattern::parameters(path).ok()).unwrap_or_default();
+        let methods = self.methods(raw.methods, &at.key("methods"));
+        let access = self.access(raw.access, path.as_ref().map(|_| &*parameters), &at.key("access"));
+        let limits = self.route_limits(raw.limits, surrounds, path.as_ref().map(|_| &*parameters), at);
+        let cache = raw.cache.map(|cache| self.cache(cache, &methods, &access, &at.key("cache")));
+        let websocket = raw.websocket.unwrap_or(false);
+        if websocket && cache.is_some() {
+            self.problems.error(&at.key("websocket"), "a websocket can't be cached; remove one of the two");
+        }
+        let max_body = self.size(at, "max_body", raw.max_body, DEFAULT_MAX_BODY, 0..=LARGEST_MAX_BODY);
+        let name = self.route_name(raw.name, growing, item, at);
+        let path = path?;
+        Some(Route {
+            name: name.unwrap_or_else(|| default_name(host.as_deref(), &path, &methods)),
+            index: growing.table.next_index(),
+            host,
+            path,
+            methods,
+            destination: Destination::Upstream(upstream?),
+            access,
+            limits,
+            cache: cache.flatten(),
+            websocket,
+            max_body,
+        })
+    }
+
+    fn route_upstream(
+        &mut self,
+        name: Option<String>,
+        upstreams: &mut Names<Upstream>,
+        at: &Place<'_>,
+    ) -> Option<Arc<Upstream>> {
+        match name {
+            Some(name) => upstreams.resolve(&name, &at.key("upstream"), &mut self.problems),
+            None => {
+                self.problems.missing(at, "upstream", "name one of `upstreams:`");
+                None
+            }
+        }
+    }
+
+    fn route_path(&mut self, path: Option<String>, auth_prefix: &str, at: &Place<'_>) -> Option<String> {
+        let Some(path) = path else {
+            self.problems.missing(at, "path", "write it like `path: \"/users/{id}\"`");
+            return None;
+        };
+        let problem = match pattern::parameters(&path) {
+            Ok(_) if pattern::is_within(&path, auth_prefix) => {
+                format!("{auth_prefix} belongs to the gateway; move `auth.prefix` or this route")
+            }
+            Ok(_) => return Some(path),
+            Err(message) => message,
+        };
+        self.problems.error(&at.key("path"), problem);
+        None
+    }
+
+    fn methods(&mut self, raw: Option<raw::List<String>>, at: &Place<'_>) -> MethodSet {
+        let Some(raw) = raw else {
+            return MethodSet::Any;
+        };
+        if raw.is_empty() {
+            self.problems.error(at, "an empty list lets no request in; remove the key to allow all methods");
+        }
+        let mut methods: Vec<Method> = Vec::new();
+        for (index, name) in self.items(raw, at) {
+            let place = at.item(index);
+            match METHODS.iter().find(|method| method.as_str() == name) {
+                Some(method) if methods.contains(method) => {
+                    self.problems.error(&place, format!("{name} stands here twice"));
+                }
+                Some(method) => methods.push(method.clone()),
+                None => {
+                    let upper = name.to_ascii_uppercase();
+                    let suggestion = self.problems.suggestion(&upper, METHODS.iter().map(Method::as_str));
+                    self.problems.error(&place, format!("{name:?} isn't a method here{suggestion}"));
+                }
+            }
+        }
+        MethodSet::Only(methods)
+    }
+
+    fn route_limits(
+        &mut self,
+        raw: Option<raw::List<String>>,
+        surrounds: &mut Surrounds<'_>,
+        parameters: Option<&[&str]>,
+        at: &Place<'_>,
+    ) -> Vec<Arc<Limit>> {
+        let is_default = raw.is_none();
+        let limits = match raw {
+            Some(raw) => self.named_limits(raw, surrounds.limits, &at.key("limits")),
+            None => surrounds.defaults.clone(),
+        };
+        let Some(parameters) = parameters else {
+            return limits;
+        };
+        for limit in &limits {
+            let LimitBy::Parameter(parameter) = &limit.by else {
+                continue;
+            };
+            if !parameters.contains(&parameter.as_str()) {
+                let origin = if is_default { " (from `defaults.limits`)" } else { "" };
+                let message = format!(
+                    "{:?}{origin} counts by {{{parameter}}}, which the path doesn't have; name other limits",
+                    limit.name
+                );
+                self.problems.error(&at.key("limits"), message);
+            }
+        }
+        limits
+    }
+
+    fn route_name(
+        &mut self,
+        name: Option<String>,
+        growing: &mut Growing,
+        item: usize,
+        at: &Place<'_>,
+    ) -> Option<String> {
+        let place = at.key("name");
+        let name = self.plain_text(&place, name?)?;
+        if name.starts_with("auth:") {
+            self.problems.error(&place, "names with `auth:` belong to the gateway's own routes");
+        }
+        if let Some(other) = growing.names.insert(name.clone(), item) {
+            self.problems
+                .error(&place, format!("{name:?} is the name of routes[{other}]; each needs its own"));
+        }
+        Some(name)
+    }
+
+    fn add_route(&mut self, route: Route, growing: &mut Growing, item: usize, at: &Place<'_>) {
+        let path = route.path.clone();
+        let message = match growing.table.add(route) {
+            Ok(()) => return growing.items.push(Some(item)),
+            Err(RouteConflict::Pattern(message)) => message,
+            Err(RouteConflict::Duplicate(other)) => match growing.items.get(other).copied().flatten() {
+                Some(other) => format!(
+                    "routes[{other}] takes the same requests as {path:?}; change a path, or give each its methods"
+                ),
+                None => format!("{path:?} is answered by the gateway itself (`auth:`)"),
+            },
+        };
+        self.problems.error(&at.key("path"), message);
+    }
+
+    /// A public wildcard makes everything public that isn't named beside it, misspellings included.
+    fn warn_of_public_wildcards(&mut self, table: &RouteTable, items: &[Option<usize>], at: &Place<'_>) {
+        let mut protected: Vec<(Option<&str>, &str)> = table
+            .routes()
+            .iter()
+            .filter(|route| matches!(route.access, Access::Authenticated(_)))
+            .filter(|route| matches!(route.destination, Destination::Upstream(_)))
+            .map(|route| (route.host.as_deref(), route.path.as_str()))
+            .collect();
+        protected.sort_unstable();
+        for (route, item) in table.routes().iter().zip(items) {
+            let (Some(item), Access::Public) = (item, &route.access) else {
+                continue;
+            };
+            let Some(prefix) = pattern::wildcard_prefix(&route.path) else {
+                continue;
+            };
+            let host = route.host.as_deref();
+            let first = protected.partition_point(|entry| *entry < (host, prefix));
+            let beneath = protected.get(first).filter(|entry| entry.0 == host && entry.1.starts_with(prefix));
+            if let Some((_, path)) = beneath {
+                let message = format!(
+                    "public, with the protected {path:?} beneath it: whatever no other route names is public too"
+                );
+                self.problems.warning(&at.item(*item).key("path"), message);
+            }
+        }
+    }
+}
+
+/// Every path at which the auth wing answers.
+fn auth_paths(auth: &CompiledAuth) -> Vec<(String, AuthEndpoint)> {
+    let prefix = &auth.policy.prefix;
+    let mut paths = Vec::new();
+    for endpoint in AuthEndpoint::ALL {
+        paths.push(match endpoint {
+            AuthEndpoint::Jwks => ("/.well-known/jwks.json".to_owned(), endpoint),
+            _ => (format!("{prefix}/{}", endpoint.as_str()), endpoint),
+        });
+    }
+    // The name that OAuth2 libraries expect.
+    paths.push((format!("{prefix}/token"), AuthEndpoint::Login));
+    paths.extend(auth.aliases.iter().cloned());
+    paths
+}
+
+fn auth_route(path: String, endpoint: AuthEndpoint, auth: &CompiledAuth, index: usize) -> Route {
+    let limits = auth.policy.limits.iter().find(|(limited, _)| *limited == endpoint);
+    Route {
+        name: format!("auth:{}", endpoint.as_str()),
+        index,
+        host: None,
+        path,
+        methods: MethodSet::Only(vec![endpoint.method()]),
+        destination: Destination::Auth(endpoint),
+        access: match endpoint {
+            AuthEndpoint::Register | AuthEndpoint::Login | AuthEndpoint::Refresh | AuthEndpoint::Jwks => {
+                Access::Public
+            }
+            AuthEndpoint::Logout => Access::Optional,
+            AuthEndpoint::Me | AuthEndpoint::Introspect => Access::Authenticated(Requirement::default()),
+        },
+        limits: limits.map(|(_, limits)| limits.clone()).unwrap_or_default(),
+        cache: None,
+        websocket: false,
+        max_body: AUTH_MAX_BODY,
+    }
+}
+
+/// `GET,POST api.example.com/users/{id}`
+fn default_name(host: Option<&str>, path: &str, methods: &MethodSet) -> String {
+    let target = format!("{}{path}", host.unwrap_or_default());
+    match methods {
+        MethodSet::Any => target,
+        MethodSet::Only(methods) => {
+            let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
+            format!("{} {target}", methods.join(","))
+        }
+    }
+}

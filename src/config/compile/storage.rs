@@ -1,0 +1,78 @@
+//! `storage:`
+
+use std::path::{Path, PathBuf};
+
+use super::Compiler;
+use crate::config::place::Place;
+use crate::config::policy::{StateStorage, Storage, UserStorage};
+use crate::config::raw;
+use crate::identity::secret::Secret;
+
+const DEFAULT_USERS: &str = "sqlite://data/portcullis.db";
+const DEFAULT_STATE: &str = "embedded";
+
+impl Compiler<'_> {
+    pub fn storage(&mut self, raw: raw::Storage, at: &Place<'_>) -> Option<Storage> {
+        let users = raw.users.unwrap_or_else(|| DEFAULT_USERS.to_owned());
+        let state = raw.state.unwrap_or_else(|| DEFAULT_STATE.to_owned());
+        let users = user_storage(&users).map_err(|message| self.problems.error(&at.key("users"), message));
+        let folder = match &users {
+            Ok(UserStorage::Sqlite(path)) => path.parent().map(Path::to_path_buf).unwrap_or_default(),
+            _ => PathBuf::from("data"),
+        };
+        let state =
+            state_storage(&state, &folder).map_err(|message| self.problems.error(&at.key("state"), message));
+        Some(Storage { users: users.ok()?, state: state.ok()? })
+    }
+}
+
+/// Problems never show the URL, which may hold a password.
+fn user_storage(url: &str) -> Result<UserStorage, String> {
+    match split_scheme(url) {
+        Some(("sqlite", path)) if path.is_empty() || path.contains(['?', '#']) || path == ":memory:" => {
+            Err(format!("expected the path of a file; write it like {DEFAULT_USERS}"))
+        }
+        Some(("sqlite", path)) => Ok(UserStorage::Sqlite(path.into())),
+        Some(("postgres" | "postgresql", server)) => {
+            check_server(server, "postgres://user:password@host/database")?;
+            Ok(UserStorage::Postgres(Secret::new(url)))
+        }
+        Some((scheme, _)) => {
+            Err(format!("the scheme {scheme:?} isn't supported; use postgres://… or {DEFAULT_USERS}"))
+        }
+        None => Err(format!("expected postgres://… or {DEFAULT_USERS}")),
+    }
+}
+
+fn state_storage(url: &str, folder: &Path) -> Result<StateStorage, String> {
+    if url == "embedded" {
+        return Ok(StateStorage::Embedded(folder.join("state.db")));
+    }
+    match split_scheme(url) {
+        Some(("redis" | "rediss", server)) => {
+            check_server(server, "redis://host:6379")?;
+            Ok(StateStorage::Redis(Secret::new(url)))
+        }
+        Some((scheme @ ("redis+cluster" | "redis+sentinel"), _)) => {
+            Err(format!("{scheme}:// isn't supported yet; use redis:// or rediss://"))
+        }
+        Some((scheme, _)) => {
+            Err(format!("the scheme {scheme:?} isn't supported; use `embedded`, redis:// or rediss://"))
+        }
+        None => Err("expected `embedded`, redis://… or rediss://…".to_owned()),
+    }
+}
+
+fn split_scheme(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    (!scheme.is_empty() && scheme.chars().all(is_plain)).then_some((scheme, rest))
+}
+
+fn check_server(server: &str, example: &str) -> Result<(), String> {
+    let is_clean = server.chars().all(|c| !c.is_whitespace() && !c.is_control());
+    if server.is_empty() || server.starts_with('/') || !is_clean {
+        return Err(format!("the URL names no server; write it like {example}"));
+    }
+    Ok(())
+}

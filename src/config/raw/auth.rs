@@ -1,0 +1,51 @@
+//! `auth:`
+
+use serde::Deserialize;
+
+use super::{List, Table};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    pub prefix: Option<String>,
+    pub registration: Option<Registration>,
+    pub password: Option<Password>,
+    pub lockout: Option<Lockout>,
+    /// Limits by endpoint. Absent: the built-in ones; empty: none.
+    pub limits: Option<Table<List<String>>>,
+    /// Endpoint by path.
+    pub aliases: Option<Table<String>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registration {
+    Open,
+    Closed,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Password {
+    pub min_length: Option<u64>,
+    pub max_length: Option<u64>,
+    pub argon2: Option<Argon2>,
+    pub workers: Option<u64>,
+    pub queue: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Argon2 {
+    pub memory: Option<String>,
+    pub iterations: Option<u64>,
+    pub parallelism: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lockout {
+    pub failures: Option<u64>,
+    #[serde(rename = "for")]
+    pub for_: Option<String>,
+}
