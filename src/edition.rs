@@ -1,1 +1,80 @@
+//! One loaded edition of the configuration: the policy and everything resolved from it once, so
+//! that a request looks nothing up by name. Editions are swapped whole.
 
+use std::sync::Arc;
+
+use prometheus::{Histogram, IntCounter};
+
+use crate::config::policy::{Policy, Route};
+use crate::identity::refresh::RefreshKeys;
+use crate::identity::token::KeyRing;
+use crate::pipeline::forward::balancer::Balancer;
+use crate::telemetry::{Metrics, RouteMeters};
+
+pub struct Edition {
+    pub policy: Arc<Policy>,
+    pub keys: Arc<KeyRing>,
+    pub refresh_keys: Arc<RefreshKeys>,
+    /// By `Upstream::index`. Balancers outlive editions: health and pools aren't reset.
+    pub balancers: Vec<Arc<Balancer>>,
+    upstream_meters: Vec<Histogram>,
+    limit_meters: Vec<LimitMeters>,
+    route_meters: Vec<RouteMeters>,
+    no_route: RouteMeters,
+}
+
+/// The label children of one limit.
+pub struct LimitMeters {
+    pub allowed: IntCounter,
+    pub refused: IntCounter,
+}
+
+impl Edition {
+    pub fn new(
+        policy: Arc<Policy>,
+        keys: Arc<KeyRing>,
+        refresh_keys: Arc<RefreshKeys>,
+        balancers: Vec<Arc<Balancer>>,
+        metrics: &Metrics,
+    ) -> Self {
+        let decisions = &metrics.rate_limit_decisions;
+        Self {
+            upstream_meters: policy
+                .upstreams
+                .iter()
+                .map(|upstream| metrics.upstream_request_duration.with_label_values(&[&upstream.name]))
+                .collect(),
+            limit_meters: policy
+                .limits
+                .iter()
+                .map(|limit| LimitMeters {
+                    allowed: decisions.with_label_values(&[limit.name.as_str(), "allowed"]),
+                    refused: decisions.with_label_values(&[limit.name.as_str(), "refused"]),
+                })
+                .collect(),
+            route_meters: policy
+                .routes
+                .routes()
+                .iter()
+                .map(|route| RouteMeters::new(metrics, &route.name))
+                .collect(),
+            no_route: RouteMeters::new(metrics, "-"),
+            policy,
+            keys,
+            refresh_keys,
+            balancers,
+        }
+    }
+
+    pub fn meters(&self, route: Option<&Route>) -> &RouteMeters {
+        route.and_then(|route| self.route_meters.get(route.index)).unwrap_or(&self.no_route)
+    }
+
+    pub fn limit_meters(&self, index: usize) -> Option<&LimitMeters> {
+        self.limit_meters.get(index)
+    }
+
+    pub fn upstream_meter(&self, index: usize) -> Option<&Histogram> {
+        self.upstream_meters.get(index)
+    }
+}

@@ -1,1 +1,111 @@
+//! One request on its way: what the stages found out, for later stages and for the log.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pingora::lb::Backend;
+use prometheus::IntGauge;
+
+use crate::config::policy::{Destination, Limit, Params, Route};
+use crate::edition::Edition;
+use crate::identity::Identity;
+use crate::rejection::Code;
+use crate::store::Verdict;
+use crate::telemetry::RouteMeters;
+
+/// The state of one request. It keeps the edition it started with, whatever is loaded meanwhile.
+pub struct Exchange {
+    pub edition: Arc<Edition>,
+    pub started: Instant,
+    pub request_id: String,
+    pub client: Client,
+    /// `None` until a route is assigned, and for requests that no route takes.
+    pub route: Option<Arc<Route>>,
+    pub params: Params,
+    /// Percent-decoded path, as matched.
+    pub path: String,
+    pub identity: Option<Arc<Identity>>,
+    /// The limits this request was charged to and how they stood, for the answer's headers.
+    pub verdicts: Vec<(Arc<Limit>, Verdict)>,
+    /// The code of the answer when it is ours; `None` while or when the upstream's is passed on.
+    pub refused: Option<Code>,
+    /// Whether the answer was written here (a refusal or the auth wing's) and not by an upstream.
+    pub answered_here: bool,
+    /// When the stages before forwarding were done.
+    pub arrived_after: Option<Duration>,
+    /// The servers tried so far, the current one last.
+    pub tried: Vec<Backend>,
+    pub upstream_started: Option<Instant>,
+    pub upstream_took: Option<Duration>,
+    pub body_received: u64,
+    /// What became of a request to a cached route; a label and the base of `Cache-Status`.
+    pub cache_outcome: Option<&'static str>,
+    in_flight: IntGauge,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.in_flight.dec();
+    }
+}
+
+/// Where the request comes from, as far as it can be trusted.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The peer, or what a trusted proxy says of its own peer.
+    pub address: IpAddr,
+    pub scheme: &'static str,
+    /// `Host` in lower case, with its port.
+    pub host: String,
+}
+
+impl Exchange {
+    /// `in_flight` is raised for as long as the exchange lives.
+    pub fn new(edition: Arc<Edition>, request_id: String, in_flight: &IntGauge) -> Self {
+        in_flight.inc();
+        Self {
+            in_flight: in_flight.clone(),
+            edition,
+            started: Instant::now(),
+            request_id,
+            client: Client {
+                address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                scheme: "http",
+                host: String::new(),
+            },
+            route: None,
+            params: Vec::new(),
+            path: String::new(),
+            identity: None,
+            verdicts: Vec::new(),
+            refused: None,
+            answered_here: false,
+            arrived_after: None,
+            tried: Vec::new(),
+            upstream_started: None,
+            upstream_took: None,
+            body_received: 0,
+            cache_outcome: None,
+        }
+    }
+
+    /// The meters of the assigned route, or of "no route".
+    pub fn meters(&self) -> &RouteMeters {
+        self.edition.meters(self.route.as_deref())
+    }
+
+    /// The name of the assigned route for logs and labels; `-` without one.
+    pub fn route_name(&self) -> &str {
+        self.route.as_ref().map_or("-", |route| &route.name)
+    }
+
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find(|(own, _)| **own == *name).map(|(_, value)| &**value)
+    }
+
+    /// Whether the request goes to the auth wing.
+    pub fn is_for_auth(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| matches!(route.destination, Destination::Auth(_)))
+    }
+}

@@ -1,1 +1,219 @@
+//! The contents page: Pingora's phases in their order, each handed to the stage that does it.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::StatusCode;
+use pingora::cache::key::HashBinary;
+use pingora::cache::{CacheKey, CacheMeta, NoCacheReason, RespCacheable};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use crate::answer;
+use crate::auth::bridge::Bridge;
+use crate::config::policy::{Destination, VaryBy};
+use crate::edition::Edition;
+use crate::exchange::Exchange;
+use crate::pipeline::cache::enable::Cache;
+use crate::pipeline::{arrive, cache, forward, respond, settle};
+use crate::rejection::{Code, Rejection};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::{Metrics, request_id};
+
+pub struct Gateway {
+    pub editions: Arc<ArcSwap<Edition>>,
+    pub meter: arrive::meter::Meter,
+    pub cache: Cache,
+    pub auth: Bridge,
+    pub metrics: Arc<Metrics>,
+    pub access_log: Arc<AccessLog>,
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new(self.editions.load_full(), request_id::next(), &self.metrics.http_requests_in_flight)
+    }
+
+    /// None: Pingora's default adds a compression module that nothing here uses.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    /// `true` when the request was answered here.
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        let arrived = arrive::run(session, exchange, &self.meter).await;
+        exchange.arrived_after = Some(exchange.started.elapsed());
+        if let Err(rejection) = arrived {
+            respond::render_error::run(session, exchange, &rejection).await;
+            return Ok(true);
+        }
+        let Some(Destination::Auth(endpoint)) = exchange.route.as_ref().map(|route| &route.destination)
+        else {
+            return Ok(false);
+        };
+        let endpoint = *endpoint;
+        if let Err(rejection) = self.auth.answer(session, exchange, endpoint).await {
+            respond::render_error::run(session, exchange, &rejection).await;
+        }
+        Ok(true)
+    }
+
+    fn request_cache_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+        cache::enable::run(session, exchange, self.cache);
+        Ok(())
+    }
+
+    fn cache_key_callback(&self, session: &Session, exchange: &mut Exchange) -> Result<CacheKey> {
+        match cache::key::run(session.req_header(), exchange) {
+            Some(key) => Ok(CacheKey::new(key, "")),
+            None => Error::e_explain(ErrorType::InternalError, "the cache is enabled only by a rule"),
+        }
+    }
+
+    fn response_cache_filter(
+        &self,
+        _: &Session,
+        response: &ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<RespCacheable> {
+        let rule = exchange.route.as_ref().and_then(|route| route.cache.as_ref());
+        Ok(rule.map_or(RespCacheable::Uncacheable(NoCacheReason::Custom("no rule")), |rule| {
+            cache::keep::run(response, rule)
+        }))
+    }
+
+    fn cache_vary_filter(
+        &self,
+        meta: &CacheMeta,
+        _: &mut Exchange,
+        request: &RequestHeader,
+    ) -> Option<HashBinary> {
+        cache::vary::run(meta, request)
+    }
+
+    /// What the rule allows is in the stored answer itself; `None` asks for serving while it is
+    /// being refreshed.
+    fn should_serve_stale(&self, _: &mut Session, _: &mut Exchange, error: Option<&Error>) -> bool {
+        error.is_none_or(|error| error.esource() == &ErrorSource::Upstream)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        match forward::choose_upstream::run(exchange) {
+            Ok(peer) => Ok(Box::new(peer)),
+            Err(code) => Err(refuse(exchange, code)),
+        }
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+        let cached = if session.cache.enabled() { vary_by(exchange) } else { None };
+        forward::rewrite_request::run(session.req_header(), peer, request, exchange, cached)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        forward::request_body::run(body, end_of_stream, exchange)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        exchange: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        error.set_retry(forward::choose_upstream::may_try_another(exchange));
+        error
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        exchange.upstream_took = exchange.upstream_started.map(|started| started.elapsed());
+        respond::harden_headers::run(response);
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        if vary_by(exchange).is_some() {
+            exchange.cache_outcome = Some(cache::outcome::run(session, response)?);
+        }
+        answer::sign(response, exchange)
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        let code = exchange.refused.unwrap_or_else(|| respond::failure::code_of(error));
+        let status = code.status().as_u16();
+        if session.response_written().is_none() && !respond::failure::is_client_gone(error) {
+            let rejection = Rejection::from(code);
+            respond::render_error::run(session, exchange, &rejection).await;
+        } else {
+            exchange.refused = Some(code);
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Exchange) {
+        if session.subrequest_ctx.is_some() {
+            return;
+        }
+        let status = session.response_written().map_or(499, |response| response.status.as_u16());
+        let request = session.req_header();
+        settle::count::run(exchange, &self.metrics, &request.method, status);
+        let outcome = settle::access_log::Outcome {
+            method: request.method.as_str(),
+            target: request.raw_path(),
+            status,
+            body_bytes: session.body_bytes_sent(),
+        };
+        self.access_log
+            .append(|line| settle::access_log::write(line, exchange, &outcome, crate::clock::now()));
+    }
+
+    /// The access log says it; Pingora's own line would add nothing but the peer's words.
+    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+        true
+    }
+}
+
+fn vary_by(exchange: &Exchange) -> Option<VaryBy> {
+    Some(exchange.route.as_ref()?.cache.as_ref()?.vary_by)
+}
+
+/// An error that makes `fail_to_proxy` answer with this code.
+fn refuse(exchange: &mut Exchange, code: Code) -> Box<Error> {
+    exchange.refused = Some(code);
+    Error::explain(ErrorType::HTTPStatus(code.status().as_u16()), code.as_str())
+}

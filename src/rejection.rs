@@ -233,6 +233,14 @@ impl Rejection {
         .to_string()
     }
 
+    /// The value of `WWW-Authenticate` (RFC 6750 §3), on answers that carry one.
+    pub fn bearer_challenge(&self) -> Option<String> {
+        Some(match self.code.bearer_challenge()? {
+            None => "Bearer".to_owned(),
+            Some(error) => format!("Bearer error=\"{error}\", error_description=\"{}\"", self.code.detail()),
+        })
+    }
+
     /// `Retry-After` in seconds, at least 1: zero would invite a busy loop.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         let wait = self.retry_after?;

@@ -4,9 +4,11 @@
 //! One file per endpoint, in the URL's word. Handlers return a [`Refusal`](answer::Refusal);
 //! `answer` alone logs, counts and words it.
 
+pub mod administration;
 mod answer;
 mod audit;
 mod body;
+pub mod bridge;
 mod call;
 mod cookie;
 mod grant;

@@ -1,1 +1,106 @@
+//! The outer ring: files, sockets, signals and the names of concrete stores. Nothing imports it
+//! but the command line.
+
+mod admin;
+mod editions;
 pub mod load;
+pub mod open_stores;
+mod proxy;
+mod reload;
+mod shutdown;
+mod signing_key;
+mod status;
+pub mod watch;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Runtime;
+
+use crate::auth::bridge::Bridge;
+use crate::auth::{self, PasswordQueue};
+use crate::config::policy::Policy;
+use crate::gateway::Gateway;
+use crate::pipeline::arrive::meter::Meter;
+use crate::pipeline::cache::enable::Cache;
+use crate::pipeline::cache::storage::ResponseStorage;
+use crate::store::memory::LocalCounters;
+use crate::telemetry::Metrics;
+use crate::telemetry::access_log::AccessLog;
+
+/// Why the gateway did not start; the command line prints it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Config(String),
+    #[error("opening the stores: {0}")]
+    Store(#[from] crate::store::StoreError),
+    #[error("listening on {address}: {cause}")]
+    Listen { address: std::net::SocketAddr, cause: std::io::Error },
+    #[error("reading the certificate of {address}: {cause}")]
+    Tls { address: std::net::SocketAddr, cause: String },
+    #[error("{doing}: {cause}")]
+    Io { doing: &'static str, cause: std::io::Error },
+}
+
+/// Runs the gateway until a signal ends it.
+pub fn serve(config: &Path) -> Result<(), StartError> {
+    let policy = load_policy(config).map_err(StartError::Config)?;
+    // Stores, the auth wing and the admin port live here; Pingora has runtimes of its own.
+    let office = office()?;
+    let metrics = Arc::new(Metrics::new());
+    let stores = office.block_on(open_stores::open(&policy.storage))?;
+    let signing = office.block_on(signing_key::get_or_create(&policy, &stores))?;
+    let passwords = &policy.auth.password;
+    let passwords = PasswordQueue::start(passwords.workers, passwords.queue, metrics.clone())
+        .map_err(|cause| StartError::Io { doing: "starting the password threads", cause })?;
+
+    let builder = editions::Builder::new(signing, metrics.clone(), office.handle().clone());
+    let first = office.block_on(builder.build(policy.clone(), None)).map_err(StartError::Config)?;
+    let editions = Arc::new(ArcSwap::from_pointee(first));
+    let access_log = access_log(&metrics)?;
+    let status = Arc::new(status::Status::new(metrics.clone()));
+
+    let router = auth::router(stores.for_auth(), passwords, metrics.clone());
+    let gateway = Gateway {
+        editions: editions.clone(),
+        meter: Meter {
+            gatekeeper: stores.gatekeeper.clone(),
+            fallback: LocalCounters::default(),
+            metrics: metrics.clone(),
+        },
+        cache: Cache::new(ResponseStorage::new(stores.responses.clone(), metrics.clone())),
+        auth: Bridge::new(router, office.handle().clone()),
+        metrics: metrics.clone(),
+        access_log: access_log.clone(),
+    };
+    office.block_on(admin::start(policy.listen.admin, status.clone(), &stores))?;
+    let reload = reload::Reload { path: PathBuf::from(config), builder, editions, status: status.clone() };
+    reload.start(&office).map_err(|cause| StartError::Io { doing: "watching the configuration", cause })?;
+    proxy::run(gateway, &policy.listen, office.handle(), status, access_log)
+}
+
+/// The policy of the file; its warnings go to the log. `Err` lists every problem.
+pub fn load_policy(path: &Path) -> Result<Arc<Policy>, String> {
+    let loaded = load::load(path).map_err(|problems| load::render(&problems))?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(Arc::new(loaded.policy))
+}
+
+fn office() -> Result<Runtime, StartError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("office")
+        .enable_all()
+        .build()
+        .map_err(|cause| StartError::Io { doing: "starting a runtime", cause })
+}
+
+fn access_log(metrics: &Metrics) -> Result<Arc<AccessLog>, StartError> {
+    AccessLog::start(std::io::stdout(), metrics.access_log_dropped.clone())
+        .map(Arc::new)
+        .map_err(|cause| StartError::Io { doing: "starting the access log", cause })
+}

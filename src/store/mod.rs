@@ -13,6 +13,7 @@ mod audit;
 mod keys;
 mod limits;
 mod lockouts;
+mod responses;
 mod revocations;
 mod sessions;
 
@@ -21,6 +22,7 @@ pub use audit::{AuditEvent, AuditLog, AuditRecord};
 pub use keys::GeneratedKeys;
 pub use limits::{Charge, Quota, Verdict};
 pub use lockouts::{LockoutRule, Lockouts};
+pub use responses::{Responses, StoredResponse};
 pub use revocations::{Admission, Bearer, Gatekeeper, Revocation, Revocations, Standing};
 pub use sessions::{Rotation, Session, Sessions};
 

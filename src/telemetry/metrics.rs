@@ -34,6 +34,7 @@ pub struct Metrics {
     pub revocation_lag: Gauge,
     pub password_queue_depth: IntGauge,
     pub store_errors: IntCounterVec,
+    pub http_requests_in_flight: IntGauge,
     pub access_log_dropped: IntCounter,
     pub config_last_reload_successful: IntGauge,
     pub config_last_reload_success_timestamp: Gauge,
@@ -106,6 +107,11 @@ impl Metrics {
                 "Passwords waiting for a hashing thread",
             ),
             store_errors: counters(&registry, "store_errors_total", "Failed calls to a store", &["store"]),
+            http_requests_in_flight: int_gauge(
+                &registry,
+                "http_requests_in_flight",
+                "Requests being handled",
+            ),
             access_log_dropped: counter(
                 &registry,
                 "access_log_dropped_total",

@@ -2,5 +2,6 @@
 
 pub mod access_log;
 pub mod metrics;
+pub mod request_id;
 
 pub use metrics::{Metrics, RouteMeters};

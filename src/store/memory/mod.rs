@@ -2,8 +2,10 @@
 
 mod counters;
 mod gatekeeper;
+mod responses;
 mod revoked;
 
 pub use counters::LocalCounters;
 pub use gatekeeper::LocalGatekeeper;
+pub use responses::MemoryResponses;
 pub use revoked::RevokedSet;

@@ -14,6 +14,7 @@ pub(super) enum Key<'a> {
     SessionsOf(UserId),
     Lockout(&'a str),
     Limit(&'a str),
+    Response(&'a str),
 }
 
 impl fmt::Display for Key<'_> {
@@ -26,6 +27,7 @@ impl fmt::Display for Key<'_> {
             Self::SessionsOf(id) => write!(f, "portcullis:sessions:{id}"),
             Self::Lockout(name) => write!(f, "portcullis:lockout:{name}"),
             Self::Limit(counter) => write!(f, "portcullis:limit:{counter}"),
+            Self::Response(key) => write!(f, "portcullis:cache:{key}"),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | `portcullis:revoked:user:<user>` | the lowest version that still counts | until the last older token has expired |
 //! | `portcullis:lockout:<name>` | hash: failed logins in a row | until `lockout.for` has gone by without one |
 //! | `portcullis:limit:<counter>` | microseconds since the epoch at which the bucket is empty again | until then |
+//! | `portcullis:cache:<hash>` | a stored answer: format, times, head, body | until it may not even be served stale |
 //!
 //! Whatever must be atomic is one script of `scripts/`. A script touches keys of a token, its
 //! session, its user and of limits at once; no hash tag could join those, so this is for a single
@@ -19,6 +20,7 @@ mod connections;
 mod gatekeeper;
 mod key;
 mod lockouts;
+mod responses;
 mod revocations;
 mod script;
 mod sessions;

@@ -1,0 +1,143 @@
+//! From a proxied session to an `http::Request` for the wing, and back. The wing runs on a runtime
+//! of its own, so that a login never holds up a request thread.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Method, Request, header};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use tower::ServiceExt;
+
+use super::{Caller, Settings};
+use crate::answer;
+use crate::config::policy::AuthEndpoint;
+use crate::exchange::Exchange;
+use crate::rejection::{Code, Rejection};
+
+/// A client that sends its body more slowly than this is cut off.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_ANSWER: usize = 1024 * 1024;
+
+pub struct Bridge {
+    router: Router,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Bridge {
+    pub fn new(router: Router, runtime: tokio::runtime::Handle) -> Self {
+        Self { router, runtime }
+    }
+
+    /// Answers the request; `Err` when the answer is up to the caller.
+    pub async fn answer(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        endpoint: AuthEndpoint,
+    ) -> Result<(), Rejection> {
+        let max = exchange.route.as_ref().map_or(0, |route| route.max_body);
+        let body = read_body(session, max).await?;
+        let request = request(session, exchange, endpoint, body)?;
+        let router = self.router.clone();
+        let answer = self.runtime.spawn(async move {
+            let Ok(response) = router.oneshot(request).await;
+            let (head, body) = response.into_parts();
+            let body = axum::body::to_bytes(body, MAX_ANSWER).await;
+            body.map(|body| Response::from_parts(head, body))
+        });
+        let answer = answer.await.ok().and_then(Result::ok).ok_or(Rejection::from(Code::Internal))?;
+        note_reason(exchange, &answer);
+        exchange.answered_here = true;
+        if let Err(error) = write(session, exchange, answer).await {
+            tracing::debug!(request_id = %exchange.request_id, %error, "the client did not take the answer");
+        }
+        Ok(())
+    }
+}
+
+async fn read_body(session: &mut Session, max: u64) -> Result<Bytes, Rejection> {
+    let read = async {
+        let mut body = BytesMut::new();
+        loop {
+            match session.read_request_body().await {
+                Ok(Some(part)) if (body.len() + part.len()) as u64 > max => {
+                    return Err(
+                        Rejection::from(Code::BodyTooLarge).because(format!("the body may have {max} bytes"))
+                    );
+                }
+                Ok(Some(part)) => body.extend_from_slice(&part),
+                Ok(None) => return Ok(body.freeze()),
+                Err(_) => return Err(Rejection::from(Code::BadRequest).because("the body broke off")),
+            }
+        }
+    };
+    match tokio::time::timeout(BODY_TIMEOUT, read).await {
+        Ok(body) => body,
+        Err(_) => Err(Rejection::from(Code::BadRequest).because("the body took too long")),
+    }
+}
+
+fn request(
+    session: &Session,
+    exchange: &Exchange,
+    endpoint: AuthEndpoint,
+    body: Bytes,
+) -> Result<Request<Body>, Rejection> {
+    let from = session.req_header();
+    let uri = match from.uri.query() {
+        Some(query) => format!("/{}?{query}", endpoint.as_str()),
+        None => format!("/{}", endpoint.as_str()),
+    };
+    let method = if from.method == Method::HEAD { Method::GET } else { from.method.clone() };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(uri)
+        .body(Body::from(body))
+        .map_err(|_| Rejection::from(Code::BadPath))?;
+    *request.headers_mut() = from.headers.clone();
+    // The body was read whole; how it was framed is over.
+    request.headers_mut().remove(header::TRANSFER_ENCODING);
+    let edition = &exchange.edition;
+    let extensions = request.extensions_mut();
+    extensions.insert(Settings {
+        policy: edition.policy.clone(),
+        keys: edition.keys.clone(),
+        refresh_keys: edition.refresh_keys.clone(),
+    });
+    extensions.insert(Caller {
+        address: exchange.client.address,
+        request_id: exchange.request_id.clone(),
+        scheme: exchange.client.scheme,
+        host: exchange.client.host.clone(),
+    });
+    if let Some(identity) = &exchange.identity {
+        extensions.insert(identity.clone());
+    }
+    Ok(request)
+}
+
+/// The wing says why it refused; the log and the metrics count by that code.
+fn note_reason(exchange: &mut Exchange, answer: &Response<Bytes>) {
+    exchange.refused = answer.extensions().get::<Code>().copied();
+}
+
+async fn write(session: &mut Session, exchange: &Exchange, answer: Response<Bytes>) -> pingora::Result<()> {
+    let (parts, body) = answer.into_parts();
+    let mut head = ResponseHeader::build(parts.status, Some(parts.headers.len() + 4))?;
+    for (name, value) in &parts.headers {
+        head.append_header(name.clone(), value.clone())?;
+    }
+    head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    head.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+    answer::sign(&mut head, exchange)?;
+    let without_body = session.req_header().method == Method::HEAD || body.is_empty();
+    session.write_response_header(Box::new(head), without_body).await?;
+    if without_body {
+        return Ok(());
+    }
+    session.write_response_body(Some(body), true).await
+}

@@ -1,0 +1,102 @@
+//! The command line. Exit status: 0 done, 1 failed, 2 wrong usage.
+
+mod health;
+mod user;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::server;
+
+/// A reverse-proxy authentication gateway.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve(ConfigArg),
+    /// Report every problem of a configuration file
+    Validate(validate::Validate),
+    /// Bring the tables of the account store up to date
+    Migrate(ConfigArg),
+    /// Manage accounts
+    User(user::UserArgs),
+    /// Ask the running gateway whether it is ready
+    Health(ConfigArg),
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigArg {
+    /// The configuration file
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "gateway.yaml",
+        env = "PORTCULLIS_CONFIG",
+        global = true
+    )]
+    config: PathBuf,
+}
+
+/// Runs a command; a failure is printed to standard error.
+pub fn run(cli: Cli) -> ExitCode {
+    start_log();
+    let done = match cli.command {
+        Command::Serve(arg) => server::serve(&arg.config).map_err(|error| error.to_string()),
+        Command::Validate(args) => validate::run(&args),
+        Command::Migrate(arg) => migrate(&arg),
+        Command::User(args) => user::run(&args),
+        Command::Health(arg) => health::run(&arg),
+        Command::Version => print(&format!("portcullis {}", env!("CARGO_PKG_VERSION"))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The log goes to standard error as JSON lines; standard output is for the access log and for
+/// what a command was asked to print.
+fn start_log() {
+    let filter = EnvFilter::try_from_env("PORTCULLIS_LOG").unwrap_or_else(|_| {
+        EnvFilter::new("info,pingora=warn,pingora_core=warn,pingora_proxy=error,sqlx=warn")
+    });
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+fn migrate(arg: &ConfigArg) -> Result<(), String> {
+    let policy = server::load_policy(&arg.config)?;
+    let opened = block_on(server::open_stores::open(&policy.storage))?;
+    opened.map_err(|error| error.to_string())?;
+    print("the tables are up to date")
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.map_err(|error| format!("starting a runtime: {error}"))?.block_on(work))
+}
+
+fn print(line: &str) -> Result<(), String> {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "{line}").map_err(|error| format!("writing to standard output: {error}"))
+}

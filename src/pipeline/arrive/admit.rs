@@ -1,0 +1,140 @@
+//! Is this a request at all? Method, `Host`, header sizes and the target, before any meaning is
+//! looked for. Touches no store; fails closed.
+
+use http::{HeaderMap, Method, Version, header};
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+
+use super::{client, target};
+use crate::exchange::Exchange;
+use crate::rejection::{Code, Rejection};
+
+/// The methods that are passed on; the rest is 405, TRACE and CONNECT among them (ASVS 13.4.4).
+pub const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+const MAX_HEADERS: usize = 100;
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+pub fn run(session: &Session, exchange: &mut Exchange) -> Result<(), Rejection> {
+    let request = session.req_header();
+    if !METHODS.contains(&request.method) {
+        return Err(
+            Rejection::from(Code::MethodNotAllowed).allow("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        );
+    }
+    check_headers(&request.headers)?;
+    let host = host(request)?;
+    let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+    exchange.client =
+        client::identify(peer, is_tls(session), host, &request.headers, &exchange.edition.policy);
+
+    if let Some(line) = request_line(session) {
+        check_request_line(&line, request)?;
+    }
+    let read = target::read(request.raw_path()).map_err(|why| Rejection::from(Code::BadPath).because(why))?;
+    exchange.path = read.path.into_owned();
+    Ok(())
+}
+
+fn check_headers(headers: &HeaderMap) -> Result<(), Rejection> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
+        return Err(
+            Rejection::from(Code::BadRequest).because("more than 100 header fields or 64 KiB of them")
+        );
+    }
+    let odd = headers.values().any(|value| value.as_bytes().iter().any(|&byte| byte < 0x20 && byte != b'\t'));
+    if odd {
+        return Err(Rejection::from(Code::BadRequest).because("a header value holds a control character"));
+    }
+    Ok(())
+}
+
+/// The one authority of a request: `:authority` of HTTP/2, else exactly one valid `Host`
+/// (RFC 9112 §3.2). In lower case.
+fn host(request: &RequestHeader) -> Result<String, Rejection> {
+    let bad = |why: &str| Rejection::from(Code::BadRequest).because(why);
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return Err(bad("more than one Host"));
+    }
+    let field = first.map(|value| value.to_str().map_err(|_| bad("Host is not plain text"))).transpose()?;
+    let authority = match (request.version, request.uri.authority()) {
+        (Version::HTTP_2, Some(authority)) => {
+            if field.is_some_and(|field| !field.eq_ignore_ascii_case(authority.as_str())) {
+                return Err(bad("Host and :authority differ"));
+            }
+            authority.as_str()
+        }
+        _ => field.ok_or_else(|| bad("no Host"))?,
+    };
+    if !is_authority(authority) {
+        return Err(bad("Host is not a valid authority"));
+    }
+    Ok(authority.to_ascii_lowercase())
+}
+
+/// `host`, `host:port`, `[v6]` or `[v6]:port`; no user info, no trailing dot.
+fn is_authority(authority: &str) -> bool {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    if port
+        .is_some_and(|port| port.parse::<u16>().is_err() || !port.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        return false;
+    }
+    if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        return inner.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    !host.is_empty()
+        && host.len() <= 253
+        && !host.ends_with('.')
+        && !host.contains("..")
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+}
+
+fn is_tls(session: &Session) -> bool {
+    session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
+}
+
+/// The request line as it came, for HTTP/1: Pingora drops a fragment and encodes illegal bytes
+/// before anybody sees the target.
+fn request_line(session: &Session) -> Option<bytes::Bytes> {
+    let head = session.as_http1()?.get_headers_raw_bytes();
+    let end = head.iter().position(|&byte| byte == b'\r' || byte == b'\n')?;
+    Some(head.slice(..end))
+}
+
+fn check_request_line(line: &[u8], request: &RequestHeader) -> Result<(), Rejection> {
+    let mut words = line.split(|&byte| byte == b' ');
+    let same = words.next() == Some(request.method.as_str().as_bytes())
+        && words.next() == Some(request.raw_path())
+        && words.next().is_some_and(|version| version.starts_with(b"HTTP/1."))
+        && words.next().is_none();
+    if same {
+        return Ok(());
+    }
+    Err(Rejection::from(Code::BadPath).because("the request line holds more than a plain target"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities() {
+        for good in ["a", "a.b:80", "127.0.0.1:8080", "[::1]", "[::1]:8080", "my_host"] {
+            assert!(is_authority(good), "{good}");
+        }
+        for bad in [
+            "", ":80", "a:", "a:b", "a:99999", "a.", "a.:80", "a b", "u@a", "a/b", "[::1", "::1", "a:+80",
+            "a..b",
+        ] {
+            assert!(!is_authority(bad), "{bad}");
+        }
+    }
+}

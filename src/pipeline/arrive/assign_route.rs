@@ -1,0 +1,69 @@
+//! Which route takes the request. Default deny: no route, no answer but 404.
+
+use pingora::http::RequestHeader;
+
+use crate::config::policy::Assignment;
+use crate::exchange::Exchange;
+use crate::rejection::{Code, Rejection};
+
+pub fn run(request: &RequestHeader, exchange: &mut Exchange) -> Result<(), Rejection> {
+    let policy = &exchange.edition.policy;
+    let host = without_port(&exchange.client.host);
+    match policy.routes.assign(host, &request.method, &exchange.path) {
+        Assignment::Route(route, params) => {
+            let within_auth = lies_under(&exchange.path, &policy.auth.prefix);
+            exchange.params = params;
+            exchange.route = Some(route);
+            // `/AUTH/login` must not fall to an upstream behind a wildcard, password and all.
+            if within_auth && !exchange.is_for_auth() {
+                exchange.route = None;
+                return Err(Code::RouteNotFound.into());
+            }
+            check_length(request, exchange)
+        }
+        Assignment::WrongMethod(allow) => Err(Rejection::from(Code::MethodNotAllowed).allow(allow)),
+        Assignment::NotFound => Err(Code::RouteNotFound.into()),
+    }
+}
+
+/// Refuses a body that says it is too large before any of it is read; bodies without a length are
+/// counted as they come.
+fn check_length(request: &RequestHeader, exchange: &Exchange) -> Result<(), Rejection> {
+    let Some(value) = request.headers.get(http::header::CONTENT_LENGTH) else { return Ok(()) };
+    let length = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+    let length =
+        length.ok_or_else(|| Rejection::from(Code::BadRequest).because("Content-Length is not a number"))?;
+    let max = exchange.route.as_ref().map_or(0, |route| route.max_body);
+    if length > max {
+        return Err(Rejection::from(Code::BodyTooLarge).because(format!("the body may have {max} bytes")));
+    }
+    Ok(())
+}
+
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host,
+        _ => authority,
+    }
+}
+
+/// Whether the path is the prefix or below it, in any case.
+fn lies_under(path: &str, prefix: &str) -> bool {
+    let Some(head) = path.get(..prefix.len()) else { return false };
+    head.eq_ignore_ascii_case(prefix) && matches!(path.as_bytes().get(prefix.len()), None | Some(b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_auth_prefix_is_ours_in_any_case() {
+        for path in ["/auth", "/auth/", "/auth/x", "/AUTH/login", "/Auth"] {
+            assert!(lies_under(path, "/auth"), "{path}");
+        }
+        for path in ["/", "/authors", "/au", "/x/auth"] {
+            assert!(!lies_under(path, "/auth"), "{path}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Is the bearer still good, and are the limits? One round trip for both.
+//!
+//! When the store is down: requests with a bearer are refused (`store_unavailable`) unless the
+//! policy admits unchecked bearers; each limit does what its `on_store_error` says.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::http::RequestHeader;
+
+use super::authenticate::Presented;
+use crate::config::policy::{Limit, LimitBy, OnStoreError};
+use crate::exchange::Exchange;
+use crate::identity::Identity;
+use crate::rejection::{Code, Rejection};
+use crate::store::memory::LocalCounters;
+use crate::store::{Admission, Bearer, Charge, Gatekeeper, Quota, Standing, StoreError, Verdict};
+use crate::telemetry::Metrics;
+
+pub struct Meter {
+    pub gatekeeper: Arc<dyn Gatekeeper>,
+    /// Counts for limits with `on_store_error: local` while the store is away.
+    pub fallback: LocalCounters,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Meter {
+    /// Leaves the identity and the verdicts in the exchange. `charged` is false for background
+    /// revalidations, which nobody asked for.
+    pub async fn run(
+        &self,
+        request: &RequestHeader,
+        exchange: &mut Exchange,
+        presented: Presented,
+        charged: bool,
+    ) -> Result<(), Rejection> {
+        let (identity, bad) = match presented {
+            Presented::Nothing => (None, None),
+            Presented::Token(identity) => (Some(identity), None),
+            Presented::Bad(code) => (None, Some(code)),
+        };
+        let limits = if charged { applicable(exchange, bad.is_some()) } else { Vec::new() };
+        let charges: Vec<Charge> =
+            limits.iter().map(|limit| charge(limit, request, exchange, identity.as_deref())).collect();
+        let bearer = identity.as_deref().map(Bearer::from);
+        if bearer.is_some() || !charges.is_empty() {
+            let admission = self.ask(exchange, bearer, &limits, &charges).await?;
+            self.judge(exchange, limits, &charges, admission)?;
+        }
+        if let Some(code) = bad {
+            return Err(code.into());
+        }
+        exchange.identity = identity;
+        Ok(())
+    }
+
+    async fn ask(
+        &self,
+        exchange: &Exchange,
+        bearer: Option<Bearer>,
+        limits: &[Arc<Limit>],
+        charges: &[Charge],
+    ) -> Result<Admission, Rejection> {
+        self.metrics.rate_limit_store_calls.inc();
+        match self.gatekeeper.admit(bearer, charges).await {
+            Ok(admission) => Ok(admission),
+            Err(error) => self.without_store(exchange, bearer, limits, charges, &error),
+        }
+    }
+
+    /// The stated answer for a failing store.
+    fn without_store(
+        &self,
+        exchange: &Exchange,
+        bearer: Option<Bearer>,
+        limits: &[Arc<Limit>],
+        charges: &[Charge],
+        error: &StoreError,
+    ) -> Result<Admission, Rejection> {
+        self.metrics.store_errors.with_label_values(&[error.store]).inc();
+        tracing::warn!(request_id = %exchange.request_id, %error, "revocation and limits could not be asked");
+        let unavailable = || Rejection::from(Code::StoreUnavailable).retry_after(Duration::from_secs(1));
+        if bearer.is_some() && !exchange.edition.policy.admit_unchecked_bearers {
+            return Err(unavailable());
+        }
+        let mut verdicts = Vec::with_capacity(charges.len());
+        for (limit, charge) in limits.iter().zip(charges) {
+            verdicts.push(match limit.on_store_error {
+                OnStoreError::Deny => return Err(unavailable()),
+                OnStoreError::Allow => unlimited(&charge.quota),
+                OnStoreError::Local => self.fallback.take(std::slice::from_ref(charge))[0],
+            });
+        }
+        Ok(Admission { standing: Standing::Good, verdicts })
+    }
+
+    fn judge(
+        &self,
+        exchange: &mut Exchange,
+        limits: Vec<Arc<Limit>>,
+        charges: &[Charge],
+        admission: Admission,
+    ) -> Result<(), Rejection> {
+        let only_before_identity = admission.standing != Standing::Good;
+        let judged = limits
+            .into_iter()
+            .zip(charges)
+            .filter(|(_, charge)| !only_before_identity || charge.before_identity)
+            .map(|(limit, _)| limit);
+        exchange.verdicts = judged.zip(admission.verdicts).collect();
+        for (limit, verdict) in &exchange.verdicts {
+            if let Some(meters) = exchange.edition.limit_meters(limit.index) {
+                if verdict.allowed { meters.allowed.inc() } else { meters.refused.inc() }
+            }
+        }
+        let waits = exchange.verdicts.iter().filter(|(_, verdict)| !verdict.allowed);
+        if let Some(wait) = waits.map(|(_, verdict)| verdict.retry_after).max() {
+            return Err(Rejection::from(Code::RateLimited).retry_after(wait));
+        }
+        match admission.standing {
+            Standing::Good => Ok(()),
+            Standing::Revoked => Err(Code::TokenRevoked.into()),
+            Standing::Stale => Err(Code::TokenStale.into()),
+        }
+    }
+}
+
+/// The limits of the route; without a good token only those that don't need to know the user.
+fn applicable(exchange: &Exchange, refused: bool) -> Vec<Arc<Limit>> {
+    let Some(route) = &exchange.route else { return Vec::new() };
+    route.limits.iter().filter(|limit| !refused || limit.by.is_before_identity()).cloned().collect()
+}
+
+fn charge(
+    limit: &Limit,
+    request: &RequestHeader,
+    exchange: &Exchange,
+    identity: Option<&Identity>,
+) -> Charge {
+    let address = || address_key(&limit.name, exchange.client.address);
+    let key = match (&limit.by, identity) {
+        (LimitBy::Address, _) => address(),
+        (LimitBy::User, Some(identity)) => format!("{}:user:{}", limit.name, identity.user_id),
+        (LimitBy::Role, Some(identity)) => format!("{}:role:{}", limit.name, sorted(&identity.roles)),
+        (LimitBy::User | LimitBy::Role, None) => address(),
+        (LimitBy::Header(name), _) => match request.headers.get(name.as_str()) {
+            Some(value) => format!("{}:header:{}", limit.name, digest(value.as_bytes())),
+            None => address(),
+        },
+        (LimitBy::Parameter(name), _) => match exchange.param(name) {
+            Some(value) => format!("{}:parameter:{}", limit.name, digest(value.as_bytes())),
+            None => address(),
+        },
+    };
+    Charge { key, quota: quota(limit, identity), before_identity: limit.by.is_before_identity() }
+}
+
+/// The most generous quota among the user's roles, or the limit's own.
+fn quota(limit: &Limit, identity: Option<&Identity>) -> Quota {
+    let own =
+        identity.into_iter().flat_map(|identity| &identity.roles).filter_map(|role| limit.roles.get(role));
+    own.min_by_key(|quota| quota.emission_us).copied().unwrap_or(limit.quota)
+}
+
+/// IPv6 by /64: whoever has one address of it has them all.
+fn address_key(limit: &str, address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{limit}:address:{address}"),
+        IpAddr::V6(address) => {
+            let net = std::net::Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX));
+            format!("{limit}:address:{net}/64")
+        }
+    }
+}
+
+fn sorted(roles: &[String]) -> String {
+    let mut roles: Vec<&str> = roles.iter().map(String::as_str).collect();
+    roles.sort_unstable();
+    roles.join(",")
+}
+
+/// Client-chosen text becomes a key of fixed length and harmless alphabet.
+fn digest(value: &[u8]) -> String {
+    use base64::Engine;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, value);
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&digest.as_ref()[..16])
+}
+
+fn unlimited(quota: &Quota) -> Verdict {
+    Verdict {
+        allowed: true,
+        remaining: quota.burst,
+        reset_after: Duration::ZERO,
+        retry_after: Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv6_addresses_of_one_subnet_share_a_counter() {
+        let key = |text: &str| address_key("l", text.parse().unwrap());
+
+        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+    }
+
+    #[test]
+    fn a_set_of_roles_has_one_key_whatever_its_order() {
+        let words = |text: &[&str]| text.iter().map(|word| word.to_string()).collect::<Vec<_>>();
+
+        assert_eq!(sorted(&words(&["b", "a"])), sorted(&words(&["a", "b"])));
+    }
+}

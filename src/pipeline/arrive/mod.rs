@@ -1,0 +1,29 @@
+//! Before anything is forwarded or answered from the cache: all protection sits here, because
+//! cache hits skip every later filter. The order of lines is the order of events.
+
+pub mod admit;
+mod assign_route;
+mod authenticate;
+mod authorize;
+mod client;
+pub use client::is_trusted;
+pub mod meter;
+pub mod target;
+
+use pingora::proxy::Session;
+
+use crate::exchange::Exchange;
+use crate::rejection::Rejection;
+
+/// Lets a request pass or says why not. Repeatable: a background revalidation comes through here
+/// again and isn't charged.
+pub async fn run(session: &Session, exchange: &mut Exchange, meter: &meter::Meter) -> Result<(), Rejection> {
+    admit::run(session, exchange)?;
+    assign_route::run(session.req_header(), exchange)?;
+    let presented = authenticate::run(session.req_header(), exchange);
+    // One round trip for revocation and limits; a bad token is charged to its address first, so
+    // that guessing costs. Before authorize: a revoked token learns nothing of the rules.
+    let charged = session.subrequest_ctx.is_none();
+    meter.run(session.req_header(), exchange, presented, charged).await?;
+    authorize::run(exchange)
+}

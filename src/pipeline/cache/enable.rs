@@ -1,0 +1,51 @@
+//! May this request be answered from the cache, and its answer be kept?
+
+use std::time::Duration;
+
+use http::{HeaderMap, Method, header};
+use pingora::cache::lock::{CacheKeyLockImpl, CacheLock};
+use pingora::cache::predictor::Predictor;
+use pingora::proxy::Session;
+
+use super::storage::ResponseStorage;
+use crate::exchange::Exchange;
+
+/// A waiter computes for itself when the first request has not answered by then.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+/// Keys of each of 32 shards that lately gave nothing to keep; requests for them don't queue up.
+const REMEMBERED: usize = 1024;
+
+/// What Pingora's cache needs for as long as the process lives.
+#[derive(Clone, Copy)]
+pub struct Cache {
+    pub storage: &'static ResponseStorage,
+    lock: &'static CacheKeyLockImpl,
+    uncacheable: &'static Predictor<32>,
+}
+
+impl Cache {
+    /// Leaks its parts: Pingora asks for `'static`, and a process has one cache.
+    pub fn new(storage: ResponseStorage) -> Self {
+        Self {
+            storage: Box::leak(Box::new(storage)),
+            lock: Box::leak(CacheLock::new_boxed(LOCK_TIMEOUT)),
+            uncacheable: Box::leak(Box::new(Predictor::new(REMEMBERED, None))),
+        }
+    }
+}
+
+pub fn run(session: &mut Session, exchange: &Exchange, cache: Cache) {
+    let Some(rule) = exchange.route.as_ref().and_then(|route| route.cache.as_ref()) else { return };
+    let request = session.req_header();
+    if !matches!(request.method, Method::GET | Method::HEAD) || has_body(&request.headers) {
+        return;
+    }
+    session.cache.enable(cache.storage, None, Some(cache.uncacheable), Some(cache.lock), None);
+    session.cache.set_max_file_size_bytes(rule.max_size);
+}
+
+/// A GET with a body isn't in the key (class 79).
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
+}

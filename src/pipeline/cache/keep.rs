@@ -1,0 +1,150 @@
+//! May this answer be kept, and how long is it fresh? RFC 9111, and what DESIGN forbids besides.
+
+use std::time::{Duration, SystemTime};
+
+use http::header;
+use pingora::cache::RespCacheable::{self, Cacheable, Uncacheable};
+use pingora::cache::cache_control::{CacheControl, Cacheable as Directive, InterpretCacheControl};
+use pingora::cache::filters::calculate_expires_header_time;
+use pingora::cache::{CacheMeta, NoCacheReason};
+use pingora::http::ResponseHeader;
+
+use crate::config::policy::CacheRule;
+
+pub fn run(response: &ResponseHeader, rule: &CacheRule) -> RespCacheable {
+    let control = CacheControl::from_resp_headers(response);
+    if let Some(reason) = forbidden(response, control.as_ref(), rule) {
+        return Uncacheable(NoCacheReason::Custom(reason));
+    }
+    let now = SystemTime::now();
+    let fresh = freshness(response, control.as_ref(), rule, now);
+    if fresh.is_zero() && rule.stale_while_revalidate.is_zero() && rule.stale_if_error.is_zero() {
+        return Uncacheable(NoCacheReason::OriginNotCache);
+    }
+    let (while_revalidate, if_error) = staleness(control.as_ref(), rule);
+    Cacheable(CacheMeta::new(now + fresh, now, while_revalidate, if_error, response.clone()))
+}
+
+/// What must never be stored (classes 80, 81).
+fn forbidden(
+    response: &ResponseHeader,
+    control: Option<&CacheControl>,
+    rule: &CacheRule,
+) -> Option<&'static str> {
+    let headers = &response.headers;
+    if !rule.statuses.contains(&response.status.as_u16()) || headers.contains_key(header::CONTENT_RANGE) {
+        return Some("status");
+    }
+    if headers.contains_key(header::SET_COOKIE) {
+        return Some("set-cookie");
+    }
+    let varies_on_all = headers
+        .get_all(header::VARY)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .any(|name| name.trim_ascii() == b"*");
+    if varies_on_all {
+        return Some("vary");
+    }
+    if control.is_some_and(|control| control.private() || control.no_store() || control.no_cache()) {
+        return Some("cache-control");
+    }
+    if rule.respect_origin && control.is_some_and(|control| control.is_cacheable() == Directive::No) {
+        return Some("cache-control");
+    }
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    length.is_some_and(|length| length > rule.max_size).then_some("size")
+}
+
+/// `s-maxage`, `max-age` or `Expires` where the route respects them, else the route's `ttl`; less
+/// the time the answer already spent in caches before us (RFC 9111 §4.2.3).
+fn freshness(
+    response: &ResponseHeader,
+    control: Option<&CacheControl>,
+    rule: &CacheRule,
+    now: SystemTime,
+) -> Duration {
+    let from_origin = || {
+        control.and_then(InterpretCacheControl::fresh_duration).or_else(|| {
+            let expires = calculate_expires_header_time(response)?;
+            Some(expires.duration_since(now).unwrap_or_default())
+        })
+    };
+    let lifetime = if rule.respect_origin { from_origin().unwrap_or(rule.ttl) } else { rule.ttl };
+    let age = response.headers.get(header::AGE).and_then(|age| age.to_str().ok()?.parse().ok()).unwrap_or(0);
+    lifetime.saturating_sub(Duration::from_secs(age))
+}
+
+/// Seconds that a stale answer may serve: while it is being refreshed, and when that fails.
+fn staleness(control: Option<&CacheControl>, rule: &CacheRule) -> (u32, u32) {
+    let strict = control.is_some_and(|control| {
+        control.must_revalidate() || control.proxy_revalidate() || control.has_key("s-maxage")
+    });
+    if rule.respect_origin && strict {
+        return (0, 0);
+    }
+    let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
+    (seconds(rule.stale_while_revalidate), seconds(rule.stale_if_error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::policy::{QueryKey, VaryBy};
+
+    fn rule() -> CacheRule {
+        CacheRule {
+            ttl: Duration::from_secs(60),
+            vary_by: VaryBy::Shared,
+            query: QueryKey::All,
+            headers: Vec::new(),
+            max_size: 100,
+            statuses: vec![200],
+            respect_origin: true,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+        }
+    }
+
+    fn response(status: u16, headers: &[(&'static str, &str)]) -> ResponseHeader {
+        let mut response = ResponseHeader::build(status, None).unwrap();
+        for (name, value) in headers {
+            response.append_header(*name, *value).unwrap();
+        }
+        response
+    }
+
+    fn fresh_seconds(headers: &[(&'static str, &str)]) -> Option<u64> {
+        match run(&response(200, headers), &rule()) {
+            Cacheable(meta) => Some(meta.fresh_sec()),
+            Uncacheable(_) => None,
+        }
+    }
+
+    #[test]
+    fn freshness_comes_from_the_origin_then_from_the_route() {
+        assert_eq!(fresh_seconds(&[]), Some(60));
+        assert_eq!(fresh_seconds(&[("Cache-Control", "max-age=5")]), Some(5));
+        assert_eq!(fresh_seconds(&[("Cache-Control", "max-age=5, s-maxage=7")]), Some(7));
+        assert_eq!(fresh_seconds(&[("Cache-Control", "max-age=50"), ("Age", "20")]), Some(30));
+    }
+
+    #[test]
+    fn what_must_not_be_shared_is_not_kept() {
+        for headers in [
+            [("Set-Cookie", "a=b")],
+            [("Cache-Control", "private")],
+            [("Cache-Control", "no-store")],
+            [("Cache-Control", "no-cache")],
+            [("Cache-Control", "max-age=0")],
+            [("Vary", "Accept, *")],
+            [("Content-Length", "101")],
+            [("Content-Range", "bytes 0-1/2")],
+        ] {
+            assert_eq!(fresh_seconds(&headers), None, "{headers:?}");
+        }
+        assert!(matches!(run(&response(500, &[]), &rule()), Uncacheable(_)));
+        assert!(matches!(run(&response(206, &[]), &rule()), Uncacheable(_)));
+    }
+}

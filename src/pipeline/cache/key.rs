@@ -1,0 +1,114 @@
+//! The key of a stored answer: every part of the request that may change the answer, each with
+//! its length before it, so that no two different requests share one (classes 75, 76).
+
+use http::HeaderMap;
+use pingora::http::RequestHeader;
+
+use crate::config::policy::{CacheRule, QueryKey, VaryBy};
+use crate::exchange::Exchange;
+use crate::identity::Identity;
+
+/// Changes whenever the parts or their order do, so that old entries are not found.
+const VERSION: &str = "1";
+
+/// `None` for a route without a cache rule.
+pub fn run(request: &RequestHeader, exchange: &Exchange) -> Option<Vec<u8>> {
+    let route = exchange.route.as_ref()?;
+    let rule = route.cache.as_ref()?;
+    let mut key = Vec::with_capacity(256);
+    part(&mut key, VERSION);
+    part(&mut key, exchange.client.scheme);
+    part(&mut key, &exchange.client.host);
+    part(&mut key, &route.name);
+    // GET and HEAD share an answer.
+    part(&mut key, "GET");
+    part(&mut key, &exchange.path);
+    list(&mut key, &selected_query(request.uri.query().unwrap_or(""), &rule.query));
+    list(&mut key, &header_values(&request.headers, rule));
+    list(&mut key, &identity_parts(exchange.identity.as_deref(), rule.vary_by));
+    Some(key)
+}
+
+/// The query's parameters that count, sorted: their order never matters.
+pub fn selected_query<'a>(query: &'a str, rule: &QueryKey) -> Vec<&'a str> {
+    let mut pairs: Vec<&str> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .filter(|pair| match rule {
+            QueryKey::All => true,
+            QueryKey::Only(names) => {
+                names.iter().any(|name| *name == pair.split('=').next().unwrap_or_default())
+            }
+        })
+        .collect();
+    pairs.sort();
+    pairs
+}
+
+fn header_values(headers: &HeaderMap, rule: &CacheRule) -> Vec<Vec<u8>> {
+    let mut values = Vec::new();
+    for name in &rule.headers {
+        let of_name: Vec<&[u8]> = headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
+        values.push(name.as_bytes().to_vec());
+        values.push(of_name.len().to_be_bytes().to_vec());
+        values.extend(of_name.into_iter().map(<[u8]>::to_vec));
+    }
+    values
+}
+
+/// Anonymous callers of an optional route share a part that no user has.
+fn identity_parts(identity: Option<&Identity>, vary_by: VaryBy) -> Vec<String> {
+    match (vary_by, identity) {
+        (VaryBy::Shared, _) => vec!["shared".into()],
+        (_, None) => vec!["anonymous".into()],
+        (VaryBy::User, Some(identity)) => vec!["user".into(), identity.user_id.to_string()],
+        (VaryBy::Role, Some(identity)) => {
+            let mut roles = identity.roles.clone();
+            roles.sort();
+            roles.dedup();
+            roles.insert(0, "roles".into());
+            roles
+        }
+    }
+}
+
+fn part(key: &mut Vec<u8>, bytes: impl AsRef<[u8]>) {
+    let bytes = bytes.as_ref();
+    key.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+    key.extend_from_slice(bytes);
+}
+
+fn list(key: &mut Vec<u8>, parts: &[impl AsRef<[u8]>]) {
+    key.extend_from_slice(&(parts.len() as u64).to_be_bytes());
+    for bytes in parts {
+        part(key, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_the_named_parameters_count_in_any_order() {
+        let rule = QueryKey::Only(vec!["a".into(), "b".into()]);
+
+        assert_eq!(selected_query("b=2&x=9&a=1", &rule), ["a=1", "b=2"]);
+        assert_eq!(selected_query("&&a=1", &QueryKey::All), ["a=1"]);
+    }
+
+    proptest! {
+        #[test]
+        fn different_lists_never_share_bytes(
+            one in prop::collection::vec(".{0,8}", 0..5),
+            other in prop::collection::vec(".{0,8}", 0..5),
+        ) {
+            let (mut left, mut right) = (Vec::new(), Vec::new());
+            list(&mut left, &one);
+            list(&mut right, &other);
+            prop_assert_eq!(one == other, left == right);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! `Vary` (RFC 9111 §4.1): which request headers told this answer apart from others of its key.
+
+use http::header;
+use pingora::cache::key::HashBinary;
+use pingora::cache::{CacheMeta, VarianceBuilder};
+use pingora::http::RequestHeader;
+
+pub fn run(meta: &CacheMeta, request: &RequestHeader) -> Option<HashBinary> {
+    let mut names: Vec<String> = meta
+        .headers()
+        .get_all(header::VARY)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .filter(|name| !name.is_empty())
+        .collect();
+    names.sort();
+    names.dedup();
+    let mut variance = VarianceBuilder::new();
+    for name in names {
+        let values: Vec<&[u8]> =
+            request.headers.get_all(&name).iter().map(http::HeaderValue::as_bytes).collect();
+        let joined = values.join(&b", "[..]);
+        variance.add_owned_name_value(name, joined);
+    }
+    variance.finalize()
+}

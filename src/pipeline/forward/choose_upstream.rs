@@ -1,0 +1,60 @@
+//! Which server gets the request, and how it may be spoken to.
+
+use std::time::Instant;
+
+use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+
+use super::balancer::ServerName;
+use crate::config::policy::{Destination, Route, Upstream};
+use crate::exchange::Exchange;
+use crate::rejection::Code;
+
+/// A server that could not be reached is replaced by another one at most this often.
+const MAX_TRIES: usize = 3;
+
+/// The next server to try; `Err` when there is none.
+pub fn run(exchange: &mut Exchange) -> Result<HttpPeer, Code> {
+    let route = exchange.route.clone().ok_or(Code::RouteNotFound)?;
+    let Destination::Upstream(upstream) = &route.destination else { return Err(Code::Internal) };
+    let balancer = exchange.edition.balancers.get(upstream.index).ok_or(Code::Internal)?;
+    let backend = balancer.next(&exchange.tried).ok_or(Code::UpstreamUnreachable)?;
+    let name = backend.ext.get::<ServerName>().cloned().ok_or(Code::Internal)?;
+    let address = *backend.addr.as_inet().ok_or(Code::Internal)?;
+    let mut peer = HttpPeer::new(address, name.tls, name.host);
+    set_options(&mut peer, upstream, &route);
+    exchange.tried.push(backend);
+    exchange.upstream_started.get_or_insert_with(Instant::now);
+    Ok(peer)
+}
+
+/// Whether another server may be tried after the last one could not be reached. Nothing of the
+/// request was sent yet, so this holds for every method.
+pub fn may_try_another(exchange: &Exchange) -> bool {
+    let Some(upstream) = upstream(exchange) else { return false };
+    let Some(balancer) = exchange.edition.balancers.get(upstream.index) else { return false };
+    if let Some(last) = exchange.tried.last() {
+        balancer.pass_over(last);
+    }
+    exchange.tried.len() < balancer.len().min(MAX_TRIES)
+}
+
+/// The upstream of the assigned route.
+pub fn upstream(exchange: &Exchange) -> Option<&Upstream> {
+    match &exchange.route.as_ref()?.destination {
+        Destination::Upstream(upstream) => Some(upstream),
+        Destination::Auth(_) => None,
+    }
+}
+
+fn set_options(peer: &mut HttpPeer, upstream: &Upstream, route: &Route) {
+    let timeouts = &upstream.timeouts;
+    peer.options.connection_timeout = Some(timeouts.connect);
+    peer.options.total_connection_timeout = Some(timeouts.connect * 2);
+    peer.options.read_timeout = Some(timeouts.read);
+    peer.options.write_timeout = Some(timeouts.write);
+    peer.options.idle_timeout = Some(timeouts.idle);
+    if !route.websocket {
+        // The default lets WebSocket handshakes through; a route must ask for that (class 61).
+        peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
+    }
+}

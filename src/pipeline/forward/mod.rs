@@ -1,0 +1,8 @@
+//! From a request that may pass to the bytes that go upstream.
+
+pub mod balancer;
+pub mod choose_upstream;
+pub mod identity_headers;
+pub mod request_body;
+pub mod reserved;
+pub mod rewrite_request;

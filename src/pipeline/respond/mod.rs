@@ -1,0 +1,5 @@
+//! What the client sees.
+
+pub mod failure;
+pub mod harden_headers;
+pub mod render_error;

@@ -1,0 +1,4 @@
+//! After the answer: the log line and the counters.
+
+pub mod access_log;
+pub mod count;

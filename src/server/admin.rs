@@ -1,0 +1,88 @@
+//! The admin port: `/metrics`, `/healthz`, `/readyz`. Never on a proxy port.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use super::StartError;
+use super::open_stores::OpenStores;
+use super::status::Status;
+use crate::store::{Accounts, Revocations, StoreError};
+
+/// A store that doesn't answer a ping within this is down.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+struct Admin {
+    status: Arc<Status>,
+    accounts: Arc<dyn Accounts>,
+    revocations: Arc<dyn Revocations>,
+}
+
+/// Binds and serves in the background; must run within the office runtime.
+pub async fn start(address: SocketAddr, status: Arc<Status>, stores: &OpenStores) -> Result<(), StartError> {
+    let listener = TcpListener::bind(address).await.map_err(|cause| StartError::Listen { address, cause })?;
+    let admin = Admin { status, accounts: stores.accounts.clone(), revocations: stores.revocations.clone() };
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .with_state(admin);
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the admin port stopped");
+        }
+    });
+    Ok(())
+}
+
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.status.metrics.render())
+}
+
+/// What `/readyz` found out.
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    listening: bool,
+    draining: bool,
+    accounts: &'static str,
+    state: &'static str,
+    last_reload: &'static str,
+}
+
+/// 503 while starting or draining and when the state store is down: requests with a token would
+/// be refused. Without the account store tokens still work, so taking the gateway out of service
+/// would only widen the outage: 200, `degraded`. A refused reload leaves a working policy: 200.
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let (accounts, state) = tokio::join!(ping(admin.accounts.ping()), ping(admin.revocations.ping()));
+    let (listening, draining) = (admin.status.is_listening(), admin.status.is_draining());
+    let ready = listening && !draining && state;
+    let degraded = !accounts || admin.status.has_reload_failed();
+    let readiness = Readiness {
+        status: match (ready, degraded) {
+            (true, false) => "ready",
+            (true, true) => "degraded",
+            (false, _) => "not ready",
+        },
+        listening,
+        draining,
+        accounts: if accounts { "ok" } else { "down" },
+        state: if state { "ok" } else { "down" },
+        last_reload: if admin.status.has_reload_failed() { "refused" } else { "ok" },
+    };
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(readiness)).into_response()
+}
+
+async fn ping(call: impl Future<Output = Result<(), StoreError>>) -> bool {
+    matches!(tokio::time::timeout(PING_TIMEOUT, call).await, Ok(Ok(())))
+}

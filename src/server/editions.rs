@@ -1,0 +1,69 @@
+//! From a policy to an edition that serves requests.
+
+use std::sync::Arc;
+
+use crate::config::policy::{Policy, TokenKey, Upstream};
+use crate::edition::Edition;
+use crate::identity::refresh::RefreshKeys;
+use crate::identity::token::KeyRing;
+use crate::pipeline::forward::balancer::{Balancer, RESOLVE_EVERY};
+use crate::telemetry::Metrics;
+
+pub struct Builder {
+    /// Signs when the policy names no key.
+    generated: Option<TokenKey>,
+    metrics: Arc<Metrics>,
+    office: tokio::runtime::Handle,
+}
+
+impl Builder {
+    pub fn new(generated: Option<TokenKey>, metrics: Arc<Metrics>, office: tokio::runtime::Handle) -> Self {
+        Self { generated, metrics, office }
+    }
+
+    /// `running` lends its balancers, so that a reload doesn't forget which servers are down.
+    /// `Err` explains what the operator has to change.
+    pub async fn build(&self, policy: Arc<Policy>, running: Option<&Edition>) -> Result<Edition, String> {
+        let mut tokens = policy.tokens.clone();
+        if tokens.keys.is_empty() {
+            let Some(generated) = &self.generated else {
+                return Err(
+                    "tokens.keys: this gateway started with keys; taking them away needs a restart".into()
+                );
+            };
+            tokens.keys.push(generated.clone());
+        }
+        let refresh_keys = Arc::new(RefreshKeys::new(&tokens.keys));
+        let keys = Arc::new(KeyRing::new(&tokens).map_err(|error| error.to_string())?);
+        let mut balancers = Vec::with_capacity(policy.upstreams.len());
+        for upstream in &policy.upstreams {
+            balancers.push(match running.and_then(|running| kept(running, upstream)) {
+                Some(balancer) => balancer,
+                None => self.open(upstream).await,
+            });
+        }
+        Ok(Edition::new(policy, keys, refresh_keys, balancers, &self.metrics))
+    }
+
+    async fn open(&self, upstream: &Upstream) -> Arc<Balancer> {
+        let balancer = Arc::new(Balancer::open(upstream).await);
+        if balancer.needs_resolving() {
+            let weak = Arc::downgrade(&balancer);
+            // Ends with the last edition that uses the balancer.
+            self.office.spawn(async move {
+                loop {
+                    tokio::time::sleep(RESOLVE_EVERY).await;
+                    let Some(balancer) = weak.upgrade() else { return };
+                    balancer.resolve().await;
+                }
+            });
+        }
+        balancer
+    }
+}
+
+/// The running balancer of the upstream with this name, if it has the same servers.
+fn kept(running: &Edition, upstream: &Upstream) -> Option<Arc<Balancer>> {
+    let before = running.policy.upstreams.iter().find(|before| before.name == upstream.name)?;
+    running.balancers.get(before.index).filter(|balancer| balancer.serves(upstream)).cloned()
+}

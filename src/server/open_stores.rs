@@ -1,0 +1,87 @@
+//! The only place that turns "Postgres" or "Redis" in the file into stores.
+
+use std::sync::Arc;
+
+use crate::auth;
+use crate::config::policy::{StateStorage, Storage, UserStorage};
+use crate::store::memory::{LocalGatekeeper, MemoryResponses};
+use crate::store::postgres::PostgresUsers;
+use crate::store::redis::RedisState;
+use crate::store::sqlite::{SqliteState, SqliteUsers};
+use crate::store::{
+    Accounts, AuditLog, Gatekeeper, GeneratedKeys, Lockouts, Responses, Revocations, Sessions, StoreError,
+};
+
+/// What the embedded response cache may hold.
+const MEMORY_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+pub struct OpenStores {
+    pub accounts: Arc<dyn Accounts>,
+    pub audit: Arc<dyn AuditLog>,
+    pub keys: Arc<dyn GeneratedKeys>,
+    pub sessions: Arc<dyn Sessions>,
+    pub revocations: Arc<dyn Revocations>,
+    pub lockouts: Arc<dyn Lockouts>,
+    pub gatekeeper: Arc<dyn Gatekeeper>,
+    pub responses: Arc<dyn Responses>,
+}
+
+impl OpenStores {
+    pub fn for_auth(&self) -> auth::Stores {
+        auth::Stores {
+            accounts: self.accounts.clone(),
+            audit: self.audit.clone(),
+            sessions: self.sessions.clone(),
+            revocations: self.revocations.clone(),
+            lockouts: self.lockouts.clone(),
+        }
+    }
+}
+
+/// Opens both stores and brings their tables up to date.
+pub async fn open(storage: &Storage) -> Result<OpenStores, StoreError> {
+    let (accounts, audit, keys) = open_users(&storage.users).await?;
+    match &storage.state {
+        StateStorage::Embedded(path) => {
+            let state = Arc::new(SqliteState::open(path).await?);
+            Ok(OpenStores {
+                accounts,
+                audit,
+                keys,
+                sessions: state.clone(),
+                lockouts: state.clone(),
+                gatekeeper: Arc::new(LocalGatekeeper::new(state.clone())),
+                revocations: state,
+                responses: Arc::new(MemoryResponses::new(MEMORY_CACHE_BYTES)),
+            })
+        }
+        StateStorage::Redis(url) => {
+            let state = Arc::new(RedisState::open(&String::from_utf8_lossy(url.expose()))?);
+            Ok(OpenStores {
+                accounts,
+                audit,
+                keys,
+                sessions: state.clone(),
+                revocations: state.clone(),
+                lockouts: state.clone(),
+                gatekeeper: state.clone(),
+                responses: state,
+            })
+        }
+    }
+}
+
+type Users = (Arc<dyn Accounts>, Arc<dyn AuditLog>, Arc<dyn GeneratedKeys>);
+
+async fn open_users(storage: &UserStorage) -> Result<Users, StoreError> {
+    match storage {
+        UserStorage::Sqlite(path) => {
+            let users = Arc::new(SqliteUsers::open(path).await?);
+            Ok((users.clone(), users.clone(), users))
+        }
+        UserStorage::Postgres(url) => {
+            let users = Arc::new(PostgresUsers::connect(&String::from_utf8_lossy(url.expose())).await?);
+            Ok((users.clone(), users.clone(), users))
+        }
+    }
+}

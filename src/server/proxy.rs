@@ -1,0 +1,115 @@
+//! Pingora's server: listeners, threads, pools.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::apps::HttpServerOptions;
+use pingora::listeners::tls::TlsSettings;
+use pingora::proxy::http_proxy_service;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, Server};
+
+use super::StartError;
+use super::shutdown::Signals;
+use super::status::Status;
+use crate::config::policy::{Listen, ProxyListener};
+use crate::gateway::Gateway;
+use crate::telemetry::access_log::AccessLog;
+
+/// Idle connections kept to upstreams. Below the number of concurrent requests it costs half the
+/// throughput (docs/performance.md).
+const UPSTREAM_POOL: usize = 1024;
+/// An HTTP/2 connection without a request for this long is closed.
+const H2_IDLE: Duration = Duration::from_secs(60);
+/// Requests per client connection; closing now and then frees what a connection holds.
+const REQUESTS_PER_CONNECTION: u32 = 100_000;
+
+/// Serves until a signal ends it.
+pub fn run(
+    gateway: Gateway,
+    listen: &Listen,
+    office: &tokio::runtime::Handle,
+    status: Arc<Status>,
+    access_log: Arc<AccessLog>,
+) -> Result<(), StartError> {
+    for listener in &listen.proxy {
+        check_free(listener.address)?;
+    }
+    let mut server = Server::new_with_opt_and_conf(None, conf(listen));
+    server.bootstrap();
+    let mut service = http_proxy_service(&server.configuration, gateway);
+    if let Some(app) = service.app_logic_mut() {
+        let mut options = HttpServerOptions::default();
+        options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
+        options.h2_idle_timeout = Some(H2_IDLE);
+        app.server_options = Some(options);
+    }
+    for listener in &listen.proxy {
+        let address = listener.address.to_string();
+        match &listener.tls {
+            None => service.add_tcp(&address),
+            Some(_) => service.add_tls_with_settings(&address, None, tls(listener)?),
+        }
+    }
+    server.add_service(service);
+    office.spawn(note_when_listening(
+        listen.proxy.iter().map(|listener| listener.address).collect(),
+        status.clone(),
+    ));
+    let signals =
+        Signals { drain: listen.drain, status, access_log: access_log.clone(), office: office.clone() };
+    server.run(RunArgs { shutdown_signal: Box::new(signals) });
+    access_log.close();
+    Ok(())
+}
+
+fn conf(listen: &Listen) -> ServerConf {
+    ServerConf {
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        // Worth 5–10 % (docs/performance.md); each worker thread runs its own scheduler.
+        work_stealing: false,
+        upstream_keepalive_pool_size: UPSTREAM_POOL,
+        // The process leaves earlier, with its last request (`shutdown`).
+        grace_period_seconds: Some(listen.shutdown_timeout.as_secs()),
+        graceful_shutdown_timeout_seconds: Some(1),
+        ..ServerConf::default()
+    }
+}
+
+/// Pingora would panic on a service thread and leave a process that listens nowhere.
+fn check_free(address: SocketAddr) -> Result<(), StartError> {
+    std::net::TcpListener::bind(address).map(drop).map_err(|cause| StartError::Listen { address, cause })
+}
+
+fn tls(listener: &ProxyListener) -> Result<TlsSettings, StartError> {
+    let problem = |cause: String| StartError::Tls { address: listener.address, cause };
+    let Some(files) = &listener.tls else { return Err(problem("no files".into())) };
+    let (Some(cert), Some(key)) = (files.cert.to_str(), files.key.to_str()) else {
+        return Err(problem("the path is not UTF-8".into()));
+    };
+    for path in [cert, key] {
+        std::fs::File::open(path).map_err(|error| problem(format!("{path}: {error}")))?;
+    }
+    let mut settings = TlsSettings::intermediate(cert, key).map_err(|error| problem(error.to_string()))?;
+    settings.enable_h2();
+    Ok(settings)
+}
+
+/// `/readyz` is true only once every proxy port takes connections.
+async fn note_when_listening(addresses: Vec<SocketAddr>, status: Arc<Status>) {
+    for address in addresses {
+        while tokio::net::TcpStream::connect(reachable(address)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    status.note_listening();
+}
+
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, address.port()).into(),
+        _ => address,
+    }
+}

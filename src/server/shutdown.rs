@@ -1,0 +1,66 @@
+//! How the gateway ends. SIGTERM: `/readyz` says 503 for `listen.drain`, then nothing new is
+//! accepted and running requests may finish within `listen.shutdown_timeout`. SIGINT: at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::status::Status;
+use crate::telemetry::Metrics;
+use crate::telemetry::access_log::AccessLog;
+
+/// How often running requests are counted while waiting for the last.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// So many looks in a row must find none: a connection accepted last may not have spoken yet.
+const QUIET_LOOKS: u32 = 5;
+
+pub struct Signals {
+    pub drain: Duration,
+    pub status: Arc<Status>,
+    pub access_log: Arc<AccessLog>,
+    pub office: tokio::runtime::Handle,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Signals {
+    async fn recv(&self) -> ShutdownSignal {
+        let (Ok(mut terminate), Ok(mut interrupt)) =
+            (listen(SignalKind::terminate()), listen(SignalKind::interrupt()))
+        else {
+            tracing::error!("signals can't be received; stopping");
+            return ShutdownSignal::FastShutdown;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {
+                self.access_log.close();
+                ShutdownSignal::FastShutdown
+            }
+            _ = terminate.recv() => {
+                tracing::info!("draining");
+                self.status.begin_draining();
+                tokio::time::sleep(self.drain).await;
+                self.office.spawn(leave_when_idle(self.status.metrics.clone(), self.access_log.clone()));
+                ShutdownSignal::GracefulTerminate
+            }
+        }
+    }
+}
+
+fn listen(kind: SignalKind) -> std::io::Result<Signal> {
+    signal(kind)
+}
+
+/// Pingora would wait its whole grace period; this ends the process with its last request.
+async fn leave_when_idle(metrics: Arc<Metrics>, access_log: Arc<AccessLog>) {
+    let mut quiet = 0;
+    while quiet < QUIET_LOOKS {
+        tokio::time::sleep(LOOK_EVERY).await;
+        quiet = if metrics.http_requests_in_flight.get() == 0 { quiet + 1 } else { 0 };
+    }
+    access_log.close();
+    tracing::info!("drained");
+    std::process::exit(0);
+}
