@@ -46,6 +46,8 @@ pub enum StartError {
 
 /// Runs the gateway until a signal ends it.
 pub fn serve(config: &Path) -> Result<(), StartError> {
+    let watching = |cause| StartError::Io { doing: "watching the configuration", cause };
+    let changes = reload::Changes::follow(config).map_err(watching)?;
     let policy = load_policy(config).map_err(StartError::Config)?;
     // Stores, the auth wing and the admin port live here; Pingora has runtimes of its own.
     let office = office()?;
@@ -77,7 +79,7 @@ pub fn serve(config: &Path) -> Result<(), StartError> {
     };
     office.block_on(admin::start(policy.listen.admin, status.clone(), &stores))?;
     let reload = reload::Reload { path: PathBuf::from(config), builder, editions, status: status.clone() };
-    reload.start(&office).map_err(|cause| StartError::Io { doing: "watching the configuration", cause })?;
+    reload.start(changes, &office).map_err(watching)?;
     proxy::run(gateway, &policy.listen, office.handle(), status, access_log)
 }
 

@@ -1,7 +1,7 @@
 //! Takes up a changed configuration while running: on SIGHUP and when the file's content changes.
 //! All or nothing: on any problem the running edition stays, and the log names every problem.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -22,20 +22,33 @@ pub struct Reload {
     pub status: Arc<Status>,
 }
 
+/// Changes of the file's content. Begins before the first load, so that none falls in between.
+pub struct Changes {
+    arrive: mpsc::Receiver<()>,
+    _watch: watch::Watch,
+}
+
+impl Changes {
+    pub fn follow(path: &Path) -> std::io::Result<Self> {
+        let (changed, arrive) = mpsc::channel(1);
+        let watch = watch::watch(path, move || {
+            // Full means that a reload is about to happen anyway.
+            let _ = changed.try_send(());
+        })?;
+        Ok(Self { arrive, _watch: watch })
+    }
+}
+
 impl Reload {
     /// Starts following the file and SIGHUP, for as long as the process lives.
-    pub fn start(self, office: &Runtime) -> std::io::Result<()> {
+    pub fn start(self, mut changes: Changes, office: &Runtime) -> std::io::Result<()> {
         let _within = office.enter();
-        let (changed, mut changes) = mpsc::channel(1);
-        // A full channel means that a reload is about to happen anyway.
-        let watch = watch::watch(&self.path, move || drop(changed.try_send(())))?;
         let mut hangup = signal(SignalKind::hangup())?;
         office.spawn(async move {
-            let _watching = watch;
             loop {
                 let asked = tokio::select! {
                     _ = hangup.recv() => true,
-                    change = changes.recv() => match change {
+                    change = changes.arrive.recv() => match change {
                         Some(()) => false,
                         None => return,
                     },

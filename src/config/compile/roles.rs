@@ -6,6 +6,7 @@ use super::Compiler;
 use crate::config::place::{Path, Place};
 use crate::config::problem::Problems;
 use crate::config::raw;
+use crate::identity::name::is_role;
 
 /// Roles that need no second mention: the command line's examples give them.
 const WELL_KNOWN: [&str; 2] = ["admin", "user"];
@@ -63,11 +64,4 @@ impl Compiler<'_> {
         self.roles.note(&role, at);
         Some(role)
     }
-}
-
-/// `[a-z0-9][a-z0-9_.:-]*`
-fn is_role(name: &str) -> bool {
-    let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    name.bytes().next().is_some_and(is_alphanumeric)
-        && name.bytes().all(|byte| is_alphanumeric(byte) || b"_.:-".contains(&byte))
 }

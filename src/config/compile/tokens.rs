@@ -9,6 +9,7 @@ use crate::config::place::Place;
 use crate::config::policy::{KeyMaterial, SigningAlgorithm, TokenKey, Tokens};
 use crate::config::raw::{self, Algorithm};
 use crate::identity::secret::Secret;
+use crate::identity::token::{KeyError, KeyRing};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const MAX_LEEWAY: Duration = Duration::from_secs(60);
@@ -18,6 +19,7 @@ const FRESH_SECRET: &str = "make a fresh one; run: openssl rand -base64 48";
 
 impl Compiler<'_> {
     pub fn tokens(&mut self, raw: raw::Tokens, at: &Place<'_>) -> Tokens {
+        let key_count = raw.keys.as_ref().map_or(0, Vec::len);
         let tokens = Tokens {
             issuer: self.text(at, "issuer", raw.issuer, "http://localhost:8080"),
             audience: self.text(at, "audience", raw.audience, "portcullis"),
@@ -29,7 +31,17 @@ impl Compiler<'_> {
             keys: self.token_keys(raw.keys.unwrap_or_default(), &at.key("keys")),
         };
         self.check_lifetimes(&tokens, at);
+        if key_count > 0 && tokens.keys.len() == key_count {
+            self.try_keys(&tokens, &at.key("keys"));
+        }
         tokens
+    }
+
+    /// Whether the keys can sign and verify.
+    fn try_keys(&mut self, tokens: &Tokens, at: &Place<'_>) {
+        if let Err(KeyError { index, problem }) = KeyRing::new(tokens) {
+            self.problems.error(&at.item(index), problem);
+        }
     }
 
     fn check_lifetimes(&mut self, tokens: &Tokens, at: &Place<'_>) {
