@@ -49,7 +49,9 @@ impl PostgresUsers {
 async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
     let connect = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect());
     let mut connection = connect.await.map_err(failed)?.map_err(failed)?;
-    let migrate = tokio::time::timeout(MIGRATION_TIMEOUT, MIGRATIONS.run(&mut connection));
+    // What `run` does, which can't be sent to another thread with a borrowed connection.
+    let migrate =
+        tokio::time::timeout(MIGRATION_TIMEOUT, MIGRATIONS.run_direct(None, &mut connection, false));
     migrate.await.map_err(failed)?.map_err(failed)?;
     connection.close().await.map_err(failed)
 }

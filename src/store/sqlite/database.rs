@@ -63,7 +63,8 @@ async fn migrate(path: &Path, migrations: &Migrator) -> Result<(), Box<dyn std::
     });
     let _lock = locked.await??;
     let mut connection = options(path).connect().await?;
-    migrations.run(&mut connection).await?;
+    // What `run` does, which can't be sent to another thread with a borrowed connection.
+    migrations.run_direct(None, &mut connection, false).await?;
     connection.close().await?;
     Ok(())
 }

@@ -65,6 +65,15 @@ impl Postgres {
         self.server.kill();
     }
 
+    /// SIGSTOP of the postmaster: it takes connections and greets nobody.
+    pub fn pause(&self) {
+        self.server.pause();
+    }
+
+    pub fn resume(&self) {
+        self.server.resume();
+    }
+
     /// Starts it again after [`kill`](Self::kill), on the same port and with its data; returns
     /// when it is ready.
     pub fn restart(&self) {
@@ -148,9 +157,8 @@ fn server_command(home: &Path, port: u16, account: Option<&UnprivilegedAccount>)
         "unix_socket_directories=",
         "max_connections=300",
         "shared_buffers=16MB",
-        // What a crash of the whole machine loses doesn't matter to a test.
+        // What only a crash of the whole machine loses doesn't matter to a test.
         "fsync=off",
-        "synchronous_commit=off",
         "full_page_writes=off",
     ];
     let mut command = command_as(account, postgres_program("postgres"));

@@ -1,0 +1,23 @@
+//! What every `GeneratedKeys` promises.
+
+use std::sync::Arc;
+
+use portcullis::store::GeneratedKeys;
+
+use super::{contract, in_parallel};
+
+contract!([postgres_users, sqlite_users] {
+    all_gateways_get_the_key_that_was_stored_first
+});
+
+async fn all_gateways_get_the_key_that_was_stored_first(keys: Arc<impl GeneratedKeys + 'static>) {
+    let answers = in_parallel(16, |number| {
+        let keys = keys.clone();
+        async move { keys.get_or_create(&format!("candidate {number}")).await.unwrap() }
+    })
+    .await;
+
+    let later = keys.get_or_create("too late").await.unwrap();
+    assert!(later.starts_with("candidate "));
+    assert!(answers.iter().all(|answer| *answer == later), "{answers:?}");
+}

@@ -1,0 +1,70 @@
+//! Postgres on its bad days.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portcullis::store::postgres::PostgresUsers;
+use portcullis::store::{Accounts, CreateError};
+
+use super::accounts::new_account;
+use super::{eventually, in_parallel};
+use crate::servers;
+use crate::servers::postgres::Postgres;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_gateways_may_start_on_an_empty_database_at_once() {
+    let url = Arc::new(servers::postgres::database().await);
+
+    let opened = in_parallel(8, |_| {
+        let url = url.clone();
+        async move { PostgresUsers::connect(&url).await.map(|_| ()) }
+    })
+    .await;
+
+    assert!(opened.iter().all(Result::is_ok), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_gateway_does_not_start_without_postgres_and_says_so() {
+    let port = servers::ports::reserve();
+
+    let error = PostgresUsers::connect(&format!("postgres://postgres:s3cret@{}/x", port.address())).await;
+
+    let error = error.err().expect("nobody listens").to_string();
+    assert!(error.contains("postgres") && error.contains("refused"), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
+}
+
+#[tokio::test]
+async fn losing_postgres_is_survived_without_reopening() {
+    let postgres = Postgres::start();
+    let users = PostgresUsers::connect(&postgres.database().await).await.unwrap();
+    let alice = users.create(&new_account("alice")).await.unwrap();
+
+    postgres.kill();
+    let start = Instant::now();
+    assert!(users.find_by_id(alice.id).await.is_err());
+    assert!(matches!(users.create(&new_account("bob")).await, Err(CreateError::Store(_))));
+    assert!(start.elapsed() < Duration::from_secs(7), "two questions took {:?}", start.elapsed());
+
+    postgres.restart();
+    eventually("the account is found again", async || {
+        users.find_by_id(alice.id).await.is_ok_and(|found| found.as_ref() == Some(&alice))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_postgres_that_hangs_costs_seconds_not_for_ever() {
+    let postgres = Postgres::start();
+    let users = PostgresUsers::connect(&postgres.database().await).await.unwrap();
+    users.ping().await.unwrap();
+
+    postgres.pause();
+    let start = Instant::now();
+    assert!(users.ping().await.is_err());
+    assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
+
+    postgres.resume();
+    eventually("it answers again", async || users.ping().await.is_ok()).await;
+}

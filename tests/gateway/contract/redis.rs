@@ -1,0 +1,146 @@
+//! Redis on its bad days, and what an operator sees in it.
+
+use std::time::{Duration, Instant};
+
+use portcullis::store::redis::RedisState;
+use portcullis::store::{Gatekeeper, LockoutRule, Lockouts, Revocation, Revocations, Sessions, Standing};
+use redis::Commands;
+
+use super::revocations::bearer;
+use super::sessions::session;
+use super::{HOUR, eventually, now};
+use crate::servers::redis::Redis;
+
+fn operator(server: &Redis) -> redis::Connection {
+    let client = redis::Client::open(server.url()).expect("the URL is right");
+    client.get_connection().expect("it is ready")
+}
+
+#[tokio::test]
+async fn an_operator_sees_the_blacklist_with_its_expiry() {
+    let server = Redis::start();
+    let state = RedisState::open(&server.url()).unwrap();
+    let bearer = bearer();
+
+    state.revoke(Revocation::Token(bearer.token), now() + HOUR).await.unwrap();
+    state.revoke(Revocation::Session(bearer.session), now() + HOUR).await.unwrap();
+    state.revoke(Revocation::UserBelow(bearer.user, 7), now() + HOUR).await.unwrap();
+
+    let mut redis = operator(&server);
+    for (key, value) in [
+        (format!("portcullis:revoked:jti:{}", bearer.token), 1),
+        (format!("portcullis:revoked:sid:{}", bearer.session), 1),
+        (format!("portcullis:revoked:user:{}", bearer.user), 7),
+    ] {
+        let held: Option<u64> = redis.get(&key).unwrap();
+        let seconds: i64 = redis.ttl(&key).unwrap();
+        assert_eq!(held, Some(value), "{key}");
+        assert!((3590..=3600).contains(&seconds), "{key} expires in {seconds} s");
+    }
+}
+
+#[tokio::test]
+async fn every_key_is_ours_and_expires() {
+    let server = Redis::start();
+    let state = RedisState::open(&server.url()).unwrap();
+    let (live, ended) = (session(), session());
+    let rule = LockoutRule { failures: 3, for_: HOUR };
+
+    state.start(&live).await.unwrap();
+    state.start(&ended).await.unwrap();
+    state.rotate(live.id, 1, HOUR, HOUR, now() + HOUR, now()).await.unwrap();
+    state.end(ended.id, now() + HOUR).await.unwrap();
+    state.record_failure("alice", rule, now()).await.unwrap();
+    state.admit(Some(bearer()), &[super::gatekeeper::hourly("all:address:a")]).await.unwrap();
+
+    let mut redis = operator(&server);
+    let keys: Vec<String> = redis.keys("*").unwrap();
+    assert_eq!(keys.len(), 5, "{keys:?}");
+    for key in keys {
+        let millis: i64 = redis.pttl(&key).unwrap();
+        assert!(key.starts_with("portcullis:"), "{key}");
+        assert!(millis > 0, "{key} never expires");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_redis_is_refused_at_once_and_used_again_after_its_restart() {
+    let server = Redis::start_durable();
+    let state = RedisState::open(&server.url()).unwrap();
+    let bearer = bearer();
+    state.revoke(Revocation::Token(bearer.token), now() + HOUR).await.unwrap();
+    assert_eq!(state.admit(Some(bearer), &[]).await.unwrap().standing, Standing::Revoked);
+
+    server.kill();
+    let start = Instant::now();
+    for _ in 0..20 {
+        let error = state.admit(Some(bearer), &[]).await.expect_err("nobody listens");
+        assert_eq!(error.store, "redis");
+    }
+    assert!(start.elapsed() < Duration::from_secs(1), "20 refusals took {:?}", start.elapsed());
+
+    server.restart();
+    // The scripts went with the old process; the revocation didn't.
+    eventually("the revocation counts again", async || {
+        state.admit(Some(bearer), &[]).await.is_ok_and(|admission| admission.standing == Standing::Revoked)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_restart_between_two_questions_goes_unnoticed() {
+    let server = Redis::start();
+    let state = RedisState::open(&server.url()).unwrap();
+    state.end(session().id, now() + HOUR).await.unwrap();
+
+    server.kill();
+    server.restart();
+
+    let admission = state.admit(Some(bearer()), &[]).await.expect("it reconnects and sends the script again");
+    assert_eq!(admission.standing, Standing::Good);
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_fails_fast_and_is_used_again_when_it_goes_on() {
+    let server = Redis::start();
+    let state = RedisState::open(&server.url()).unwrap();
+    state.ping().await.unwrap();
+
+    server.pause();
+    let start = Instant::now();
+    for _ in 0..3 {
+        assert!(state.ping().await.is_err());
+    }
+    assert!(start.elapsed() < Duration::from_secs(2), "3 refusals took {:?}", start.elapsed());
+
+    server.resume();
+    eventually("it answers again", async || state.ping().await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_gateway_may_start_before_its_redis() {
+    let server = Redis::start();
+    server.kill();
+    let state = RedisState::open(&server.url()).unwrap();
+    assert!(state.ping().await.is_err());
+
+    server.restart();
+
+    eventually("it is found", async || state.ping().await.is_ok()).await;
+}
+
+#[test]
+fn a_store_outlives_the_runtimes_that_use_it() {
+    let server = Redis::start();
+    let state = RedisState::open(&server.url()).unwrap();
+
+    for _ in 0..5 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(state.ping()).expect("every runtime gets a connection of its own");
+    }
+}
+
+#[test]
+fn a_wrong_url_is_refused_at_once() {
+    assert!(RedisState::open("http://localhost").is_err());
+}

@@ -1,0 +1,233 @@
+//! What every `Sessions` promises, and that ending one revokes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis::store::{Bearer, Revocations, Rotation, Session, Sessions, Standing};
+use uuid::Uuid;
+
+use super::{HOUR, MINUTE, contract, in_parallel, now};
+
+contract!([redis_state, sqlite_state] {
+    a_started_session_is_found_as_it_was
+    an_unknown_session_is_none_and_its_tokens_unknown
+    a_rotation_raises_the_generation_and_the_idle_end
+    a_rotation_never_reaches_beyond_the_latest_end
+    of_many_parallel_rotations_one_rotates_and_the_others_repeat_it
+    the_predecessor_is_repeated_within_the_window_only
+    reuse_ends_the_family_and_revokes_it
+    a_generation_that_never_was_is_unknown_and_harms_nobody
+    an_expired_session_is_unknown
+    a_noted_account_shows_in_the_session
+    noting_an_account_does_not_revive_an_ended_session
+    ending_revokes_also_what_is_gone
+    ending_all_ends_each_session_of_that_user_only
+});
+
+const WINDOW: Duration = Duration::from_secs(10);
+
+trait State: Sessions + Revocations + 'static {}
+impl<S: Sessions + Revocations + 'static> State for S {}
+
+pub(super) fn session() -> Session {
+    let start = now();
+    Session {
+        id: Uuid::now_v7(),
+        user_id: Uuid::now_v7(),
+        username: "Alice".to_owned(),
+        email: Some("alice@example.com".to_owned()),
+        roles: vec!["user".to_owned(), "audit:read".to_owned()],
+        version: 3,
+        generation: 1,
+        created_at: start,
+        rotated_at: start,
+        idle_until: start + HOUR,
+        ends_at: start + 3 * HOUR,
+        address: Some("192.0.2.7".parse().expect("an address")),
+        user_agent: Some("curl/8 \"quoted\"\r\n".to_owned()),
+    }
+}
+
+async fn started(state: &impl Sessions) -> Session {
+    let session = session();
+    state.start(&session).await.unwrap();
+    session
+}
+
+/// Presents a generation `after` the session's start.
+async fn present(state: &impl Sessions, session: &Session, generation: u64, after: Duration) -> Rotation {
+    let at = session.created_at + after;
+    state.rotate(session.id, generation, WINDOW, HOUR, at + HOUR, at).await.unwrap()
+}
+
+async fn standing(state: &impl Revocations, session: &Session) -> Standing {
+    let bearer = Bearer {
+        token: Uuid::now_v7(),
+        session: session.id,
+        user: session.user_id,
+        version: session.version,
+    };
+    state.standing(bearer, now()).await.unwrap()
+}
+
+async fn a_started_session_is_found_as_it_was(state: Arc<impl State>) {
+    let full = started(&*state).await;
+    let bare = Session { email: None, roles: vec![], address: None, user_agent: None, ..session() };
+    state.start(&bare).await.unwrap();
+
+    assert_eq!(state.find(full.id, now()).await.unwrap(), Some(full));
+    assert_eq!(state.find(bare.id, now()).await.unwrap(), Some(bare));
+}
+
+async fn an_unknown_session_is_none_and_its_tokens_unknown(state: Arc<impl State>) {
+    let never_started = session();
+
+    assert_eq!(state.find(never_started.id, now()).await.unwrap(), None);
+    assert_eq!(present(&*state, &never_started, 1, MINUTE).await, Rotation::Unknown);
+}
+
+async fn a_rotation_raises_the_generation_and_the_idle_end(state: Arc<impl State>) {
+    let session = started(&*state).await;
+
+    let rotation = present(&*state, &session, 1, MINUTE).await;
+
+    let at = session.created_at + MINUTE;
+    let rotated = Session { generation: 2, rotated_at: at, idle_until: at + HOUR, ..session.clone() };
+    assert_eq!(rotation, Rotation::Rotated(rotated.clone()));
+    assert_eq!(state.find(session.id, at).await.unwrap(), Some(rotated));
+    assert_eq!(standing(&*state, &session).await, Standing::Good);
+}
+
+async fn a_rotation_never_reaches_beyond_the_latest_end(state: Arc<impl State>) {
+    let session = Session { ends_at: now() + 90 * MINUTE, ..session() };
+    state.start(&session).await.unwrap();
+
+    let Rotation::Rotated(rotated) = present(&*state, &session, 1, 50 * MINUTE).await else {
+        panic!("the newest generation rotates");
+    };
+
+    assert_eq!(rotated.idle_until, session.ends_at);
+}
+
+async fn of_many_parallel_rotations_one_rotates_and_the_others_repeat_it(state: Arc<impl State>) {
+    let session = started(&*state).await;
+
+    let rotations = in_parallel(50, |_| {
+        let (state, session) = (state.clone(), session.clone());
+        async move { present(&*state, &session, 1, MINUTE).await }
+    })
+    .await;
+
+    let rotated = rotations.iter().filter(|rotation| matches!(rotation, Rotation::Rotated(_))).count();
+    let generations = rotations.iter().filter_map(|rotation| match rotation {
+        Rotation::Rotated(session) | Rotation::Repeated(session) => Some(session.generation),
+        Rotation::Reused(_) | Rotation::Unknown => None,
+    });
+    assert_eq!(rotated, 1);
+    assert_eq!(generations.collect::<Vec<_>>(), [2; 50]);
+    assert_eq!(standing(&*state, &session).await, Standing::Good);
+}
+
+async fn the_predecessor_is_repeated_within_the_window_only(state: Arc<impl State>) {
+    let session = started(&*state).await;
+    let Rotation::Rotated(rotated) = present(&*state, &session, 1, MINUTE).await else {
+        panic!("the newest generation rotates");
+    };
+
+    let within = present(&*state, &session, 1, MINUTE + WINDOW).await;
+    let after = present(&*state, &session, 1, MINUTE + WINDOW + Duration::from_micros(1)).await;
+
+    assert_eq!(within, Rotation::Repeated(rotated.clone()));
+    assert_eq!(after, Rotation::Reused(rotated));
+}
+
+async fn reuse_ends_the_family_and_revokes_it(state: Arc<impl State>) {
+    let session = started(&*state).await;
+    present(&*state, &session, 1, MINUTE).await;
+    present(&*state, &session, 2, 2 * MINUTE).await;
+
+    // Older than the predecessor: no window helps.
+    let reuse = present(&*state, &session, 1, 2 * MINUTE).await;
+
+    assert!(matches!(reuse, Rotation::Reused(_)), "{reuse:?}");
+    assert_eq!(state.find(session.id, now()).await.unwrap(), None);
+    assert_eq!(standing(&*state, &session).await, Standing::Revoked);
+    assert_eq!(present(&*state, &session, 3, 2 * MINUTE).await, Rotation::Unknown);
+}
+
+async fn a_generation_that_never_was_is_unknown_and_harms_nobody(state: Arc<impl State>) {
+    let session = started(&*state).await;
+
+    for generation in [0, 2, 99, u64::MAX] {
+        let rotation = present(&*state, &session, generation, MINUTE).await;
+        assert_eq!(rotation, Rotation::Unknown, "{generation}");
+    }
+    assert_eq!(state.find(session.id, now()).await.unwrap(), Some(session));
+}
+
+async fn an_expired_session_is_unknown(state: Arc<impl State>) {
+    let idle = started(&*state).await;
+    let over = Session { idle_until: now() + 9 * HOUR, ends_at: now() + HOUR, ..session() };
+    state.start(&over).await.unwrap();
+
+    for session in [idle, over] {
+        assert_eq!(state.find(session.id, session.created_at + 2 * HOUR).await.unwrap(), None);
+        assert_eq!(present(&*state, &session, 1, 2 * HOUR).await, Rotation::Unknown);
+    }
+}
+
+async fn a_noted_account_shows_in_the_session(state: Arc<impl State>) {
+    let session = started(&*state).await;
+    let roles = ["admin".to_owned()];
+
+    state.note_account(session.id, &roles, None, "Alicia", 4).await.unwrap();
+    let changed =
+        Session { roles: roles.to_vec(), email: None, username: "Alicia".to_owned(), version: 4, ..session };
+    assert_eq!(state.find(changed.id, now()).await.unwrap(), Some(changed.clone()));
+
+    state.note_account(changed.id, &roles, Some("a@example.com"), "Alicia", 4).await.unwrap();
+    let changed = Session { email: Some("a@example.com".to_owned()), ..changed };
+    assert_eq!(state.find(changed.id, now()).await.unwrap(), Some(changed));
+}
+
+async fn noting_an_account_does_not_revive_an_ended_session(state: Arc<impl State>) {
+    let session = started(&*state).await;
+    state.end(session.id, now() + HOUR).await.unwrap();
+
+    state.note_account(session.id, &[], None, "alice", 4).await.unwrap();
+
+    assert_eq!(state.find(session.id, now()).await.unwrap(), None);
+}
+
+async fn ending_revokes_also_what_is_gone(state: Arc<impl State>) {
+    let (live, never_started) = (started(&*state).await, session());
+
+    assert!(state.end(live.id, now() + HOUR).await.unwrap());
+    assert!(!state.end(live.id, now() + HOUR).await.unwrap());
+    assert!(!state.end(never_started.id, now() + HOUR).await.unwrap());
+
+    assert_eq!(state.find(live.id, now()).await.unwrap(), None);
+    assert_eq!(present(&*state, &live, 1, MINUTE).await, Rotation::Unknown);
+    assert_eq!(standing(&*state, &live).await, Standing::Revoked);
+    assert_eq!(standing(&*state, &never_started).await, Standing::Revoked);
+}
+
+async fn ending_all_ends_each_session_of_that_user_only(state: Arc<impl State>) {
+    let first = started(&*state).await;
+    let second = Session { user_id: first.user_id, ..session() };
+    let ended = Session { user_id: first.user_id, ..session() };
+    let other = started(&*state).await;
+    state.start(&second).await.unwrap();
+    state.start(&ended).await.unwrap();
+    state.end(ended.id, now() + HOUR).await.unwrap();
+
+    assert_eq!(state.end_all(first.user_id, now() + HOUR).await.unwrap(), 2);
+
+    for session in [&first, &second] {
+        assert_eq!(state.find(session.id, now()).await.unwrap(), None);
+        assert_eq!(standing(&*state, session).await, Standing::Revoked);
+    }
+    assert_eq!(state.find(other.id, now()).await.unwrap(), Some(other.clone()));
+    assert_eq!(standing(&*state, &other).await, Standing::Good);
+    assert_eq!(state.end_all(first.user_id, now() + HOUR).await.unwrap(), 0);
+}
