@@ -1,6 +1,8 @@
 //! Every promise over real sockets, against a real Postgres and a real Redis.
 
 mod contract;
+mod documented;
 #[allow(dead_code, unused_imports, reason = "tools for every test file, whichever of them it needs")]
 mod harness;
+mod readme;
 mod servers;

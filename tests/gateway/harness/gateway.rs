@@ -183,9 +183,14 @@ impl Gateway {
     /// Runs a command of the CLI in the gateway's folder and environment. Passwords that it asks
     /// for are [`PASSWORD`].
     pub fn cli(&self, arguments: &[&str]) -> Output {
-        let mut command = command(self.home(), &self.environment);
+        let mut command = self.command(env!("CARGO_BIN_EXE_portcullis"));
         command.env("PORTCULLIS_PASSWORD", PASSWORD).args(arguments);
         command.output().expect("the program was built with this test")
+    }
+
+    /// Any program, in the gateway's folder and environment.
+    pub fn command(&self, program: &str) -> Command {
+        command(program, self.home(), &self.environment)
     }
 
     /// Replaces top-level keys of the default file, as [`super::gateway`] does, and waits until
@@ -255,11 +260,12 @@ impl Drop for Gateway {
 }
 
 fn launch(home: &Path, environment: &[(String, String)]) -> Process {
-    Process::start(command(home, environment).args(["serve", "--config", "gateway.yaml"]), home)
+    let mut command = command(env!("CARGO_BIN_EXE_portcullis"), home, environment);
+    Process::start(command.args(["serve", "--config", "gateway.yaml"]), home)
 }
 
-fn command(home: &Path, environment: &[(String, String)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+fn command(program: &str, home: &Path, environment: &[(String, String)]) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(home).env_remove("DATABASE_URL").env_remove("REDIS_URL");
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     command
