@@ -1,5 +1,7 @@
 //! What a client gets for a session: an access token, and the refresh token of its generation.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, SET_COOKIE};
 use serde_json::json;
@@ -10,6 +12,9 @@ use super::cookie;
 use crate::clock::{Timestamp, unix_seconds};
 use crate::identity::Identity;
 use crate::store::Session;
+
+/// How much longer revocations live than any token they concern.
+const MARGIN: Duration = Duration::from_secs(10);
 
 /// Where the refresh token of an answer goes.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +67,6 @@ pub fn last_token_until(call: &Call) -> Timestamp {
     let bearers_own = call.identity.as_ref().map_or(0, |identity| identity.expires_at);
     let last = i64::try_from(minted_now.max(bearers_own)).unwrap_or(i64::MAX);
     let last = Timestamp::from_timestamp(last, 0).unwrap_or(Timestamp::MAX_UTC);
-    // The second makes up for whole seconds in `exp`.
-    last + tokens.leeway + std::time::Duration::from_secs(1)
+    // For whole seconds in `exp`, and for a refresh that runs at the same time as this call.
+    last + tokens.leeway + MARGIN
 }

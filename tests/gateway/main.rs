@@ -1,5 +1,6 @@
 //! Every promise over real sockets, against a real Postgres and a real Redis.
 
+mod auth_wing;
 mod contract;
 mod documented;
 #[allow(dead_code, unused_imports, reason = "tools for every test file, whichever of them it needs")]

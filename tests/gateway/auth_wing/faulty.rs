@@ -1,0 +1,170 @@
+//! Real stores behind a switch: notes every call, and fails those it is told to.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use portcullis::auth::Stores;
+use portcullis::clock::Timestamp;
+use portcullis::identity::{SessionId, UserId};
+use portcullis::store::{
+    Account, Accounts, AuditLog, AuditRecord, Bearer, CreateError, LockoutRule, Lockouts, NewAccount,
+    Revocation, Revocations, Rotation, Session, Sessions, Standing, StoreError,
+};
+
+pub struct Faulty {
+    inner: Stores,
+    calls: Mutex<Vec<&'static str>>,
+    broken: Mutex<Vec<&'static str>>,
+}
+
+impl Faulty {
+    pub fn new(inner: Stores) -> Self {
+        Self { inner, calls: Mutex::default(), broken: Mutex::default() }
+    }
+
+    /// From now on calls fail whose name (`accounts.create`) starts with one of these.
+    pub fn break_down(&self, names: &[&'static str]) {
+        *self.broken.lock() = names.to_vec();
+    }
+
+    /// The calls since the last time somebody asked.
+    pub fn take_calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.calls.lock())
+    }
+
+    fn call(&self, name: &'static str) -> Result<&Stores, StoreError> {
+        self.calls.lock().push(name);
+        match self.broken.lock().iter().any(|broken| name.starts_with(broken)) {
+            true => Err(StoreError::new("sqlite", "out of order")),
+            false => Ok(&self.inner),
+        }
+    }
+}
+
+#[async_trait]
+impl Accounts for Faulty {
+    async fn create(&self, new: &NewAccount) -> Result<Account, CreateError> {
+        self.call("accounts.create")?.accounts.create(new).await
+    }
+    async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
+        self.call("accounts.find_by_username")?.accounts.find_by_username(username).await
+    }
+    async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        self.call("accounts.find_by_id")?.accounts.find_by_id(id).await
+    }
+    async fn list(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
+        self.call("accounts.list")?.accounts.list(after, limit).await
+    }
+    async fn set_roles(
+        &self,
+        id: UserId,
+        roles: &[String],
+        now: Timestamp,
+    ) -> Result<Option<Account>, StoreError> {
+        self.call("accounts.set_roles")?.accounts.set_roles(id, roles, now).await
+    }
+    async fn set_disabled(
+        &self,
+        id: UserId,
+        disabled: bool,
+        now: Timestamp,
+    ) -> Result<Option<Account>, StoreError> {
+        self.call("accounts.set_disabled")?.accounts.set_disabled(id, disabled, now).await
+    }
+    async fn upgrade_hash(
+        &self,
+        id: UserId,
+        old_hash: &str,
+        new_hash: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.call("accounts.upgrade_hash")?.accounts.upgrade_hash(id, old_hash, new_hash, now).await
+    }
+    async fn delete(&self, id: UserId) -> Result<bool, StoreError> {
+        self.call("accounts.delete")?.accounts.delete(id).await
+    }
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.call("accounts.ping")?.accounts.ping().await
+    }
+}
+
+#[async_trait]
+impl AuditLog for Faulty {
+    async fn append(&self, record: &AuditRecord) -> Result<(), StoreError> {
+        self.call("audit.append")?.audit.append(record).await
+    }
+    async fn recent(&self, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        self.call("audit.recent")?.audit.recent(limit).await
+    }
+}
+
+#[async_trait]
+impl Sessions for Faulty {
+    async fn start(&self, session: &Session) -> Result<(), StoreError> {
+        self.call("state.start")?.sessions.start(session).await
+    }
+    async fn rotate(
+        &self,
+        id: SessionId,
+        presented: u64,
+        window: Duration,
+        idle: Duration,
+        revoked_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Rotation, StoreError> {
+        let sessions = &self.call("state.rotate")?.sessions;
+        sessions.rotate(id, presented, window, idle, revoked_until, now).await
+    }
+    async fn note_account(
+        &self,
+        id: SessionId,
+        roles: &[String],
+        email: Option<&str>,
+        username: &str,
+        version: u64,
+    ) -> Result<(), StoreError> {
+        let sessions = &self.call("state.note_account")?.sessions;
+        sessions.note_account(id, roles, email, username, version).await
+    }
+    async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Session>, StoreError> {
+        self.call("state.find")?.sessions.find(id, now).await
+    }
+    async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError> {
+        self.call("state.end")?.sessions.end(id, revoked_until).await
+    }
+    async fn end_all(&self, user: UserId, revoked_until: Timestamp) -> Result<u64, StoreError> {
+        self.call("state.end_all")?.sessions.end_all(user, revoked_until).await
+    }
+}
+
+#[async_trait]
+impl Revocations for Faulty {
+    async fn revoke(&self, what: Revocation, until: Timestamp) -> Result<(), StoreError> {
+        self.call("state.revoke")?.revocations.revoke(what, until).await
+    }
+    async fn standing(&self, bearer: Bearer, now: Timestamp) -> Result<Standing, StoreError> {
+        self.call("state.standing")?.revocations.standing(bearer, now).await
+    }
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.call("state.ping")?.revocations.ping().await
+    }
+}
+
+#[async_trait]
+impl Lockouts for Faulty {
+    async fn record_failure(
+        &self,
+        name: &str,
+        rule: LockoutRule,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.call("state.record_failure")?.lockouts.record_failure(name, rule, now).await
+    }
+    async fn locked_for(&self, name: &str, now: Timestamp) -> Result<Option<Duration>, StoreError> {
+        self.call("state.locked_for")?.lockouts.locked_for(name, now).await
+    }
+    async fn clear(&self, name: &str) -> Result<bool, StoreError> {
+        self.call("state.clear")?.lockouts.clear(name).await
+    }
+}

@@ -1,0 +1,13 @@
+//! The auth wing's router on its own, over SQLite: what needs many cases, counted store calls or a
+//! store that fails on demand. The same endpoints over a socket are tested with the whole gateway.
+
+mod account;
+mod bodies;
+mod faulty;
+mod introspection;
+mod login;
+mod logout;
+mod policy;
+mod refresh;
+mod registration;
+mod wing;

@@ -1,0 +1,66 @@
+//! A policy for tests: cheap hashes, three failures lock.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use portcullis::config::policy::{
+    Argon2Params, Auth, KeyMaterial, Listen, PasswordRules, Policy, RouteTable, SigningAlgorithm,
+    StateStorage, Storage, TokenKey, Tokens, UserStorage,
+};
+use portcullis::identity::secret::Secret;
+use portcullis::store::LockoutRule;
+
+pub const LOCKING_FAILURES: u32 = 3;
+
+pub fn policy() -> Policy {
+    Policy {
+        digest: String::new(),
+        listen: Listen {
+            proxy: Vec::new(),
+            admin: ([127, 0, 0, 1], 0).into(),
+            drain: Duration::ZERO,
+            shutdown_timeout: Duration::ZERO,
+        },
+        trusted_proxies: Vec::new(),
+        storage: Storage {
+            users: UserStorage::Sqlite(PathBuf::new()),
+            state: StateStorage::Embedded(PathBuf::new()),
+        },
+        tokens: tokens(),
+        auth: auth(),
+        upstreams: Vec::new(),
+        limits: Vec::new(),
+        routes: RouteTable::default(),
+        admit_unchecked_bearers: false,
+    }
+}
+
+fn tokens() -> Tokens {
+    let material = KeyMaterial::Shared(Secret::new("0f1e2d3c4b5a69788796a5b4c3d2e1f0-test"));
+    Tokens {
+        issuer: "https://gate.example".to_owned(),
+        audience: "tests".to_owned(),
+        access_ttl: Duration::from_secs(900),
+        refresh_ttl: Duration::from_secs(14 * 86_400),
+        session_ttl: Duration::from_secs(90 * 86_400),
+        refresh_window: Duration::from_secs(10),
+        leeway: Duration::from_secs(30),
+        keys: vec![TokenKey { id: "k1".to_owned(), algorithm: SigningAlgorithm::HS256, material }],
+    }
+}
+
+fn auth() -> Auth {
+    Auth {
+        prefix: "/auth".to_owned(),
+        registration_open: true,
+        password: PasswordRules {
+            min_length: 8,
+            max_length: 1024,
+            argon2: Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 },
+            workers: 1,
+            queue: 256,
+        },
+        lockout: LockoutRule { failures: LOCKING_FAILURES, for_: Duration::from_secs(900) },
+        limits: Vec::new(),
+    }
+}

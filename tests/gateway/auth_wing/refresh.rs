@@ -1,0 +1,216 @@
+//! `POST /auth/refresh`.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures::future::join_all;
+use http::StatusCode;
+use portcullis::clock;
+use portcullis::store::{Accounts, AuditEvent, Revocation, Revocations, Standing};
+use serde_json::json;
+
+use super::wing::{PASSWORD, Wing, wing};
+
+#[tokio::test]
+async fn a_cookie_is_answered_by_a_cookie_and_a_body_by_a_body() {
+    let wing = wing().await;
+    wing.register("alice").await;
+    let browser = wing.login("alice", PASSWORD).await;
+    let native = wing.native_login("alice").await;
+
+    let to_browser = wing.post("/refresh").cookie(browser.refresh_cookie()).send().await;
+    let to_native = wing.refresh(&native.refresh).await;
+
+    assert_ne!(to_browser.refresh_cookie(), browser.refresh_cookie());
+    assert_eq!(to_browser.body.get("refresh_token"), None);
+    assert_ne!(to_native.tokens().refresh, native.refresh);
+    assert_eq!(to_native.set_cookie(), None);
+    assert!(wing.metric(r#"portcullis_refresh_total{outcome="rotated"} 2"#));
+    let (old, new) = (wing.read(&native.access), wing.read(&to_native.tokens().access));
+    assert_eq!(old.session_id, new.session_id);
+    assert_ne!(old.token_id, new.token_id);
+}
+
+#[tokio::test]
+async fn fifty_parallel_refreshes_get_the_same_successor() {
+    let wing = wing().await;
+    wing.register("alice").await;
+    let cookie = wing.login("alice", PASSWORD).await.refresh_cookie().to_owned();
+
+    let answers = join_all((0..50).map(|_| wing.post("/refresh").cookie(&cookie).send())).await;
+
+    let successors: HashSet<&str> = answers.iter().map(|answer| answer.refresh_cookie()).collect();
+    let token_ids: HashSet<_> = answers.iter().map(|one| wing.read(one.access_token()).token_id).collect();
+    assert_eq!((successors.len(), token_ids.len()), (1, 50));
+    assert!(!successors.contains(cookie.as_str()));
+    assert!(wing.metric(r#"portcullis_refresh_total{outcome="rotated"} 1"#));
+    assert!(wing.metric(r#"portcullis_refresh_total{outcome="repeated"} 49"#));
+}
+
+#[tokio::test]
+async fn a_replayed_token_ends_the_family() {
+    let wing = Wing::with(|policy| policy.tokens.refresh_window = Duration::ZERO).await;
+    let alice = wing.register("alice").await;
+    let stolen = wing.login("alice", PASSWORD).await.refresh_cookie().to_owned();
+    let fresh = wing.post("/refresh").cookie(&stolen).send().await;
+
+    let replay = wing.post("/refresh").cookie(&stolen).send().await;
+
+    assert_eq!((replay.status, replay.code()), (StatusCode::UNAUTHORIZED, "refresh_reused"));
+    assert!(replay.clears_cookie());
+    assert_eq!(wing.audited().await[0], (AuditEvent::RefreshReused, Some(alice.id), "alice".to_owned()));
+    assert_eq!(wing.standing(fresh.access_token()).await, Standing::Revoked);
+    let after = wing.post("/refresh").cookie(fresh.refresh_cookie()).send().await;
+    assert_eq!(after.code(), "refresh_invalid");
+    assert!(wing.metric(r#"portcullis_refresh_total{outcome="refresh_reused"} 1"#));
+}
+
+#[tokio::test]
+async fn garbage_is_refused_without_a_store() {
+    let wing = wing().await;
+    wing.register("alice").await;
+    let pair = wing.native_login("alice").await;
+    wing.stores.take_calls();
+
+    for garbage in ["x", "prt_", pair.access.as_str(), &pair.refresh[..60], &format!("{}A", pair.refresh)] {
+        let by_body = wing.refresh(garbage).await;
+        let by_cookie = wing.post("/refresh").cookie(garbage).send().await;
+
+        assert_eq!((by_body.code(), by_body.set_cookie()), ("refresh_invalid", None));
+        assert_eq!(by_cookie.code(), "refresh_invalid");
+        assert!(by_cookie.clears_cookie());
+    }
+    let nothing = wing.post("/refresh").send().await;
+    assert_eq!((nothing.code(), nothing.set_cookie()), ("refresh_invalid", None));
+    assert_eq!(wing.stores.take_calls(), [""; 0]);
+}
+
+#[tokio::test]
+async fn two_different_tokens_are_not_chosen_from() {
+    let wing = wing().await;
+    wing.register("alice").await;
+    let (one, other) = (wing.native_login("alice").await, wing.native_login("alice").await);
+
+    let body = json!({ "refresh_token": other.refresh });
+    let cookie_and_body = wing.post("/refresh").json(body).cookie(&one.refresh).send().await;
+    let two_cookies = wing.post("/refresh").cookie(&one.refresh).cookie(&other.refresh).send().await;
+    let body = json!({ "refresh_token": one.refresh });
+    let same = wing.post("/refresh").json(body).cookie(&one.refresh).send().await;
+
+    assert_eq!((cookie_and_body.code(), cookie_and_body.set_cookie()), ("bad_request", None));
+    assert_eq!((two_cookies.code(), two_cookies.set_cookie()), ("bad_request", None));
+    assert_eq!(same.tokens().refresh, same.refresh_cookie());
+}
+
+#[tokio::test]
+async fn a_foreign_page_cannot_refresh_by_cookie() {
+    let wing = wing().await;
+    wing.register("alice").await;
+    let mut cookie = wing.login("alice", PASSWORD).await.refresh_cookie().to_owned();
+
+    for (field, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "https://evil.example"),
+        ("origin", "https://gate.example.evil.example"),
+        ("origin", "http://gate.example"),
+        ("origin", "https://gate.example:8443"),
+        ("origin", "null"),
+    ] {
+        let answer = wing.post("/refresh").cookie(&cookie).header(field, value).send().await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (403, "cross_origin"), "{field}: {value}");
+        assert_eq!(answer.set_cookie(), None);
+    }
+    for (field, value) in [
+        ("sec-fetch-site", "same-origin"),
+        ("sec-fetch-site", "none"),
+        ("origin", "https://gate.example"),
+        ("origin", "https://gate.example:443"),
+    ] {
+        let answer = wing.post("/refresh").cookie(&cookie).header(field, value).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{field}: {value}");
+        cookie = answer.refresh_cookie().to_owned();
+    }
+}
+
+#[tokio::test]
+async fn a_local_cookie_does_not_count_elsewhere() {
+    let wing = wing().await;
+    wing.register("alice").await;
+    let token = wing.native_login("alice").await.refresh;
+
+    let field = format!("portcullis_refresh={token}");
+    let answer = wing.post("/refresh").header("cookie", &field).send().await;
+    let local = wing.post("/refresh").at("http", "localhost:8080").cookie(&token).send().await;
+
+    assert_eq!(answer.code(), "refresh_invalid");
+    assert_eq!(local.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_disabled_or_deleted_account_refreshes_nothing() {
+    let wing = wing().await;
+    let (alice, bob) = (wing.register("alice").await, wing.register("bob").await);
+    let (of_alice, of_bob) = (wing.native_login("alice").await, wing.native_login("bob").await);
+    wing.stores.set_disabled(alice.id, true, clock::now()).await.unwrap();
+    wing.stores.delete(bob.id).await.unwrap();
+
+    for pair in [of_alice, of_bob] {
+        assert_eq!(wing.refresh(&pair.refresh).await.code(), "refresh_invalid");
+        assert_eq!(wing.standing(&pair.access).await, Standing::Revoked);
+    }
+    wing.stores.set_disabled(alice.id, false, clock::now()).await.unwrap();
+    assert_eq!(wing.login("alice", PASSWORD).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn new_roles_are_in_the_next_token() {
+    let wing = wing().await;
+    let alice = wing.register("alice").await;
+    let pair = wing.native_login("alice").await;
+    wing.stores.set_roles(alice.id, &["admin".to_owned()], clock::now()).await.unwrap();
+
+    let refreshed = wing.refresh(&pair.refresh).await.tokens();
+
+    let identity = wing.read(&refreshed.access);
+    assert_eq!((identity.roles, identity.version), (vec!["admin".to_owned()], 2));
+    wing.stores.break_down(&["accounts"]);
+    let from_copy = wing.refresh(&refreshed.refresh).await.tokens();
+    assert_eq!(wing.read(&from_copy.access).roles, ["admin"]);
+}
+
+#[tokio::test]
+async fn without_the_account_store_the_copy_counts_until_it_is_stale() {
+    let wing = Wing::with(|policy| policy.tokens.refresh_window = Duration::ZERO).await;
+    let alice = wing.register("alice").await;
+    let pair = wing.native_login("alice").await;
+    wing.stores.break_down(&["accounts", "audit"]);
+
+    let from_copy = wing.refresh(&pair.refresh).await.tokens();
+    assert!(wing.metric(r#"portcullis_store_errors_total{store="sqlite"} 1"#));
+
+    let until = clock::now() + Duration::from_secs(900);
+    wing.stores.revoke(Revocation::UserBelow(alice.id, alice.version + 1), until).await.unwrap();
+    let stale = wing.refresh(&from_copy.refresh).await;
+    assert_eq!((stale.status.as_u16(), stale.code()), (503, "store_unavailable"));
+
+    wing.stores.break_down(&[]);
+    assert_eq!(wing.refresh(&from_copy.refresh).await.status, StatusCode::OK, "a 503 uses no token up");
+}
+
+#[tokio::test]
+async fn without_the_state_store_the_cookie_is_kept() {
+    let wing = wing().await;
+    wing.register("alice").await;
+    let cookie = wing.login("alice", PASSWORD).await.refresh_cookie().to_owned();
+
+    for broken in ["state", "state.rotate"] {
+        wing.stores.break_down(&[broken]);
+        let answer = wing.post("/refresh").cookie(&cookie).send().await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (503, "store_unavailable"), "{broken}");
+        assert_eq!(answer.set_cookie(), None);
+    }
+    wing.stores.break_down(&[]);
+
+    assert_eq!(wing.post("/refresh").cookie(&cookie).send().await.status, StatusCode::OK);
+}
