@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{Caller, Wing};
@@ -138,7 +138,7 @@ fn word(response: &mut Response, refusal: &Refusal, request_id: &str) {
     let fields = response.headers_mut();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     fields.insert(PORTCULLIS_REASON, HeaderValue::from_static(rejection.code.as_str()));
-    if let Some(challenge) = challenge(rejection.code) {
+    if let Some(challenge) = challenge(&rejection) {
         fields.insert(WWW_AUTHENTICATE, challenge);
     }
     if let Some(seconds) = rejection.retry_after_seconds() {
@@ -156,13 +156,8 @@ fn with_error(problem: &str, error: &str) -> String {
 }
 
 /// `WWW-Authenticate`: every 401 must carry one (RFC 9110 §15.5.2), refused logins included.
-fn challenge(code: Code) -> Option<HeaderValue> {
-    let error = code.bearer_challenge().or((code.status() == 401).then_some(None))?;
-    let challenge = match error {
-        None => "Bearer".to_owned(),
-        Some(error) => {
-            format!(r#"Bearer error="{error}", error_description="{}""#, code.detail())
-        }
-    };
-    Some(challenge.parse().expect("codes and their details are plain ASCII without quotes"))
+fn challenge(rejection: &Rejection) -> Option<HeaderValue> {
+    let is_unauthorized = rejection.code.status() == StatusCode::UNAUTHORIZED;
+    let challenge = rejection.bearer_challenge().or(is_unauthorized.then(|| "Bearer".to_owned()))?;
+    Some(challenge.parse().expect("codes and their details are plain ASCII"))
 }
