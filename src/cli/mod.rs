@@ -74,7 +74,9 @@ pub fn run(cli: Cli) -> ExitCode {
 /// what a command was asked to print.
 fn start_log() {
     let filter = EnvFilter::try_from_env("PORTCULLIS_LOG").unwrap_or_else(|_| {
-        EnvFilter::new("info,pingora=warn,pingora_core=warn,pingora_proxy=error,pingora_cache=error,sqlx=warn")
+        EnvFilter::new(
+            "info,pingora=warn,pingora_core=warn,pingora_proxy=error,pingora_cache=error,sqlx=warn",
+        )
     });
     tracing_subscriber::fmt()
         .json()

@@ -1,0 +1,54 @@
+//! Medians, and the table that docs/performance.md quotes.
+
+use std::io::Write;
+use std::time::Duration;
+
+use crate::wrk::Sample;
+
+pub struct Row {
+    name: &'static str,
+    samples: Vec<Sample>,
+}
+
+/// From nothing to `/readyz` 200 and a first login, and what the idle process holds.
+pub struct Startup {
+    pub took: Duration,
+    pub idle_kib: u64,
+}
+
+impl Row {
+    pub fn new(name: &'static str) -> Self {
+        Self { name, samples: Vec::new() }
+    }
+
+    pub fn add(&mut self, sample: Sample) {
+        self.samples.push(sample);
+    }
+
+    fn rate(&self) -> f64 {
+        median(self.samples.iter().map(|sample| sample.requests_per_second))
+    }
+
+    fn p99(&self) -> f64 {
+        median(self.samples.iter().map(|sample| sample.p99_ms))
+    }
+}
+
+/// The first row is what the others are compared with.
+pub fn print(rows: &[Row], startup: &Startup) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let bare = rows.first().map_or(1.0, Row::rate);
+    writeln!(out, "| subject | requests/s | ratio to (a) | p99 ms at saturation |")?;
+    writeln!(out, "| --- | ---: | ---: | ---: |")?;
+    for row in rows {
+        writeln!(out, "| {} | {:.0} | {:.2} | {:.2} |", row.name, row.rate(), row.rate() / bare, row.p99())?;
+    }
+    writeln!(out, "\nstart to ready, with a login: {} ms", startup.took.as_millis())?;
+    writeln!(out, "resident when idle: {:.1} MiB", startup.idle_kib as f64 / 1024.0)
+}
+
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}

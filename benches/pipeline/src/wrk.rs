@@ -1,0 +1,42 @@
+//! Load by `wrk`, and its report read back.
+
+use std::process::Command;
+
+use crate::process::LOAD_CORE;
+use crate::{Failure, Subject};
+
+/// What one short run showed.
+pub struct Sample {
+    pub requests_per_second: f64,
+    pub p99_ms: f64,
+}
+
+/// 64 connections for so many seconds. Any answer but 2xx fails the bench.
+pub fn run(subject: &Subject, seconds: u32) -> Result<Sample, Failure> {
+    let mut wrk = Command::new("taskset");
+    wrk.args(["-c", LOAD_CORE, "wrk", "-t1", "-c64", "--latency", &format!("-d{seconds}s")]);
+    if let Some(token) = &subject.token {
+        wrk.args(["-H", &format!("Authorization: Bearer {token}")]);
+    }
+    let output = wrk.arg(&subject.url).output().map_err(|error| format!("running wrk: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if text.contains("Non-2xx") || text.contains("Socket errors") || !output.status.success() {
+        return Err(format!("{}: not every answer was good:\n{text}", subject.name).into());
+    }
+    let figure = |label: &str| {
+        let line = text.lines().find(|line| line.trim_start().starts_with(label));
+        line.and_then(|line| line.split_whitespace().nth(1)).map(str::to_owned)
+    };
+    let requests_per_second = figure("Requests/sec:").ok_or("wrk reported no rate")?.parse()?;
+    let p99_ms = milliseconds(&figure("99%").ok_or("wrk reported no latency")?)?;
+    Ok(Sample { requests_per_second, p99_ms })
+}
+
+fn milliseconds(text: &str) -> Result<f64, Failure> {
+    for (unit, factor) in [("us", 0.001), ("ms", 1.0), ("s", 1000.0)] {
+        if let Some(figure) = text.strip_suffix(unit) {
+            return Ok(figure.parse::<f64>()? * factor);
+        }
+    }
+    Err(format!("{text} has no unit of time").into())
+}
