@@ -24,11 +24,11 @@ type Exceptions = HashMap<u64, &'static str>;
 
 fn read(path: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path);
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    serde_json::from_slice(&fs::read(path).expect("a readable file")).expect("JSON")
 }
 
 fn list(value: &Value) -> &[Value] {
-    value.as_array().unwrap()
+    value.as_array().expect("an array")
 }
 
 fn text(value: &Value) -> &str {
@@ -37,7 +37,7 @@ fn text(value: &Value) -> &str {
 
 fn hex(value: &Value) -> Vec<u8> {
     let digits = text(value);
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex")).collect()
 }
 
 /// The algorithms of ours; tokens of any other must be refused, however right they are.
@@ -70,7 +70,7 @@ fn jwks_fit_for_a_ring(group: &Value) -> &[Value] {
 fn token_key(jwk: &Value) -> TokenKey {
     // One of the keys has unused bits set; it is its length that matters here.
     let lenient = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
-    let secret = lenient.decode(text(&jwk["k"])).unwrap();
+    let secret = lenient.decode(text(&jwk["k"])).expect("base64url");
     TokenKey {
         id: text(&jwk["kid"]).to_owned(),
         algorithm: SigningAlgorithm::HS256,
@@ -101,7 +101,7 @@ fn run_jws(file: &str, jwks_of: fn(&Value) -> &[Value], exceptions: &Exceptions)
         let is_supported = jwks(group).iter().any(|jwk| SUPPORTED.contains(&text(&jwk["alg"])));
         let keys: Vec<_> = jwks_of(group).iter().filter_map(verifying_key).collect();
         for test in list(&group["tests"]).iter().filter(|test| test["jws"].is_string()) {
-            let id = test["tcId"].as_u64().unwrap();
+            let id = test["tcId"].as_u64().expect("a number");
             let is_exception = unmet.remove(&id).is_some();
             let expected = (test["result"] == "valid" && is_supported) != is_exception;
 
