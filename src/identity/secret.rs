@@ -1,5 +1,6 @@
 //! Bytes that must not be printed.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use subtle::ConstantTimeEq as _;
@@ -35,79 +36,84 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whether anybody could guess it: a secret that documentation, tutorials or standards print, or
-/// a short text repeated.
+/// Whether anybody could guess it: a secret that documentation, tutorials or standards print, the
+/// words of such a one, or a short text repeated. Says nothing about its length.
 pub fn is_well_known(secret: &[u8]) -> bool {
     let text = String::from_utf8_lossy(secret).trim().to_lowercase();
-    let unit = repeated_unit(text.as_bytes());
-    let is_sample = |text: &str| SAMPLES.iter().any(|sample| sample.eq_ignore_ascii_case(text));
-    unit.len() < MIN_UNIT || is_sample(&text) || PLACEHOLDERS.iter().any(|word| text.contains(word))
+    SAMPLES.iter().any(|sample| sample.eq_ignore_ascii_case(&text))
+        || is_placeholder(&text)
+        || is_repetition(text.as_bytes())
 }
 
-/// A text that repeats within fewer bytes than this isn't random.
-const MIN_UNIT: usize = 16;
-
-/// The shortest prefix that, repeated, gives the whole (its last repetition may be cut).
-fn repeated_unit(text: &[u8]) -> &[u8] {
-    let period = (1..text.len()).find(|&period| text[period..] == text[..text.len() - period]);
-    &text[..period.unwrap_or(text.len())]
+/// Words that stand where a random secret belongs, and too little beside them to be random.
+fn is_placeholder(text: &str) -> bool {
+    let mut rest: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+    let length = rest.len();
+    for word in PLACEHOLDERS {
+        rest = rest.replace(word, "");
+    }
+    rest.len() < length && rest.len() < MIN_RANDOM
 }
 
-/// Words that a person wrote where a random secret belongs; long enough that a random one contains
-/// none of them by chance.
+/// Few different bytes, or a short piece over and over.
+fn is_repetition(text: &[u8]) -> bool {
+    let distinct: HashSet<u8> = text.iter().copied().collect();
+    let repeats = |period: usize| period * 2 <= text.len() && text[period..] == text[..text.len() - period];
+    distinct.len() < MIN_DISTINCT || (1..=MAX_PERIOD).any(repeats)
+}
+
+/// Letters and digits that a secret has left when all placeholder words are taken out of it.
+const MIN_RANDOM: usize = 16;
+/// Even 32 random hexadecimal digits practically always have more different ones.
+const MIN_DISTINCT: usize = 8;
+const MAX_PERIOD: usize = 16;
+
+/// Letters and digits only; longer ones before those they contain.
 const PLACEHOLDERS: &[&str] = &[
-    "your-256-bit-secret",
-    "your_256_bit_secret",
-    "your-secret",
-    "your_secret",
-    "yoursecret",
-    "your-super-secret",
-    "changeme",
-    "change-me",
-    "change_me",
-    "changethis",
-    "change-this",
-    "change_this",
-    "change-in-production",
-    "replace-me",
-    "replace_me",
-    "replaceme",
-    "replace-this",
-    "replace_this",
-    "supersecret",
-    "super-secret",
-    "super_secret",
-    "topsecret",
-    "top-secret",
-    "top_secret",
-    "secret-key",
-    "secret_key",
-    "secretkey",
-    "jwt-secret",
-    "jwt_secret",
-    "jwtsecret",
-    "my-secret",
-    "my_secret",
-    "mysecret",
-    "this-is-a",
-    "this_is_a",
-    "thisisa",
-    "this is a",
-    "development",
-    "do-not-use",
-    "do_not_use",
-    "insecure",
-    "password",
-    "passphrase",
-    "placeholder",
+    "abcdefghijklmnopqrstuvwxyz",
     "0123456789abcdef",
+    "01234567890",
     "1234567890",
-    "abcdefghijkl",
     "qwertyuiop",
+    "256bit",
+    "384bit",
+    "512bit",
+    "changemeinproduction",
+    "changeinproduction",
+    "changeme",
+    "changethis",
+    "replaceme",
+    "replacethis",
+    "pleasechange",
+    "placeholder",
+    "portcullis",
+    "development",
+    "production",
+    "thisisa",
+    "donotuse",
+    "insecure",
+    "example",
+    "default",
+    "passphrase",
+    "password",
+    "secret",
+    "signing",
+    "token",
+    "super",
+    "your",
+    "test",
+    "jwt",
+    "key",
+    "top",
+    "not",
+    "so",
+    "my",
 ];
 
 /// Whole secrets printed elsewhere, which carry no such word.
 const SAMPLES: &[&str] = &[
+    // Supabase's default.
+    "your-super-secret-jwt-token-with-at-least-32-characters-long",
     // jwt.io's present sample.
     "a-string-secret-at-least-256-bits-long",
     // RFC 7515 A.1 and RFC 7520 §3.5, as printed (base64url).
@@ -142,7 +148,10 @@ mod tests {
             "a-string-secret-at-least-256-bits-long",
             "  A-STRING-SECRET-AT-LEAST-256-BITS-LONG\n",
             "your-super-secret-jwt-token-with-at-least-32-characters-long",
-            "please-CHANGEME-before-you-go-live-1f9a",
+            "your-256-bit-secret-your-256-bit-secret",
+            "CHANGE_ME_CHANGE_ME_CHANGE_ME_CHANGE_ME",
+            "super-secret-key-for-development-1234",
+            "my-jwt-signing-key-not-so-secret",
             "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
             "00000000000000000000000000000000",
             "abcabcabcabcabcabcabcabcabcabcabca",
@@ -160,6 +169,7 @@ mod tests {
         for random in [
             "pJ4w0cQy1mX8tR5uVb2NfKq7sLz9dHgAeYxCoWiTnMk",
             "8f14e45fceea167a5a36dedd4bea2543c2a1f8d7b90e4c36",
+            "my-secret-pJ4w0cQy1mX8tR5uVb2NfKq7",
         ] {
             assert!(!is_well_known(random.as_bytes()), "{random}");
         }

@@ -70,3 +70,51 @@ impl Weighter<Box<str>, Entry> for InBytes {
         entry.bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn claims() -> VerifiedClaims {
+        let identity = Identity {
+            user_id: Uuid::from_u128(1),
+            username: "alice".to_owned(),
+            email: None,
+            roles: vec!["user".to_owned()],
+            scopes: Vec::new(),
+            session_id: Uuid::from_u128(2),
+            token_id: Uuid::from_u128(3),
+            version: 1,
+            issued_at: 100,
+            expires_at: 200,
+        };
+        VerifiedClaims { identity, starts: 100, ends: 200 }
+    }
+
+    #[test]
+    fn long_tokens_take_the_room_they_need() {
+        let verified = VerifiedTokens::new();
+
+        for number in 0..5000 {
+            verified.keep(&format!("{number:0>8000}"), claims());
+        }
+
+        assert!(verified.tokens.weight() <= CAPACITY_BYTES);
+        assert!(verified.tokens.len() < 2100);
+    }
+
+    #[test]
+    fn an_entry_is_served_while_it_is_valid_and_only_for_its_own_text() {
+        let verified = VerifiedTokens::new();
+        verified.keep("token", claims());
+
+        let served: Vec<u64> =
+            [99, 100, 199, 200].into_iter().filter(|&now| verified.get("token", now).is_some()).collect();
+
+        assert_eq!(served, [100, 199]);
+        assert!(verified.get("token", 150).is_none(), "once expired it is gone");
+        assert!(verified.get("token2", 150).is_none());
+    }
+}
