@@ -3,7 +3,9 @@
 mod auth_wing;
 mod contract;
 mod documented;
+mod exact_limits;
 #[allow(dead_code, unused_imports, reason = "tools for every test file, whichever of them it needs")]
 mod harness;
+mod limits;
 mod readme;
 mod servers;
