@@ -12,6 +12,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool};
+use tokio::time::error::Elapsed;
 
 use super::StoreError;
 
@@ -47,13 +48,24 @@ impl PostgresUsers {
 
 /// On a connection of its own, so that none is bound to the runtime of whoever starts the gateway.
 async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let connecting = format!("connecting to {}:{}", options.get_host(), options.get_port());
     let connect = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect());
-    let mut connection = connect.await.map_err(failed)?.map_err(failed)?;
+    let mut connection = during(&connecting, connect.await)?;
     // What `run` does, which can't be sent to another thread with a borrowed connection.
-    let migrate =
-        tokio::time::timeout(MIGRATION_TIMEOUT, MIGRATIONS.run_direct(None, &mut connection, false));
-    migrate.await.map_err(failed)?.map_err(failed)?;
+    let run = MIGRATIONS.run_direct(None, &mut connection, false);
+    during("migrating", tokio::time::timeout(MIGRATION_TIMEOUT, run).await)?;
     connection.close().await.map_err(failed)
+}
+
+fn during<T, E: std::fmt::Display>(
+    activity: &str,
+    outcome: Result<Result<T, E>, Elapsed>,
+) -> Result<T, StoreError> {
+    match outcome {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(failed(format_args!("{activity}: {error}"))),
+        Err(_) => Err(failed(format_args!("{activity}: no answer in time"))),
+    }
 }
 
 fn failed(error: impl std::fmt::Display) -> StoreError {

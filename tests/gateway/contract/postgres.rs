@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use portcullis::store::postgres::PostgresUsers;
 use portcullis::store::{Accounts, CreateError};
+use sqlx::{Connection, Executor, PgConnection};
 
 use super::accounts::new_account;
 use super::{eventually, in_parallel};
@@ -31,7 +32,8 @@ async fn a_gateway_does_not_start_without_postgres_and_says_so() {
     let error = PostgresUsers::connect(&format!("postgres://postgres:s3cret@{}/x", port.address())).await;
 
     let error = error.err().expect("nobody listens").to_string();
-    assert!(error.contains("postgres") && error.contains("refused"), "{error}");
+    let expected = format!("postgres: connecting to {}: ", port.address());
+    assert!(error.starts_with(&expected) && error.contains("refused"), "{error}");
     assert!(!error.contains("s3cret"), "{error}");
 }
 
@@ -55,10 +57,9 @@ async fn losing_postgres_is_survived_without_reopening() {
 }
 
 #[tokio::test]
-async fn a_postgres_that_hangs_costs_seconds_not_for_ever() {
+async fn a_postgres_that_greets_nobody_costs_seconds_not_for_ever() {
     let postgres = Postgres::start();
     let users = PostgresUsers::connect(&postgres.database().await).await.unwrap();
-    users.ping().await.unwrap();
 
     postgres.pause();
     let start = Instant::now();
@@ -67,4 +68,20 @@ async fn a_postgres_that_hangs_costs_seconds_not_for_ever() {
 
     postgres.resume();
     eventually("it answers again", async || users.ping().await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_question_that_hangs_costs_seconds_not_for_ever() {
+    let url = servers::postgres::database().await;
+    let users = PostgresUsers::connect(&url).await.unwrap();
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    let mut transaction = other.begin().await.unwrap();
+    transaction.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE").await.unwrap();
+
+    let start = Instant::now();
+    assert!(users.find_by_username("alice").await.is_err());
+    assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
+
+    transaction.rollback().await.unwrap();
+    assert_eq!(users.find_by_username("alice").await.unwrap(), None);
 }
