@@ -194,24 +194,27 @@ impl Gateway {
     }
 
     /// Replaces top-level keys of the default file, as [`super::gateway`] does, and waits until
-    /// the gateway has taken notice. After a refusal only a good file can be told apart.
+    /// the gateway has taken notice.
     pub async fn reload(&self, setup: impl Into<Setup>) -> Reload {
         self.reload_file(&setup.into().yaml()).await
     }
 
     /// The same with a whole file.
     pub async fn reload_file(&self, yaml: &str) -> Reload {
-        let before = loaded_at(&self.metrics().await);
+        let before = (loaded_at(&self.metrics().await), self.refusals());
         write_config(self.home(), yaml);
         eventually("the reload", async || {
-            let metrics = self.metrics().await;
-            if loaded_at(&metrics) != before {
+            if loaded_at(&self.metrics().await) != before.0 {
                 return Some(Reload::InForce);
             }
-            let is_refused = metrics.value("config_last_reload_successful", &[]) == Some(0.0);
-            is_refused.then_some(Reload::Refused)
+            (self.refusals() > before.1).then_some(Reload::Refused)
         })
         .await
+    }
+
+    /// How many files it has refused; the metric wouldn't tell two in a row apart.
+    fn refusals(&self) -> usize {
+        self.log().matches("configuration refused").count()
     }
 
     /// `HUP`, `TERM`, `STOP`, `CONT`.
