@@ -182,8 +182,8 @@ impl Code {
     pub fn bearer_challenge(self) -> Option<Option<&'static str>> {
         match self {
             Code::NoCredentials => Some(None),
-            Code::TokenMalformed => Some(Some("invalid_request")),
-            Code::TokenInvalid
+            Code::TokenMalformed
+            | Code::TokenInvalid
             | Code::TokenExpired
             | Code::TokenNotYetValid
             | Code::TokenRevoked
