@@ -1,11 +1,14 @@
 //! Every promise over real sockets, against a real Postgres and a real Redis.
 
 mod auth_wing;
+mod class_tokens;
 mod contract;
 mod documented;
 mod exact_limits;
+mod forge;
 #[allow(dead_code, unused_imports, reason = "tools for every test file, whichever of them it needs")]
 mod harness;
 mod limits;
 mod readme;
+mod refusal;
 mod servers;
