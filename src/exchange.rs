@@ -56,8 +56,18 @@ pub struct Client {
     /// The peer, or what a trusted proxy says of its own peer.
     pub address: IpAddr,
     pub scheme: &'static str,
-    /// `Host` in lower case, with its port.
+    /// `Host` in lower case, with its port. Routes are chosen by this alone: many load balancers
+    /// pass a client's own `X-Forwarded-Host` on.
     pub host: String,
+    /// What a trusted proxy says that the client asked for.
+    pub forwarded_host: Option<String>,
+}
+
+impl Client {
+    /// The host that the client believes to talk to, with its port.
+    pub fn believed_host(&self) -> &str {
+        self.forwarded_host.as_deref().unwrap_or(&self.host)
+    }
 }
 
 impl Exchange {
@@ -73,6 +83,7 @@ impl Exchange {
                 address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
                 scheme: "http",
                 host: String::new(),
+                forwarded_host: None,
             },
             route: None,
             params: Vec::new(),

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, Request, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use tower::ServiceExt;
@@ -112,7 +112,7 @@ fn request(
         address: exchange.client.address,
         request_id: exchange.request_id.clone(),
         scheme: exchange.client.scheme,
-        host: exchange.client.host.clone(),
+        host: exchange.client.believed_host().to_owned(),
     });
     if let Some(identity) = &exchange.identity {
         extensions.insert(identity.clone());
@@ -131,7 +131,10 @@ async fn write(session: &mut Session, exchange: &Exchange, answer: Response<Byte
     for (name, value) in &parts.headers {
         head.append_header(name.clone(), value.clone())?;
     }
-    head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    if parts.status != StatusCode::NO_CONTENT {
+        // RFC 9110 §8.6 forbids it on a 204.
+        head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    }
     head.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
     answer::sign(&mut head, exchange)?;
     let without_body = session.req_header().method == Method::HEAD || body.is_empty();

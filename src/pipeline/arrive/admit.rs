@@ -70,31 +70,10 @@ fn host(request: &RequestHeader) -> Result<String, Rejection> {
         }
         _ => field.ok_or_else(|| bad("no Host"))?,
     };
-    if !is_authority(authority) {
+    if !client::is_authority(authority) {
         return Err(bad("Host is not a valid authority"));
     }
     Ok(authority.to_ascii_lowercase())
-}
-
-/// `host`, `host:port`, `[v6]` or `[v6]:port`; no user info, no trailing dot.
-fn is_authority(authority: &str) -> bool {
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    if port
-        .is_some_and(|port| port.parse::<u16>().is_err() || !port.bytes().all(|byte| byte.is_ascii_digit()))
-    {
-        return false;
-    }
-    if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        return inner.parse::<std::net::Ipv6Addr>().is_ok();
-    }
-    !host.is_empty()
-        && host.len() <= 253
-        && !host.ends_with('.')
-        && !host.contains("..")
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
 }
 
 fn is_tls(session: &Session) -> bool {
@@ -119,22 +98,4 @@ fn check_request_line(line: &[u8], request: &RequestHeader) -> Result<(), Reject
         return Ok(());
     }
     Err(Rejection::from(Code::BadPath).because("the request line holds more than a plain target"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn authorities() {
-        for good in ["a", "a.b:80", "127.0.0.1:8080", "[::1]", "[::1]:8080", "my_host"] {
-            assert!(is_authority(good), "{good}");
-        }
-        for bad in [
-            "", ":80", "a:", "a:b", "a:99999", "a.", "a.:80", "a b", "u@a", "a/b", "[::1", "::1", "a:+80",
-            "a..b",
-        ] {
-            assert!(!is_authority(bad), "{bad}");
-        }
-    }
 }

@@ -18,12 +18,15 @@ pub fn identify(
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.to_canonical());
     let scheme = if tls { "https" } else { "http" };
     if !is_trusted(policy, peer) {
-        return Client { address: peer, scheme, host };
+        return Client { address: peer, scheme, host, forwarded_host: None };
     }
     Client {
         address: farthest_trusted(headers, peer, policy),
         scheme: single(headers, "x-forwarded-proto").and_then(scheme_of).unwrap_or(scheme),
-        host: single(headers, "x-forwarded-host").map_or(host, str::to_ascii_lowercase),
+        host,
+        forwarded_host: single(headers, "x-forwarded-host")
+            .filter(|said| is_authority(said))
+            .map(str::to_ascii_lowercase),
     }
 }
 
@@ -59,5 +62,44 @@ fn scheme_of(said: &str) -> Option<&'static str> {
         "https" => Some("https"),
         "http" => Some("http"),
         _ => None,
+    }
+}
+
+/// `host`, `host:port`, `[v6]` or `[v6]:port`; no user info, no trailing dot.
+pub fn is_authority(authority: &str) -> bool {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    if port
+        .is_some_and(|port| port.parse::<u16>().is_err() || !port.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        return false;
+    }
+    if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        return inner.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    !host.is_empty()
+        && host.len() <= 253
+        && !host.ends_with('.')
+        && !host.contains("..")
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities() {
+        for good in ["a", "a.b:80", "127.0.0.1:8080", "[::1]", "[::1]:8080", "my_host"] {
+            assert!(is_authority(good), "{good}");
+        }
+        for bad in [
+            "", ":80", "a:", "a:b", "a:99999", "a.", "a.:80", "a b", "u@a", "a/b", "[::1", "::1", "a:+80",
+            "a..b",
+        ] {
+            assert!(!is_authority(bad), "{bad}");
+        }
     }
 }

@@ -19,6 +19,8 @@ pub fn run(request: &RequestHeader, exchange: &Exchange) -> Option<Vec<u8>> {
     part(&mut key, VERSION);
     part(&mut key, exchange.client.scheme);
     part(&mut key, &exchange.client.host);
+    // The upstream is told, so it may answer by it.
+    part(&mut key, exchange.client.believed_host());
     part(&mut key, &route.name);
     // GET and HEAD share an answer.
     part(&mut key, "GET");

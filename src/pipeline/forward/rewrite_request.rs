@@ -99,7 +99,7 @@ fn set_forwarded(
     chain.push_str(&peer.to_string());
     request.insert_header("X-Forwarded-For", chain)?;
     request.insert_header("X-Forwarded-Proto", exchange.client.scheme)?;
-    request.insert_header("X-Forwarded-Host", exchange.client.host.as_str())
+    request.insert_header("X-Forwarded-Host", exchange.client.believed_host())
 }
 
 /// Passes a trace on, or begins one (W3C Trace Context §3.2) that isn't sampled.
