@@ -3,17 +3,23 @@
 //! The pass also refuses what a configuration file has no use for and an attacker has: repeated
 //! keys, several documents, deep nesting, aliases that multiply.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
+use std::rc::Rc;
+use std::str::Chars;
 
-use saphyr_parser::{Event, Marker, Parser, Span};
+use saphyr_parser::{Event, Marker, Parser};
 
 use super::place::{Path, Step};
 
 /// Levels of nesting; a real file has about six.
 const MAX_DEPTH: usize = 32;
-/// Values, with every alias written out. Ten thousand full routes have a fifth of that.
+/// Keys and values, with every alias written out. Ten thousand full routes have about half.
 const MAX_VALUES: u64 = 500_000;
+/// Characters between two events. The parser holds a flow collection (`[…]`, `{…}`) whole, at a
+/// hundred times its size, before it says anything about it.
+const MAX_AHEAD: usize = 2 << 20;
 /// Characters of all scalars, with every alias written out.
 const MAX_TEXT: u64 = 32 << 20;
 
@@ -75,6 +81,7 @@ struct Entry {
 /// How much a node holds once every alias in it is written out.
 #[derive(Debug, Clone, Copy, Default)]
 struct Extent {
+    /// Keys too.
     values: u64,
     text: u64,
     depth: usize,
@@ -91,16 +98,24 @@ impl Extent {
 impl Marks {
     /// Reads `text` up to the first error of syntax or a limit, past repeated keys.
     pub fn read(text: &str) -> Result<Marks, Vec<Flaw>> {
+        let allowance = Rc::new(Cell::new(MAX_AHEAD));
+        let rationed = Rationed { text: text.chars(), allowance: allowance.clone() };
         let mut reader = Reader::default();
-        for step in Parser::new_from_str(text) {
+        let mut last = Position { line: 1, column: 1 };
+        for step in Parser::new_from_iter(rationed) {
             let taken = match step {
-                Ok((event, span)) => reader.take(event, span),
+                _ if allowance.get() == 0 => Err(reader.flaw(last, "this goes on for too long")),
+                Ok((event, span)) => {
+                    last = span.start.into();
+                    reader.take(event, last)
+                }
                 Err(error) => Err(reader.flaw((*error.marker()).into(), error.info())),
             };
             if let Err(flaw) = taken {
                 reader.flaws.push(flaw);
                 break;
             }
+            allowance.set(MAX_AHEAD);
         }
         if reader.flaws.is_empty() { Ok(reader.marks) } else { Err(reader.flaws) }
     }
@@ -144,14 +159,27 @@ impl Marks {
     }
 }
 
+/// The text, ending early when the allowance is used up.
+struct Rationed<'t> {
+    text: Chars<'t>,
+    allowance: Rc<Cell<usize>>,
+}
+
+impl Iterator for Rationed<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        self.allowance.set(self.allowance.get().checked_sub(1)?);
+        self.text.next()
+    }
+}
+
 /// A collection whose end hasn't come yet.
 struct Open {
     node: usize,
     anchor: usize,
     /// In a table: the key whose value comes next.
     key: Option<(Box<str>, Position)>,
-    /// In a table: the line of every key so far.
-    seen: HashMap<Box<str>, usize>,
 }
 
 #[derive(Default)]
@@ -164,8 +192,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Flaw> {
-        let at = Position::from(span.start);
+    fn take(&mut self, event: Event<'_>, at: Position) -> Result<(), Flaw> {
         match event {
             Event::DocumentStart(_) => self.begin_document(at),
             Event::Scalar(text, _, anchor, _) => self.scalar(&text, anchor, at),
@@ -187,7 +214,7 @@ impl Reader {
 
     fn scalar(&mut self, text: &str, anchor: usize, at: Position) -> Result<(), Flaw> {
         if self.expects_key() {
-            self.note_key(text, at);
+            self.begin_entry(text, at);
             return Ok(());
         }
         let extent = Extent { values: 1, text: text.len() as u64, depth: 1 };
@@ -204,7 +231,7 @@ impl Reader {
             return Err(self.too_deep(at));
         }
         let node = self.add(content, Extent { values: 1, text: 0, depth: 1 }, at);
-        self.open.push(Open { node, anchor, key: None, seen: HashMap::new() });
+        self.open.push(Open { node, anchor, key: None });
         Ok(())
     }
 
@@ -212,6 +239,7 @@ impl Reader {
         let Some(closed) = self.open.pop() else {
             return Ok(());
         };
+        self.report_repeated_keys(closed.node);
         self.remember(closed.anchor, closed.node);
         self.attach(closed.node)
     }
@@ -233,16 +261,30 @@ impl Reader {
         })
     }
 
-    fn note_key(&mut self, key: &str, position: Position) {
-        let Some(open) = self.open.last_mut() else {
+    fn begin_entry(&mut self, key: &str, position: Position) {
+        if let Some(open) = self.open.last_mut() {
+            open.key = Some((key.into(), position));
+        }
+    }
+
+    /// Called at the end of a table, with the way to it still open.
+    fn report_repeated_keys(&mut self, table: usize) {
+        let Content::Table(entries) = &self.marks.nodes[table].content else {
             return;
         };
-        open.key = Some((key.into(), position));
-        if let Some(line) = open.seen.insert(key.into(), position.line) {
-            let message = format!("this key stands here a second time; the first is on line {line}");
-            let flaw = self.flaw(position, &message);
-            self.flaws.push(flaw);
-        }
+        let mut in_order: Vec<&Entry> = entries.iter().collect();
+        in_order.sort_by(|a, b| a.key.cmp(&b.key));
+        let base = self.path();
+        let repeated = in_order.windows(2).filter(|pair| pair[0].key == pair[1].key).map(|pair| Flaw {
+            position: pair[1].position,
+            path: base.join([Step::Key(pair[1].key.to_string())]),
+            message: format!(
+                "this key stands here a second time; the other is on line {}",
+                pair[0].position.line
+            ),
+        });
+        let repeated: Vec<Flaw> = repeated.collect();
+        self.flaws.extend(repeated);
     }
 
     fn add(&mut self, content: Content, extent: Extent, position: Position) -> usize {
@@ -269,6 +311,7 @@ impl Reader {
         };
         let parent = &mut self.marks.nodes[open.node];
         parent.extent.add(extent);
+        parent.extent.values += u64::from(open.key.is_some());
         let grown = parent.extent;
         match &mut parent.content {
             Content::List(items) => items.push(node),

@@ -1,6 +1,6 @@
 //! What is wrong with a file, for people: everything at once, each with its place and its remedy.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::document::Document;
@@ -70,8 +70,10 @@ impl fmt::Display for Problem {
 #[derive(Debug, Default)]
 pub struct Problems {
     found: Vec<Finding>,
+    /// How many more there were than anybody reads.
+    untold: usize,
     /// Where something is known to be wrong, so that what follows from it need not be said.
-    known: HashSet<Path>,
+    known: BTreeSet<Path>,
     suggestions: usize,
 }
 
@@ -84,6 +86,7 @@ struct Finding {
     message: String,
 }
 
+const MAX_TOLD: usize = 1000;
 /// Looking for a near name costs time in proportion to the number of names.
 const MAX_SUGGESTIONS: usize = 100;
 
@@ -124,25 +127,32 @@ impl Problems {
     }
 
     pub fn is_known(&self, place: &Place<'_>) -> bool {
-        !self.known.is_empty() && self.known.contains(&place.path())
+        self.known.contains(&place.path())
     }
 
     /// Whether something is known to be wrong at `place` or beneath it.
     pub fn is_known_within(&self, place: &Place<'_>) -> bool {
         let path = place.path();
-        self.known.iter().any(|known| known.0.starts_with(&path.0))
+        self.known.range(&path..).next().is_some_and(|known| known.0.starts_with(&path.0))
     }
 
     /// `; did you mean "billing"?`, or nothing if no candidate is near.
     pub fn suggestion<'c>(&mut self, word: &str, candidates: impl Iterator<Item = &'c str>) -> String {
+        let near = self.nearest(word, candidates);
+        near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default()
+    }
+
+    /// The candidate that `word` was probably meant to be; after many questions, none.
+    pub fn nearest<'c>(&mut self, word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
         self.suggestions += 1;
-        if self.suggestions > MAX_SUGGESTIONS {
-            return String::new();
-        }
-        nearest(word, candidates).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default()
+        if self.suggestions > MAX_SUGGESTIONS { None } else { nearest(word, candidates) }
     }
 
     fn push(&mut self, severity: Severity, path: Path, concerns_key: bool, message: String) {
+        if self.found.len() >= MAX_TOLD {
+            self.untold += 1;
+            return;
+        }
         self.found.push(Finding { severity, path, concerns_key, message });
     }
 
@@ -150,6 +160,9 @@ impl Problems {
     pub fn into_lines(self, document: &Document) -> (Vec<Problem>, Vec<Problem>) {
         let mut lines: Vec<Problem> = self.found.into_iter().map(|found| found.locate(document)).collect();
         lines.sort_by(|a, b| a.position.cmp(&b.position).then_with(|| a.path.cmp(&b.path)));
+        if self.untold > 0 {
+            lines.push(Problem::with_file(&document.name, format!("… and {} more problems", self.untold)));
+        }
         lines.into_iter().partition(|line| line.severity == Severity::Error)
     }
 }
@@ -170,13 +183,28 @@ impl Finding {
     }
 }
 
-/// The candidate that `word` was probably meant to be: at most a third of it differs.
-pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    let farthest = (word.chars().count() / 3).max(1);
+/// The candidate that `word` was probably meant to be: at most a third of the longer one differs.
+fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let farthest = |candidate: &str| (word.len().max(candidate.len()) / 3).max(1);
     candidates
-        .filter(|candidate| candidate.len().abs_diff(word.len()) <= farthest * 4)
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= farthest(candidate))
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= farthest)
+        .filter(|(distance, candidate)| *distance <= farthest(candidate))
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn only_what_could_be_a_misspelling_is_suggested() {
+        let names = ["billing", "search", "ab"];
+
+        assert_eq!(nearest("bilng", names.into_iter()), Some("billing"));
+        assert_eq!(nearest("serach", names.into_iter()), Some("search"));
+        assert_eq!(nearest("users", names.into_iter()), None);
+        assert_eq!(nearest("", names.into_iter()), None);
+    }
 }

@@ -63,7 +63,7 @@ impl<T> Names<T> {
 
     pub fn warn_unused(&self, at: &Place<'_>, problems: &mut Problems) {
         for (name, entry) in &self.entries {
-            if !entry.used {
+            if entry.value.is_some() && !entry.used {
                 problems.warning(&at.key(name), format!("nothing uses this {}", self.what));
             }
         }

@@ -85,6 +85,7 @@ impl Compiler<'_> {
         at: &Place<'_>,
     ) -> Option<Route> {
         let upstream = self.route_upstream(raw.upstream, surrounds.upstreams, at);
+        let upstream = upstream.unwrap_or_else(|| Arc::new(self.no_upstream()));
         let host = raw.host.and_then(|host| match pattern::host(&host) {
             Ok(host) => Some(host),
             Err(message) => {
@@ -111,7 +112,7 @@ impl Compiler<'_> {
             host,
             path,
             methods,
-            destination: Destination::Upstream(upstream?),
+            destination: Destination::Upstream(upstream),
             access,
             limits,
             cache: cache.flatten(),
@@ -132,6 +133,18 @@ impl Compiler<'_> {
                 self.problems.missing(at, "upstream", "name one of `upstreams:`");
                 None
             }
+        }
+    }
+
+    /// In place of an upstream that is wrong, which has been said: the route's path may be, too.
+    fn no_upstream(&mut self) -> Upstream {
+        Upstream {
+            name: String::new(),
+            index: 0,
+            servers: Vec::new(),
+            timeouts: self.timeouts(raw::Timeouts::default(), &Place::Root),
+            identity: raw::Identity::Forwarded.into(),
+            keep_authorization: false,
         }
     }
 

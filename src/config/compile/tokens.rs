@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Compiler;
-use super::sample_secrets::weakness;
+use super::sample_secrets::{is_repetition, is_sample};
 use crate::config::place::Place;
 use crate::config::policy::{KeyMaterial, SigningAlgorithm, TokenKey, Tokens};
 use crate::config::raw::{self, Algorithm};
@@ -138,11 +138,14 @@ fn secret_problem(secret: &str) -> Option<String> {
     if secret.contains("-----BEGIN ") {
         return Some("this is a PEM block, which is no shared secret".to_owned());
     }
-    if let Some(weakness) = weakness(secret) {
-        return Some(weakness.to_owned());
+    if is_sample(secret) {
+        return Some("this is a well-known sample secret".to_owned());
     }
     if secret.len() < MIN_SECRET_BYTES {
         return Some(format!("HS256 needs {MIN_SECRET_BYTES} bytes or more, this has {}", secret.len()));
+    }
+    if is_repetition(secret.as_bytes()) {
+        return Some("this secret only repeats a few characters".to_owned());
     }
     None
 }

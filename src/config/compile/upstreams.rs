@@ -59,7 +59,7 @@ impl Compiler<'_> {
         (!servers.is_empty()).then_some(servers)
     }
 
-    fn timeouts(&mut self, raw: raw::Timeouts, at: &Place<'_>) -> Timeouts {
+    pub fn timeouts(&mut self, raw: raw::Timeouts, at: &Place<'_>) -> Timeouts {
         let seconds = Duration::from_secs;
         Timeouts {
             connect: self.positive_duration(at, "connect", raw.connect, seconds(1)),

@@ -21,36 +21,37 @@ pub fn read(mut tree: Value, problems: &mut Problems) -> Gateway {
         Some(Value::Array(routes)) => Some(std::mem::take(routes)),
         _ => None,
     };
-    let mut gateway: Gateway = read_part(tree, &Path::default(), problems);
+    let mut gateway: Gateway = read_part(tree, &Path::default(), problems).unwrap_or_default();
     if let Some(routes) = routes {
         let base = Path(vec![Step::Key("routes".to_owned())]);
         let read_route = |(index, route): (usize, Value)| match route {
             Value::Null => None,
-            route => Some(read_part::<Route>(route, &base.join([Step::Item(index)]), problems)),
+            route => read_part::<Route>(route, &base.join([Step::Item(index)]), problems),
         };
         gateway.routes = Some(routes.into_iter().enumerate().map(read_route).collect());
     }
     gateway
 }
 
-fn read_part<T: Default + for<'de> Deserialize<'de>>(
+/// `None` if nothing of it can be used.
+fn read_part<T: for<'de> Deserialize<'de>>(
     mut tree: Value,
     base: &Path,
     problems: &mut Problems,
-) -> T {
+) -> Option<T> {
     for _ in 0..MAX_READINGS {
         let mismatch = match T::deserialize(Reader(&tree)) {
-            Ok(part) => return part,
+            Ok(part) => return Some(part),
             Err(mismatch) => mismatch,
         };
         let at_root = mismatch.path.is_empty() && !matches!(mismatch.wrong, Wrong::Key { .. });
         mismatch.report(&mut tree, base, problems);
         if at_root {
-            return T::default();
+            return None;
         }
     }
     problems.error_at(base.clone(), "there are more problems than fit here; solve these first");
-    T::default()
+    None
 }
 
 /// What doesn't fit, and where.
@@ -120,16 +121,14 @@ impl Mismatch {
 }
 
 fn report_key(path: &Path, key: String, known: &[&str], problems: &mut Problems) {
-    let suggestion = problems.suggestion(&key, known.iter().copied());
-    if let Some(meant) = crate::config::problem::nearest(&key, known.iter().copied()) {
-        problems.excuse(path.join([Step::Key(meant.to_owned())]));
-    }
-    let remedy = match suggestion.is_empty() {
-        true => format!("; known here: {}", known.join(", ")),
-        false => suggestion,
+    let remedy = match problems.nearest(&key, known.iter().copied()) {
+        Some(meant) => {
+            problems.excuse(path.join([Step::Key(meant.to_owned())]));
+            format!("; did you mean {meant:?}?")
+        }
+        None => format!("; known here: {}", known.join(", ")),
     };
-    let message = format!("unknown key{remedy}");
-    problems.error_in_key(path.join([Step::Key(key)]), message);
+    problems.error_in_key(path.join([Step::Key(key)]), format!("unknown key{remedy}"));
 }
 
 fn find<'v>(tree: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {

@@ -1,0 +1,14 @@
+use std::path::Path;
+
+use portcullis::server::load;
+
+#[test]
+fn the_shipped_file_compiles_without_a_word() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway.yaml");
+
+    let compiled = load::load(&path).map_err(|problems| load::render(&problems)).unwrap();
+
+    assert_eq!(load::render(&compiled.warnings), "");
+    assert!(compiled.policy.tokens.keys.is_empty());
+    assert!(compiled.policy.routes.routes().iter().any(|route| route.path == "/expensive"));
+}

@@ -1,0 +1,10 @@
+//! The configuration as an operator meets it: the shipped file, its documentation, and what is
+//! said of files that are wrong.
+
+mod documentation;
+mod example;
+mod files;
+mod hostile;
+mod meaning;
+mod problems;
+mod surroundings;

@@ -1,0 +1,143 @@
+//! What good files mean.
+
+use std::time::Duration;
+
+use http::Method;
+use portcullis::config::policy::{
+    Access, Assignment, AuthEndpoint, Destination, LimitBy, MethodSet, Policy, Route, StateStorage,
+    UserStorage,
+};
+
+use crate::surroundings::load;
+
+fn policy(text: &str) -> Policy {
+    load(text).expect("the file is right").policy
+}
+
+fn assigned(policy: &Policy, host: &str, method: Method, path: &str) -> Option<String> {
+    match policy.routes.assign(host, &method, path) {
+        Assignment::Route(route, _) => Some(route.name.clone()),
+        Assignment::WrongMethod(_) | Assignment::NotFound => None,
+    }
+}
+
+fn route<'p>(policy: &'p Policy, name: &str) -> &'p Route {
+    policy.routes.routes().iter().find(|route| route.name == name).expect("the file names it")
+}
+
+#[test]
+fn a_file_may_be_as_short_as_one_line() {
+    let policy = policy("version: 1");
+
+    assert_eq!(policy.listen.admin.port(), 9090);
+    assert_eq!(policy.storage.users, UserStorage::Sqlite("data/portcullis.db".into()));
+    assert_eq!(policy.storage.state, StateStorage::Embedded("data/state.db".into()));
+    assert_eq!(policy.tokens.session_ttl, Duration::from_secs(90 * 24 * 3600));
+    assert!(!policy.admit_unchecked_bearers);
+}
+
+#[test]
+fn a_variable_can_be_a_number() {
+    let policy = policy(
+        "upstreams: { a: { servers: [{ address: 'h:${PORT}', weight: '${WEIGHT:-3}' }] } }\n\
+         routes: [{ path: /, upstream: a, websocket: '${WS:-true}' }]",
+    );
+
+    assert_eq!((policy.upstreams[0].servers[0].port, policy.upstreams[0].servers[0].weight), (9001, 3));
+    assert!(route(&policy, "/").websocket);
+}
+
+#[test]
+fn the_auth_endpoints_are_routes_on_every_host() {
+    let policy = policy(
+        "auth: { aliases: { /login: login } }\n\
+         upstreams: { a: { servers: [h:1] } }\n\
+         routes:\n\
+         - { host: A.example, path: '/{*rest}', upstream: a }\n\
+         - { host: a.example, path: /login, methods: [GET], upstream: a, name: page }",
+    );
+
+    for path in ["/auth/login", "/auth/token", "/login"] {
+        let name = assigned(&policy, "a.example", Method::POST, path);
+        assert_eq!(name.as_deref(), Some("auth:login"), "{path}");
+    }
+    assert_eq!(assigned(&policy, "a.example", Method::GET, "/login").as_deref(), Some("page"));
+    assert_eq!(assigned(&policy, "b.example", Method::GET, "/x"), None);
+    let me = route(&policy, "auth:me");
+    assert!(matches!(me.destination, Destination::Auth(AuthEndpoint::Me)));
+    assert!(matches!(me.access, Access::Authenticated(_)));
+}
+
+#[test]
+fn login_and_register_are_limited_unless_the_file_says_otherwise() {
+    let built_in = policy("version: 1");
+    let off = policy("auth: { limits: {} }");
+
+    let limits = &route(&built_in, "auth:login").limits;
+    assert_eq!((limits[0].name.as_str(), &limits[0].by), ("auth-login", &LimitBy::Address));
+    assert_eq!((limits[0].quota.count, limits[0].quota.window), (5, Duration::from_secs(60)));
+    assert!(route(&off, "auth:login").limits.is_empty());
+}
+
+#[test]
+fn default_limits_hold_where_a_route_names_none() {
+    let policy = policy(
+        "upstreams: { a: { servers: [h:1] } }\n\
+         limits: { slow: { rate: 1/1s, by: user }, fast: { rate: 9/1s, by: address } }\n\
+         defaults: { limits: [slow] }\n\
+         routes:\n\
+         - { path: /silent, upstream: a }\n\
+         - { path: /own, upstream: a, limits: [fast] }\n\
+         - { path: /none, upstream: a, limits: [] }",
+    );
+
+    let names = |name| route(&policy, name).limits.iter().map(|limit| limit.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names("/silent"), ["slow"]);
+    assert_eq!(names("/own"), ["fast"]);
+    assert!(names("/none").is_empty());
+}
+
+#[test]
+fn a_route_that_says_nothing_is_authenticated_and_takes_every_method() {
+    let policy = policy("upstreams: { a: { servers: [h:1] } }\nroutes: [{ path: /x, upstream: a }]");
+
+    let route = route(&policy, "/x");
+    assert_eq!(route.access, Access::Authenticated(Default::default()));
+    assert_eq!(route.methods, MethodSet::Any);
+    assert_eq!(route.max_body, 10 << 20);
+}
+
+#[test]
+fn the_digest_tells_meanings_apart_and_not_layouts() {
+    let one = policy("version: 1\ntokens: { audience: a, issuer: b }").digest;
+    let same = policy("# a comment\ntokens:\n  issuer: b\n  audience: ${AUDIENCE:-a}\nversion: 1").digest;
+    let other = policy("version: 1\ntokens: { audience: a, issuer: c }").digest;
+
+    assert_eq!(one, same);
+    assert_ne!(one, other);
+    assert_eq!(one.len(), 64);
+}
+
+#[test]
+fn warnings_point_at_what_is_probably_not_meant() {
+    let compiled = load(
+        "upstreams: { a: { servers: [h:1] }, b: { servers: [h:2] } }\n\
+         limits: { idle: { rate: 1/1s, by: user } }\n\
+         routes:\n\
+         - { path: '/{*rest}', upstream: a, access: public }\n\
+         - { path: /x, upstream: a, access: { roles: [editor] } }\n\
+         - { path: /y, upstream: a, access: { roles: [editor, edtior] } }",
+    )
+    .unwrap();
+
+    let lines: Vec<String> = compiled.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "gateway.yaml:1:40 warning: upstreams.b: nothing uses this upstream",
+            "gateway.yaml:2:17 warning: limits.idle: nothing uses this limit",
+            "gateway.yaml:4:11 warning: routes[0].path: public, with the protected \"/x\" beneath it: whatever no other route names is public too",
+            "gateway.yaml:6:54 warning: routes[2].access.roles[1]: nothing else names the role \"edtior\"; did you mean \"editor\"?",
+        ]
+    );
+}

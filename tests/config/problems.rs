@@ -1,0 +1,239 @@
+//! What is said of mistakes: every one in a single run, at its line and column, with its remedy.
+
+use crate::surroundings::load;
+
+/// Everything said of the file but warnings.
+fn said(text: &str) -> Vec<String> {
+    let lines = load(text).err().unwrap_or_default();
+    lines.into_iter().filter(|line| !line.contains(" warning: ")).collect()
+}
+
+/// Lines 1 to 3 of a file that is right so far.
+const HEAD: &str = "upstreams: { billing: { servers: [h:1] } }\n\
+                    limits: { slow: { rate: 5/1m, by: address } }\n\
+                    routes:\n";
+
+fn said_of_route(route: &str) -> Vec<String> {
+    said(&format!("{HEAD}- {{ upstream: billing, {route} }}"))
+}
+
+#[test]
+fn mistakes_all_over_the_file_are_told_in_one_run() {
+    let text = "\
+version: 2
+listn: {}
+listen:
+  proxy:
+    - address: localhost:8080
+      tsl: 1
+  drain: 30
+tokens:
+  access_ttl: 15x
+  keys:
+    - { id: k1, algorithm: HS256, secret: \"${NOPE}\" }
+auth: { password: { min_lenght: 8, workers: many } }
+upstreams:
+  billing:
+    servers: [127.0.0.1]
+limits: { odd: 5/1m }
+routes:
+  - { path: /a, upstream: bilng }
+  - path: /b
+    upstream: billing
+    cache: { ttl: 1m }
+    acces: public
+  - { path: /a, upstream: billing }
+  - 5
+";
+
+    assert_eq!(
+        said(text),
+        [
+            "gateway.yaml:1:10 version: this gateway reads version 1; write `version: 1`",
+            "gateway.yaml:2:1 listn: unknown key; did you mean \"listen\"?",
+            "gateway.yaml:5:16 listen.proxy[0].address: \"localhost:8080\" isn't an IP address with a port; write it like 127.0.0.1:8080",
+            "gateway.yaml:6:7 listen.proxy[0].tsl: unknown key; did you mean \"tls\"?",
+            "gateway.yaml:7:10 listen.drain: 30 has no unit; write 30s for seconds",
+            "gateway.yaml:9:15 tokens.access_ttl: \"15x\" isn't a duration; write it like 30s, 15m or 14d",
+            "gateway.yaml:11:43 tokens.keys[0].secret: the environment variable NOPE isn't set; set it, or give a default: `${NOPE:-…}`",
+            "gateway.yaml:12:21 auth.password.min_lenght: unknown key; did you mean \"min_length\"?",
+            "gateway.yaml:12:45 auth.password.workers: expected a whole number, zero or more, found text",
+            "gateway.yaml:15:15 upstreams.billing.servers[0]: \"127.0.0.1\" has no port; write it like 127.0.0.1:9000",
+            "gateway.yaml:16:16 limits.odd: expected a mapping, found text",
+            "gateway.yaml:18:27 routes[0].upstream: \"bilng\" isn't defined; did you mean \"billing\"?",
+            "gateway.yaml:21:12 routes[1].cache: `vary_by` is missing; choose `user` (one answer per user), `role` (one per set of roles) or `shared` (one for everybody who may use the route)",
+            "gateway.yaml:22:5 routes[1].acces: unknown key; did you mean \"access\"?",
+            "gateway.yaml:23:13 routes[2].path: routes[0] takes the same requests as \"/a\"; change a path, or give each its methods",
+            "gateway.yaml:24:5 routes[3]: expected a mapping, found the number 5",
+        ]
+    );
+}
+
+#[test]
+fn broken_yaml_is_told_with_its_place() {
+    let cases = [
+        ("version: 1\nlisten: [", "gateway.yaml:3:1"),
+        ("a: 'x", "gateway.yaml:1:4 a:"),
+        (
+            "version: 1\nversion: 1",
+            "gateway.yaml:2:1 version: this key stands here a second time; the other is on line 1",
+        ),
+        (
+            "routes:\n- path: /a\n  path: /b",
+            "gateway.yaml:3:3 routes[0].path: this key stands here a second time; the other is on line 2",
+        ),
+        ("version: 1\n\tlisten: {}", "gateway.yaml:1:10 version: while scanning a plain scalar, found a tab"),
+    ];
+
+    for (text, expected) in cases {
+        let lines = said(text);
+        assert!(lines[0].starts_with(expected), "{text:?}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_route_is_told_what_it_must_say() {
+    let cases = [
+        ("", "4:3 routes[0]: `path` is missing; write it like `path: \"/users/{id}\"`"),
+        ("path: a", "4:30 routes[0].path: \"a\" must start with `/`"),
+        ("path: /a//b", "4:30 routes[0].path: `//` never reaches a route"),
+        ("path: /%41", "4:30 routes[0].path: percent-escapes can't be matched; use a parameter"),
+        (
+            "path: /auth/x",
+            "4:30 routes[0].path: /auth belongs to the gateway; move `auth.prefix` or this route",
+        ),
+        (
+            "path: /.well-known/jwks.json",
+            "4:30 routes[0].path: \"/.well-known/jwks.json\" is answered by the gateway itself (`auth:`)",
+        ),
+        (
+            "path: /a, methods: [get]",
+            "4:44 routes[0].methods[0]: \"get\" isn't a method here; did you mean \"GET\"?",
+        ),
+        (
+            "path: /a, methods: []",
+            "4:43 routes[0].methods: an empty list lets no request in; remove the key to allow all methods",
+        ),
+        ("path: /a, host: 'a:80'", "4:40 routes[0].host: \"a:80\": write the host without scheme and port"),
+        (
+            "path: /a, limits: [slwo]",
+            "4:43 routes[0].limits[0]: \"slwo\" isn't defined; did you mean \"slow\"?",
+        ),
+        (
+            "path: /a, max_body: 1XB",
+            "4:44 routes[0].max_body: \"1XB\" isn't a size; write it like 64KiB or 10MiB",
+        ),
+        (
+            "path: /a, access: pubic",
+            "4:42 routes[0].access: \"pubic\" isn't one of public, optional, authenticated; did you mean \"public\"?",
+        ),
+        (
+            "path: /a, access: {}",
+            "4:42 routes[0].access: this asks for nothing; write `authenticated`, or name roles",
+        ),
+        (
+            "path: /a, access: { roles: [] }",
+            "4:51 routes[0].access.roles: an empty list asks for nothing; name a role or remove the key",
+        ),
+        (
+            "path: '/{id}', access: { owner: uid }",
+            "4:56 routes[0].access.owner: the path has no parameter {uid}; did you mean \"id\"?",
+        ),
+        (
+            "path: /a, name: 'auth:x'",
+            "4:40 routes[0].name: names with `auth:` belong to the gateway's own routes",
+        ),
+        (
+            "path: /a, access: public, cache: { ttl: 1s, vary_by: user }",
+            "4:77 routes[0].cache.vary_by: a public route knows nobody; write `shared`, or `access: optional`",
+        ),
+        (
+            "path: /a, methods: [POST], cache: { ttl: 1s, vary_by: user }",
+            "4:58 routes[0].cache: only answers to GET are cached, and this route doesn't take it",
+        ),
+    ];
+
+    for (route, expected) in cases {
+        assert_eq!(said_of_route(route), [format!("gateway.yaml:{expected}")], "{route:?}");
+    }
+}
+
+#[test]
+fn secrets_that_protect_nothing_are_refused_and_never_shown() {
+    let cases = [
+        ("short", "HS256 needs 32 bytes or more, this has 5"),
+        ("changeme", "this is a well-known sample secret"),
+        ("your-256-bit-secret-your-256-bit-secret", "this is a well-known sample secret"),
+        ("abababababababababababababababababab", "this secret only repeats a few characters"),
+    ];
+
+    for (secret, reason) in cases {
+        let text = format!("tokens: {{ keys: [{{ id: k1, algorithm: HS256, secret: {secret} }}] }}");
+        let expected = format!(
+            "gateway.yaml:1:54 tokens.keys[0].secret: {reason}; make a fresh one; run: openssl rand -base64 48"
+        );
+        assert_eq!(said(&text), [expected]);
+    }
+}
+
+#[test]
+fn the_rest_of_the_file_is_checked_as_closely() {
+    let cases = [
+        (
+            "trusted_proxies: [0.0.0.0/0]",
+            "1:19 trusted_proxies[0]: this trusts everybody to say who they are; name your proxies' networks",
+        ),
+        ("storage: [a, b]", "1:10 storage: expected a mapping, found a list"),
+        (
+            "storage: { users: mysql://root:pw@h/d }",
+            "1:19 storage.users: the scheme \"mysql\" isn't supported; use postgres://… or sqlite://data/portcullis.db",
+        ),
+        (
+            "storage: { users: '' }",
+            "1:19 storage.users: expected postgres://… or sqlite://data/portcullis.db",
+        ),
+        (
+            "storage: { state: redis+cluster://a }",
+            "1:19 storage.state: redis+cluster:// isn't supported yet; use redis:// or rediss://",
+        ),
+        ("tokens: { leeway: 61s }", "1:19 tokens.leeway: more than 60s would keep expired tokens alive"),
+        ("tokens: { issuer: '' }", "1:19 tokens.issuer: must not be empty"),
+        (
+            "tokens: { refresh_ttl: 100d }",
+            "1:24 tokens.refresh_ttl: must not be longer than `session_ttl` (default 90d)",
+        ),
+        (
+            "tokens: { keys: [{ id: k, algorithm: RS256, key: { file: k.pem } }] }",
+            "1:50 tokens.keys[0].key: k.pem: there is no such file",
+        ),
+        (
+            "listen: { proxy: [{ address: '127.0.0.1:9090' }] }",
+            "1:30 listen.proxy[0].address: 127.0.0.1:9090 is the admin address; it must have a port of its own",
+        ),
+        (
+            "auth: { registration: opne }",
+            "1:23 auth.registration: \"opne\" isn't one of open, closed; did you mean \"open\"?",
+        ),
+        (
+            "auth: { aliases: { /login: signin } }",
+            "1:28 auth.aliases./login: \"signin\" isn't one of register, login, refresh, logout, me, introspect, jwks",
+        ),
+        (
+            "limits: { a: { rate: 0/1m, by: user } }",
+            "1:22 limits.a.rate: a rate of 0 would refuse every request",
+        ),
+        (
+            "limits: { a: { rate: 5/1m } }",
+            "1:14 limits.a: `by` is missing; write address, user, role, { header: … } or { parameter: … }",
+        ),
+        (
+            "tests: [{ request: GET /, expect: alowed }]",
+            "1:35 tests[0].expect: \"alowed\" is neither `allowed` nor a code; did you mean \"allowed\"?",
+        ),
+        ("upstreams:\n  a:\n", "2:4 upstreams.a: this entry is empty; fill it or remove it"),
+    ];
+
+    for (text, expected) in cases {
+        assert_eq!(said(text), [format!("gateway.yaml:{expected}")], "{text}");
+    }
+}
