@@ -19,7 +19,7 @@ const MAX_DEPTH: usize = 32;
 const MAX_VALUES: u64 = 500_000;
 /// Characters between two events. The parser holds a flow collection (`[…]`, `{…}`) whole, at a
 /// hundred times its size, before it says anything about it.
-const MAX_AHEAD: usize = 2 << 20;
+const MAX_AHEAD: usize = 512 << 10;
 /// Characters of all scalars, with every alias written out.
 const MAX_TEXT: u64 = 32 << 20;
 
@@ -104,7 +104,9 @@ impl Marks {
         let mut last = Position { line: 1, column: 1 };
         for step in Parser::new_from_iter(rationed) {
             let taken = match step {
-                _ if allowance.get() == 0 => Err(reader.flaw(last, "this goes on for too long")),
+                _ if allowance.get() == 0 => {
+                    Err(reader.flaw(last, "this goes on for too long; write long lists in lines (`- …`)"))
+                }
                 Ok((event, span)) => {
                     last = span.start.into();
                     reader.take(event, last)

@@ -46,11 +46,11 @@ fn deep_nesting_is_refused() {
 
 #[test]
 fn a_flood_of_values_is_refused() {
-    let list = format!("[{}]", "a,".repeat(1_100_000));
+    let list = format!("[{}]", "a,".repeat(300_000));
     let keys: String = (0..260_000).map(|key| format!("k{key}: 1\n")).collect();
 
     let line = first_line(&list);
-    assert!(line.ends_with("this goes on for too long"), "{line}");
+    assert!(line.contains("this goes on for too long"), "{line}");
     assert!(first_line(&keys).ends_with("the file is too large once its aliases are written out"));
 }
 
