@@ -8,23 +8,29 @@
 //! ```
 
 mod client;
+mod echo;
 mod gateway;
+mod http2;
 mod metrics;
 mod process;
 mod raw;
 mod setup;
 mod upstream;
+mod wiretap;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub use client::{Client, Reason};
+pub use client::{Client, Reason, builder as client_builder};
+pub use echo::Echo;
 pub use gateway::{Gateway, Reload};
+pub use http2::Http2;
 pub use metrics::Metrics;
 pub use process::Process;
 pub use raw::{RawAnswer, RawConnection};
 pub use setup::{SECRET, Setup, Stores};
 pub use upstream::Upstream;
+pub use wiretap::Wiretap;
 
 /// What every account of the harness has for a password.
 pub const PASSWORD: &str = "correct horse battery staple";

@@ -1,6 +1,7 @@
 //! Every promise over real sockets, against a real Postgres and a real Redis.
 
 mod auth_wing;
+mod class_headers;
 mod class_tokens;
 mod contract;
 mod documented;

@@ -35,7 +35,6 @@ pub struct Gateway {
     proxy: ReservedPort,
     proxy_tls: ReservedPort,
     admin: ReservedPort,
-    /// What clients over TLS trust, in PEM.
     certificate: Option<String>,
 }
 
@@ -104,10 +103,20 @@ impl Gateway {
 
     /// Over TLS, with HTTP/2 where the gateway offers it.
     pub fn anonymous_over_tls(&self) -> Client {
-        let pem = self.certificate.as_ref().expect("only with `Setup::tls`");
-        let certificate = reqwest::Certificate::from_pem(pem.as_bytes()).expect("rcgen writes PEM");
-        let http = client::builder().tls_certs_only([certificate]);
+        self.anonymous_over_tls_with(client::builder())
+    }
+
+    /// The same, by a client of one's own making.
+    pub fn anonymous_over_tls_with(&self, http: reqwest::ClientBuilder) -> Client {
+        let certificate =
+            reqwest::Certificate::from_pem(self.certificate().as_bytes()).expect("rcgen writes PEM");
+        let http = http.tls_certs_only([certificate]);
         Client::new(http, format!("https://{}", self.tls_address()), "nobody")
+    }
+
+    /// What clients over TLS trust, in PEM.
+    pub fn certificate(&self) -> &str {
+        self.certificate.as_deref().expect("only with `Setup::tls`")
     }
 
     /// Registers over HTTP and logs in.

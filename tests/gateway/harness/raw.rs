@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::{PATIENCE, Reason};
 
 /// After an answer this much silence counts as "nothing more comes".
 const QUIET: Duration = Duration::from_millis(300);
@@ -36,6 +36,12 @@ impl RawAnswer {
     }
 }
 
+impl Reason for RawAnswer {
+    fn reason(&self) -> Option<&str> {
+        self.fields("portcullis-reason").next()
+    }
+}
+
 impl RawConnection {
     pub async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("the gateway listens");
@@ -56,6 +62,12 @@ impl RawConnection {
         let mut answer = RawAnswer { status, head, body: Vec::new() };
         answer.body = self.body(&answer).await?;
         Some(answer)
+    }
+
+    /// Exactly the next bytes; `None` when the connection ends first.
+    pub async fn bytes(&mut self, length: usize) -> Option<Vec<u8>> {
+        self.until(|received| (received.len() >= length).then_some(())).await?;
+        Some(self.take(length))
     }
 
     /// All that still comes, until the other side closes or is silent.
