@@ -2,6 +2,8 @@
 
 mod auth_wing;
 mod class_headers;
+mod class_hosts;
+mod class_paths;
 mod class_tokens;
 mod contract;
 mod documented;
