@@ -1,8 +1,10 @@
 //! Every promise over real sockets, against a real Postgres and a real Redis.
 
 mod auth_wing;
+mod class_framing;
 mod class_headers;
 mod class_hosts;
+mod class_methods;
 mod class_paths;
 mod class_tokens;
 mod contract;
