@@ -19,7 +19,7 @@ const MAX_DEPTH: usize = 32;
 const MAX_VALUES: u64 = 500_000;
 /// Characters between two events. The parser holds a flow collection (`[…]`, `{…}`) whole, at a
 /// hundred times its size, before it says anything about it.
-const MAX_AHEAD: usize = 512 << 10;
+const MAX_AHEAD: usize = 384 << 10;
 /// Characters of all scalars, with every alias written out.
 const MAX_TEXT: u64 = 32 << 20;
 
