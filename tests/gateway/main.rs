@@ -1,11 +1,17 @@
 //! Every promise over real sockets, against a real Postgres and a real Redis.
 
+mod access_rules;
+mod algorithms;
 mod auth_wing;
+mod class_claims;
+mod class_credentials;
 mod class_framing;
 mod class_headers;
+mod class_headers_of_tokens;
 mod class_hosts;
 mod class_methods;
 mod class_paths;
+mod class_token_texts;
 mod class_tokens;
 mod contract;
 mod documented;
