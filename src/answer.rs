@@ -1,6 +1,5 @@
 //! What every answer of the gateway carries, whichever wing gave it.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use pingora::http::ResponseHeader;
@@ -22,17 +21,27 @@ fn set_rate_limits(head: &mut ResponseHeader, verdicts: &[(Arc<Limit>, Verdict)]
         return Ok(());
     }
     let (mut policies, mut standings) = (String::with_capacity(48), String::with_capacity(48));
+    let mut digits = itoa::Buffer::new();
     for (limit, verdict) in verdicts {
-        if !policies.is_empty() {
-            policies.push_str(", ");
-            standings.push_str(", ");
-        }
-        let window = limit.quota.window.as_secs().max(1);
         let reset = verdict.reset_after.as_secs() + u64::from(verdict.reset_after.subsec_nanos() > 0);
-        // Writing to a String can't fail.
-        let _ = write!(policies, "\"{}\";q={};w={window}", limit.name, limit.quota.count);
-        let _ = write!(standings, "\"{}\";r={};t={reset}", limit.name, verdict.remaining);
+        begin(&mut policies, &limit.name);
+        policies.push_str(";q=");
+        policies.push_str(digits.format(limit.quota.count));
+        policies.push_str(";w=");
+        policies.push_str(digits.format(limit.quota.window.as_secs().max(1)));
+        begin(&mut standings, &limit.name);
+        standings.push_str(";r=");
+        standings.push_str(digits.format(verdict.remaining));
+        standings.push_str(";t=");
+        standings.push_str(digits.format(reset));
     }
     head.insert_header("RateLimit-Policy", policies)?;
     head.insert_header("RateLimit", standings)
+}
+
+/// The next member of a list, which begins with the limit's name.
+fn begin(list: &mut String, name: &str) {
+    list.push_str(if list.is_empty() { "\"" } else { ", \"" });
+    list.push_str(name);
+    list.push('"');
 }

@@ -4,21 +4,25 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pingora::lb::Backend;
 use prometheus::IntGauge;
 
+use crate::clock::{Timestamp, now};
 use crate::config::policy::{Destination, Limit, Params, Route};
 use crate::edition::Edition;
 use crate::identity::Identity;
+use crate::pipeline::forward::balancer::Target;
 use crate::rejection::Code;
 use crate::store::Verdict;
 use crate::telemetry::RouteMeters;
+use crate::telemetry::request_id::RequestId;
 
 /// The state of one request. It keeps the edition it started with, whatever is loaded meanwhile.
 pub struct Exchange {
     pub edition: Arc<Edition>,
     pub started: Instant,
-    pub request_id: String,
+    /// The same as a time of day.
+    pub arrived_at: Timestamp,
+    pub request_id: RequestId,
     pub client: Client,
     /// `None` until a route is assigned, and for requests that no route takes.
     pub route: Option<Arc<Route>>,
@@ -35,8 +39,8 @@ pub struct Exchange {
     /// When the stages before forwarding were done.
     pub arrived_after: Option<Duration>,
     /// The servers tried so far, the current one last.
-    pub tried: Vec<Backend>,
-    pub upstream_started: Option<Instant>,
+    pub tried: Vec<Arc<Target>>,
+    /// From the end of our own stages to the head of the upstream's answer.
     pub upstream_took: Option<Duration>,
     pub body_received: u64,
     /// What became of a request to a cached route; a label and the base of `Cache-Status`.
@@ -55,6 +59,8 @@ impl Drop for Exchange {
 pub struct Client {
     /// The peer, or what a trusted proxy says of its own peer.
     pub address: IpAddr,
+    /// The same for headers, keys and the log: formatted once.
+    pub address_text: String,
     pub scheme: &'static str,
     /// `Host` in lower case, with its port. Routes are chosen by this alone: many load balancers
     /// pass a client's own `X-Forwarded-Host` on.
@@ -72,15 +78,17 @@ impl Client {
 
 impl Exchange {
     /// `in_flight` is raised for as long as the exchange lives.
-    pub fn new(edition: Arc<Edition>, request_id: String, in_flight: &IntGauge) -> Self {
+    pub fn new(edition: Arc<Edition>, request_id: RequestId, in_flight: &IntGauge) -> Self {
         in_flight.inc();
         Self {
             in_flight: in_flight.clone(),
             edition,
             started: Instant::now(),
+            arrived_at: now(),
             request_id,
             client: Client {
                 address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                address_text: String::new(),
                 scheme: "http",
                 host: String::new(),
                 forwarded_host: None,
@@ -94,7 +102,6 @@ impl Exchange {
             answered_here: false,
             arrived_after: None,
             tried: Vec::new(),
-            upstream_started: None,
             upstream_took: None,
             body_received: 0,
             cache_outcome: None,

@@ -22,8 +22,9 @@ use crate::exchange::Exchange;
 use crate::pipeline::cache::enable::Cache;
 use crate::pipeline::{arrive, cache, forward, respond, settle};
 use crate::rejection::{Code, Rejection};
+use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::{Metrics, request_id};
+use crate::telemetry::request_id::RequestId;
 
 pub struct Gateway {
     pub editions: Arc<ArcSwap<Edition>>,
@@ -36,17 +37,19 @@ pub struct Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = Exchange;
+    /// Boxed: Pingora moves it through several futures.
+    type CTX = Box<Exchange>;
 
-    fn new_ctx(&self) -> Exchange {
-        Exchange::new(self.editions.load_full(), request_id::next(), &self.metrics.http_requests_in_flight)
+    fn new_ctx(&self) -> Box<Exchange> {
+        let in_flight = &self.metrics.http_requests_in_flight;
+        Box::new(Exchange::new(self.editions.load_full(), RequestId::next(), in_flight))
     }
 
     /// None: Pingora's default adds a compression module that nothing here uses.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     /// `true` when the request was answered here.
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<bool> {
         let arrived = arrive::run(session, exchange, &self.meter).await;
         exchange.arrived_after = Some(exchange.started.elapsed());
         if let Err(rejection) = arrived {
@@ -64,12 +67,12 @@ impl ProxyHttp for Gateway {
         Ok(true)
     }
 
-    fn request_cache_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+    fn request_cache_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<()> {
         cache::enable::run(session, exchange, self.cache);
         Ok(())
     }
 
-    fn cache_key_callback(&self, session: &Session, exchange: &mut Exchange) -> Result<CacheKey> {
+    fn cache_key_callback(&self, session: &Session, exchange: &mut Self::CTX) -> Result<CacheKey> {
         match cache::key::run(session.req_header(), exchange) {
             Some(key) => Ok(CacheKey::new(key, "")),
             None => Error::e_explain(ErrorType::InternalError, "the cache is enabled only by a rule"),
@@ -80,7 +83,7 @@ impl ProxyHttp for Gateway {
         &self,
         _: &Session,
         response: &ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<RespCacheable> {
         let rule = exchange.route.as_ref().and_then(|route| route.cache.as_ref());
         Ok(rule.map_or(RespCacheable::Uncacheable(NoCacheReason::Custom("no rule")), |rule| {
@@ -91,7 +94,7 @@ impl ProxyHttp for Gateway {
     fn cache_vary_filter(
         &self,
         meta: &CacheMeta,
-        _: &mut Exchange,
+        _: &mut Self::CTX,
         request: &RequestHeader,
     ) -> Option<HashBinary> {
         cache::vary::run(meta, request)
@@ -99,11 +102,11 @@ impl ProxyHttp for Gateway {
 
     /// What the rule allows is in the stored answer itself; `None` asks for serving while it is
     /// being refreshed.
-    fn should_serve_stale(&self, _: &mut Session, _: &mut Exchange, error: Option<&Error>) -> bool {
+    fn should_serve_stale(&self, _: &mut Session, _: &mut Self::CTX, error: Option<&Error>) -> bool {
         error.is_none_or(|error| error.esource() == &ErrorSource::Upstream)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Self::CTX) -> Result<Box<HttpPeer>> {
         match forward::choose_upstream::run(exchange) {
             Ok(peer) => Ok(Box::new(peer)),
             Err(code) => Err(refuse(exchange, code)),
@@ -114,7 +117,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         request: &mut RequestHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
         let cached = if session.cache.enabled() { vary_by(exchange) } else { None };
@@ -126,7 +129,7 @@ impl ProxyHttp for Gateway {
         _: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         forward::request_body::run(body, end_of_stream, exchange)
     }
@@ -135,7 +138,7 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
         mut error: Box<Error>,
     ) -> Box<Error> {
         error.set_retry(forward::choose_upstream::may_try_another(exchange));
@@ -146,9 +149,10 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         response: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
-        exchange.upstream_took = exchange.upstream_started.map(|started| started.elapsed());
+        exchange.upstream_took =
+            exchange.arrived_after.map(|arrived| exchange.started.elapsed().saturating_sub(arrived));
         respond::harden_headers::run(response);
         Ok(())
     }
@@ -157,7 +161,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
@@ -172,7 +176,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         error: &Error,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> FailToProxy {
         let code = exchange.refused.unwrap_or_else(|| respond::failure::code_of(error));
         let status = code.status().as_u16();
@@ -185,25 +189,26 @@ impl ProxyHttp for Gateway {
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Self::CTX) {
         if session.subrequest_ctx.is_some() {
             return;
         }
         let status = session.response_written().map_or(499, |response| response.status.as_u16());
         let request = session.req_header();
-        settle::count::run(exchange, &self.metrics, &request.method, status);
+        let took = exchange.started.elapsed();
+        settle::count::run(exchange, &self.metrics, &request.method, status, took);
         let outcome = settle::access_log::Outcome {
             method: request.method.as_str(),
             target: request.raw_path(),
             status,
             body_bytes: session.body_bytes_sent(),
+            took,
         };
-        self.access_log
-            .append(|line| settle::access_log::write(line, exchange, &outcome, crate::clock::now()));
+        self.access_log.append(|line| settle::access_log::write(line, exchange, &outcome));
     }
 
     /// The access log says it; Pingora's own line would add nothing but the peer's words.
-    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
         true
     }
 }

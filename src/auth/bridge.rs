@@ -110,7 +110,7 @@ fn request(
     });
     extensions.insert(Caller {
         address: exchange.client.address,
-        request_id: exchange.request_id.clone(),
+        request_id: exchange.request_id.to_string(),
         scheme: exchange.client.scheme,
         host: exchange.client.believed_host().to_owned(),
     });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::editions::Builder;
@@ -41,22 +41,23 @@ impl Changes {
 
 impl Reload {
     /// Starts following the file and SIGHUP, for as long as the process lives.
-    pub fn start(self, mut changes: Changes, office: &Runtime) -> std::io::Result<()> {
+    pub fn start(self, changes: Changes, office: &Runtime) -> std::io::Result<()> {
         let _within = office.enter();
-        let mut hangup = signal(SignalKind::hangup())?;
-        office.spawn(async move {
-            loop {
-                let asked = tokio::select! {
-                    _ = hangup.recv() => true,
-                    change = changes.arrive.recv() => match change {
-                        Some(()) => false,
-                        None => return,
-                    },
-                };
-                self.reload(asked).await;
-            }
-        });
+        office.spawn(self.follow(changes, signal(SignalKind::hangup())?));
         Ok(())
+    }
+
+    async fn follow(self, mut changes: Changes, mut hangup: Signal) {
+        loop {
+            let asked = tokio::select! {
+                _ = hangup.recv() => true,
+                change = changes.arrive.recv() => match change {
+                    Some(()) => false,
+                    None => return,
+                },
+            };
+            self.reload(asked).await;
+        }
     }
 
     /// `asked`: by a person, who wants to hear even that nothing changed.

@@ -7,13 +7,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 /// Events of one save come close together; what counts is the content after the last.
 const QUIET: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_secs(10);
 
 /// Watches until it is dropped.
@@ -73,7 +74,7 @@ fn compare_on_events(
 ) {
     loop {
         match happened.recv_timeout(POLL) {
-            Ok(()) => while happened.recv_timeout(QUIET).is_ok() {},
+            Ok(()) => settle(happened),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -84,6 +85,13 @@ fn compare_on_events(
             on_change();
         }
     }
+}
+
+/// Waits for a pause between events, but not for ever: something beside the file may be written
+/// all the time.
+fn settle(happened: &Receiver<()>) {
+    let patience = Instant::now() + LONGEST;
+    while Instant::now() < patience && happened.recv_timeout(QUIET).is_ok() {}
 }
 
 /// SHA-256 of the content; `None` if it can't be read.

@@ -1,8 +1,6 @@
 //! Every metric of the gateway, by name, registered once. Label children of routes and limits are
 //! resolved when a policy is loaded ([`RouteMeters`]), so that a request formats no string.
 
-use std::collections::HashMap;
-
 use parking_lot::RwLock;
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
@@ -191,7 +189,8 @@ pub struct RouteMeters {
     pub duration: Histogram,
     pub overhead: Histogram,
     allowed: IntCounter,
-    requests: RwLock<HashMap<(http::Method, u16), IntCounter>>,
+    /// A handful per route, so that a scan beats a hash.
+    requests: RwLock<Vec<(http::Method, u16, IntCounter)>>,
 }
 
 impl RouteMeters {
@@ -207,18 +206,19 @@ impl RouteMeters {
 
     /// Counts an answer. `method` is one of those that `admit` lets in, so the label is bounded.
     pub fn count_answer(&self, metrics: &Metrics, method: &http::Method, status: u16) {
-        let key = (method.clone(), status);
-        if let Some(counter) = self.requests.read().get(&key) {
+        let requests = self.requests.read();
+        if let Some((.., counter)) = requests.iter().find(|known| known.1 == status && known.0 == *method) {
             counter.inc();
             return;
         }
+        drop(requests);
         let counter = metrics.http_requests.with_label_values(&[
             self.name.as_str(),
             method.as_str(),
             &status.to_string(),
         ]);
         counter.inc();
-        self.requests.write().insert(key, counter);
+        self.requests.write().push((method.clone(), status, counter));
     }
 
     pub fn count_allowed(&self) {

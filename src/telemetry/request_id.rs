@@ -1,26 +1,56 @@
 //! Names for requests: unique across gateways and restarts, cheap, and no secret.
 
 use std::cell::Cell;
+use std::fmt;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// 32 hexadecimal digits: 8 random bytes of this process, 3 of the thread, 5 that count.
-pub fn next() -> String {
-    static PROCESS: LazyLock<u64> = LazyLock::new(|| uuid::Uuid::new_v4().as_u64_pair().1);
-    static THREADS: AtomicU64 = AtomicU64::new(0);
-    thread_local! {
-        static THREAD: u64 = (THREADS.fetch_add(1, Ordering::Relaxed) & 0xff_ffff) << 40;
-        static COUNT: Cell<u64> = const { Cell::new(0) };
+/// 32 hexadecimal digits: 8 bytes random for this process, 3 of the thread, 5 that count. Also the
+/// trace id of a trace that begins here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RequestId([u8; 32]);
+
+impl RequestId {
+    pub fn next() -> Self {
+        static PROCESS: LazyLock<u64> = LazyLock::new(|| uuid::Uuid::new_v4().as_u64_pair().1);
+        static THREADS: AtomicU64 = AtomicU64::new(0);
+        thread_local! {
+            static THREAD: u64 = (THREADS.fetch_add(1, Ordering::Relaxed) & 0xff_ffff) << 40;
+            static COUNT: Cell<u64> = const { Cell::new(0) };
+        }
+        let count = COUNT.get() + 1;
+        COUNT.set(count);
+        let low = THREAD.with(|thread| *thread) | (count & 0xff_ffff_ffff);
+        let mut digits = [0; 32];
+        write_hex(&mut digits[..16], *PROCESS);
+        write_hex(&mut digits[16..], low);
+        Self(digits)
     }
-    let count = COUNT.get() + 1;
-    COUNT.set(count);
-    let low = THREAD.with(|thread| *thread) | (count & 0xff_ffff_ffff);
-    hex(u128::from(*PROCESS) << 64 | u128::from(low))
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
+    }
+
+    /// `traceparent` (W3C Trace Context §3.2) of an unsampled trace that begins with this request.
+    pub fn traceparent(&self) -> [u8; 55] {
+        let mut field = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        field[3..35].copy_from_slice(&self.0);
+        field[36..52].copy_from_slice(&self.0[16..]);
+        field
+    }
 }
 
-fn hex(value: u128) -> String {
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+fn write_hex(digits: &mut [u8], value: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    (0..32).rev().map(|place| DIGITS[(value >> (4 * place)) as usize & 15] as char).collect()
+    for (place, digit) in digits.iter_mut().rev().enumerate() {
+        *digit = DIGITS[(value >> (4 * place)) as usize & 15];
+    }
 }
 
 #[cfg(test)]
@@ -30,7 +60,9 @@ mod tests {
     #[test]
     fn ids_differ_between_calls_and_threads() {
         let mut ids: Vec<String> = (0..4)
-            .map(|_| std::thread::spawn(|| (0..100).map(|_| next()).collect::<Vec<_>>()))
+            .map(|_| {
+                std::thread::spawn(|| (0..100).map(|_| RequestId::next().to_string()).collect::<Vec<_>>())
+            })
             .flat_map(|thread| thread.join().unwrap())
             .collect();
         ids.sort();
@@ -38,5 +70,13 @@ mod tests {
 
         assert_eq!(ids.len(), 400);
         assert!(ids.iter().all(|id| id.len() == 32));
+    }
+
+    #[test]
+    fn a_traceparent_is_well_formed() {
+        let id = RequestId::next();
+
+        let field = String::from_utf8(id.traceparent().to_vec()).unwrap();
+        assert_eq!(field, format!("00-{id}-{}-00", &id.as_str()[16..]));
     }
 }

@@ -50,9 +50,9 @@ pub fn start(programs: &Path, folder: &Path, state: &str, port: u16) -> Result<G
 }
 
 impl Gateway {
-    pub fn subject(&self, name: &'static str, path: &str, with_token: bool) -> Subject {
+    pub fn subject(&self, name: &'static str, path: &str, with_token: bool) -> Subject<'_> {
         let url = format!("http://{}{path}", self.address);
-        Subject { name, url, token: with_token.then(|| self.token.clone()) }
+        Subject { name, process: &self.process, url, token: with_token.then(|| self.token.clone()) }
     }
 }
 

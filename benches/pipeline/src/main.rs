@@ -1,5 +1,6 @@
 //! `./dev bench`: what the gateway costs over bare Pingora. Load generator, upstream and Redis run
-//! on core 0, the proxy under test on core 1, so requests per second are its CPU cost. Subjects
+//! on core 0, the proxy under test on core 1. The proxy's CPU time per request is read beside the
+//! rate: where core 0 is the limit, only the former tells. Subjects
 //! take turns within each round; medians of all rounds are compared. Ratios count, not figures.
 
 mod gateway;
@@ -21,8 +22,9 @@ const REDIS_PORT: &str = "19002";
 type Failure = Box<dyn Error>;
 
 /// One thing to measure: where to send requests, and what proves who sends them.
-struct Subject {
+struct Subject<'a> {
     name: &'static str,
+    process: &'a Process,
     url: String,
     token: Option<String>,
 }
@@ -38,14 +40,19 @@ fn main() -> Result<(), Failure> {
         &["--port", REDIS_PORT, "--save", "", "--bind", "127.0.0.1", "--loglevel", "warning"],
     )?
     .listening(&format!("127.0.0.1:{REDIS_PORT}"))?;
-    let _bare =
+    let bare =
         Process::start(PROXY_CORE, &programs.join("bare-pingora"), &[BARE, UPSTREAM])?.listening(BARE)?;
 
     let startup = measure_startup(&programs, folder.path())?;
     let embedded = gateway::start(&programs, folder.path(), "embedded", 19010)?;
     let redis = gateway::start(&programs, folder.path(), &format!("redis://127.0.0.1:{REDIS_PORT}"), 19020)?;
     let subjects = [
-        Subject { name: "(a) bare Pingora passthrough", url: format!("http://{BARE}/public"), token: None },
+        Subject {
+            name: "(a) bare Pingora passthrough",
+            process: &bare,
+            url: format!("http://{BARE}/public"),
+            token: None,
+        },
         embedded.subject("(b) public route", "/public", false),
         embedded.subject("(c) JWT + revocation + limit + role, embedded", "/protected", true),
         redis.subject("(d) the same on Redis", "/protected", true),

@@ -49,6 +49,17 @@ impl Process {
         Ok(line.split_whitespace().nth(1).ok_or("no figure after VmRSS")?.parse()?)
     }
 
+    /// What it has used so far, by itself and in the kernel on its behalf.
+    pub fn cpu_time(&self) -> Result<Duration, Failure> {
+        /// `USER_HZ`, which Linux fixes for all programs.
+        const TICKS_PER_SECOND: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        let (_, fields) = stat.rsplit_once(')').ok_or("no program name in stat")?;
+        let ticks: Vec<f64> =
+            fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Duration::from_secs_f64(ticks.iter().sum::<f64>() / TICKS_PER_SECOND))
+    }
+
     fn complaint(&mut self) -> String {
         let _ = self.0.kill();
         let mut text = String::new();

@@ -29,6 +29,10 @@ impl Row {
         median(self.samples.iter().map(|sample| sample.requests_per_second))
     }
 
+    fn cpu_us(&self) -> f64 {
+        median(self.samples.iter().map(|sample| sample.cpu_us))
+    }
+
     fn p99(&self) -> f64 {
         median(self.samples.iter().map(|sample| sample.p99_ms))
     }
@@ -37,11 +41,18 @@ impl Row {
 /// The first row is what the others are compared with.
 pub fn print(rows: &[Row], startup: &Startup) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let bare = rows.first().map_or(1.0, Row::rate);
-    writeln!(out, "| subject | requests/s | ratio to (a) | p99 ms at saturation |")?;
-    writeln!(out, "| --- | ---: | ---: | ---: |")?;
+    let Some(bare) = rows.first() else { return Ok(()) };
+    writeln!(out, "| subject | requests/s | ratio to (a) | CPU µs per request | (a)'s over it | p99 ms |")?;
+    writeln!(out, "| --- | ---: | ---: | ---: | ---: | ---: |")?;
     for row in rows {
-        writeln!(out, "| {} | {:.0} | {:.2} | {:.2} |", row.name, row.rate(), row.rate() / bare, row.p99())?;
+        let (rate, cpu) = (row.rate(), row.cpu_us());
+        let (of_rate, of_cpu) = (rate / bare.rate(), bare.cpu_us() / cpu);
+        writeln!(
+            out,
+            "| {} | {rate:.0} | {of_rate:.2} | {cpu:.1} | {of_cpu:.2} | {:.2} |",
+            row.name,
+            row.p99()
+        )?;
     }
     writeln!(out, "\nstart to ready, with a login: {} ms", startup.took.as_millis())?;
     writeln!(out, "resident when idle: {:.1} MiB", startup.idle_kib as f64 / 1024.0)

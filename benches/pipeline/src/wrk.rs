@@ -8,16 +8,19 @@ use crate::{Failure, Subject};
 /// What one short run showed.
 pub struct Sample {
     pub requests_per_second: f64,
+    /// Of the proxy, per request.
+    pub cpu_us: f64,
     pub p99_ms: f64,
 }
 
 /// 64 connections for so many seconds. Any answer but 2xx fails the bench.
-pub fn run(subject: &Subject, seconds: u32) -> Result<Sample, Failure> {
+pub fn run(subject: &Subject<'_>, seconds: u32) -> Result<Sample, Failure> {
     let mut wrk = Command::new("taskset");
     wrk.args(["-c", LOAD_CORE, "wrk", "-t1", "-c64", "--latency", &format!("-d{seconds}s")]);
     if let Some(token) = &subject.token {
         wrk.args(["-H", &format!("Authorization: Bearer {token}")]);
     }
+    let before = subject.process.cpu_time()?;
     let output = wrk.arg(&subject.url).output().map_err(|error| format!("running wrk: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     if text.contains("Non-2xx") || text.contains("Socket errors") || !output.status.success() {
@@ -28,8 +31,17 @@ pub fn run(subject: &Subject, seconds: u32) -> Result<Sample, Failure> {
         line.and_then(|line| line.split_whitespace().nth(1)).map(str::to_owned)
     };
     let requests_per_second = figure("Requests/sec:").ok_or("wrk reported no rate")?.parse()?;
+    let used = subject.process.cpu_time()? - before;
+    let requests: f64 = requests(&text).ok_or("wrk reported no count")?;
+    let cpu_us = used.as_secs_f64() * 1e6 / requests;
     let p99_ms = milliseconds(&figure("99%").ok_or("wrk reported no latency")?)?;
-    Ok(Sample { requests_per_second, p99_ms })
+    Ok(Sample { requests_per_second, cpu_us, p99_ms })
+}
+
+/// From a line such as `  172893 requests in 6.01s, 62.82MB read`.
+fn requests(text: &str) -> Option<f64> {
+    let line = text.lines().find(|line| line.contains(" requests in "))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 fn milliseconds(text: &str) -> Result<f64, Failure> {

@@ -31,7 +31,7 @@ pub fn run(request: &RequestHeader, exchange: &Exchange) -> Presented {
         Ok(None) if required => Presented::Bad(Code::NoCredentials),
         Ok(None) => Presented::Nothing,
         Err(code) => Presented::Bad(code),
-        Ok(Some(token)) => match exchange.edition.keys.verify_cached(token, crate::clock::now()) {
+        Ok(Some(token)) => match exchange.edition.keys.verify_cached(token, exchange.arrived_at) {
             Ok(identity) => Presented::Token(identity),
             Err(error) => Presented::Bad(code_of(error)),
         },
@@ -45,7 +45,7 @@ fn token(request: &RequestHeader) -> Result<Option<&str>, Code> {
     if values.next().is_some() {
         return Err(Code::TokenMalformed);
     }
-    let text = value.to_str().map_err(|_| Code::TokenMalformed)?;
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| Code::TokenMalformed)?;
     let (scheme, token) = text.split_once(' ').ok_or(Code::TokenMalformed)?;
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
         return Err(Code::TokenMalformed);

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::http::RequestHeader;
+use uuid::Uuid;
 
 use super::authenticate::Presented;
 use crate::config::policy::{Limit, LimitBy, OnStoreError};
-use crate::exchange::Exchange;
+use crate::exchange::{Client, Exchange};
 use crate::identity::Identity;
 use crate::rejection::{Code, Rejection};
 use crate::store::memory::LocalCounters;
@@ -138,10 +139,13 @@ fn charge(
     exchange: &Exchange,
     identity: Option<&Identity>,
 ) -> Charge {
-    let address = || address_key(&limit.name, exchange.client.address);
+    let address = || address_key(&limit.name, &exchange.client);
     let key = match (&limit.by, identity) {
         (LimitBy::Address, _) => address(),
-        (LimitBy::User, Some(identity)) => format!("{}:user:{}", limit.name, identity.user_id),
+        (LimitBy::User, Some(identity)) => {
+            let mut digits = Uuid::encode_buffer();
+            [&limit.name, ":user:", identity.user_id.hyphenated().encode_lower(&mut digits)].concat()
+        }
         (LimitBy::Role, Some(identity)) => format!("{}:role:{}", limit.name, sorted(&identity.roles)),
         (LimitBy::User | LimitBy::Role, None) => address(),
         (LimitBy::Header(name), _) => match request.headers.get(name.as_str()) {
@@ -164,9 +168,9 @@ fn quota(limit: &Limit, identity: Option<&Identity>) -> Quota {
 }
 
 /// IPv6 by /64: whoever has one address of it has them all.
-fn address_key(limit: &str, address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => format!("{limit}:address:{address}"),
+fn address_key(limit: &str, client: &Client) -> String {
+    match client.address {
+        IpAddr::V4(_) => [limit, ":address:", &client.address_text].concat(),
         IpAddr::V6(address) => {
             let net = std::net::Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX));
             format!("{limit}:address:{net}/64")
@@ -202,7 +206,13 @@ mod tests {
 
     #[test]
     fn ipv6_addresses_of_one_subnet_share_a_counter() {
-        let key = |text: &str| address_key("l", text.parse().unwrap());
+        let key = |text: &str| {
+            let (address, address_text) = (text.parse().unwrap(), text.to_owned());
+            address_key(
+                "l",
+                &Client { address, address_text, scheme: "http", host: String::new(), forwarded_host: None },
+            )
+        };
 
         assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
         assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));

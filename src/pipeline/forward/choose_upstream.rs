@@ -1,10 +1,7 @@
 //! Which server gets the request, and how it may be spoken to.
 
-use std::time::Instant;
-
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 
-use super::balancer::ServerName;
 use crate::config::policy::{Destination, Route, Upstream};
 use crate::exchange::Exchange;
 use crate::rejection::Code;
@@ -14,16 +11,14 @@ const MAX_TRIES: usize = 3;
 
 /// The next server to try; `Err` when there is none.
 pub fn run(exchange: &mut Exchange) -> Result<HttpPeer, Code> {
-    let route = exchange.route.clone().ok_or(Code::RouteNotFound)?;
+    let route = exchange.route.as_ref().ok_or(Code::RouteNotFound)?;
     let Destination::Upstream(upstream) = &route.destination else { return Err(Code::Internal) };
     let balancer = exchange.edition.balancers.get(upstream.index).ok_or(Code::Internal)?;
-    let backend = balancer.next(&exchange.tried).ok_or(Code::UpstreamUnreachable)?;
-    let name = backend.ext.get::<ServerName>().cloned().ok_or(Code::Internal)?;
-    let address = *backend.addr.as_inet().ok_or(Code::Internal)?;
-    let mut peer = HttpPeer::new(address, name.tls, name.host);
-    set_options(&mut peer, upstream, &route);
-    exchange.tried.push(backend);
-    exchange.upstream_started.get_or_insert_with(Instant::now);
+    let target = balancer.next(&exchange.tried).ok_or(Code::UpstreamUnreachable)?;
+    let server_name = if target.tls { target.host.clone() } else { String::new() };
+    let mut peer = HttpPeer::new(target.address, target.tls, server_name);
+    set_options(&mut peer, upstream, route);
+    exchange.tried.push(target);
     Ok(peer)
 }
 
@@ -35,7 +30,7 @@ pub fn may_try_another(exchange: &Exchange) -> bool {
     if let Some(last) = exchange.tried.last() {
         balancer.pass_over(last);
     }
-    exchange.tried.len() < balancer.len().min(MAX_TRIES)
+    exchange.tried.len() < balancer.target_count().min(MAX_TRIES)
 }
 
 /// The upstream of the assigned route.

@@ -1,69 +1,81 @@
 //! Who is calling, in the words that the upstream understands.
 
-use pingora::http::RequestHeader;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora::{ErrorType, OrErr, Result};
+use uuid::Uuid;
 
 use crate::config::policy::{IdentityPreset, VaryBy};
 use crate::identity::Identity;
 
-/// The header names of a preset, for: subject, username, e-mail, groups.
+/// The header names of a preset.
 struct Names {
-    subject: Option<&'static str>,
-    username: &'static str,
-    email: Option<&'static str>,
-    groups: &'static str,
+    subject: Option<HeaderName>,
+    username: HeaderName,
+    email: Option<HeaderName>,
+    groups: HeaderName,
 }
 
-fn names(preset: IdentityPreset) -> Names {
-    match preset {
-        IdentityPreset::Forwarded => Names {
-            subject: Some("X-Forwarded-User"),
-            username: "X-Forwarded-Preferred-Username",
-            email: Some("X-Forwarded-Email"),
-            groups: "X-Forwarded-Groups",
-        },
-        IdentityPreset::Remote => Names {
-            subject: None,
-            username: "Remote-User",
-            email: Some("Remote-Email"),
-            groups: "Remote-Groups",
-        },
-        IdentityPreset::Webauth => Names {
-            subject: None,
-            username: "X-WEBAUTH-USER",
-            email: Some("X-WEBAUTH-EMAIL"),
-            groups: "X-WEBAUTH-ROLE",
-        },
-        IdentityPreset::Consumer => Names {
-            subject: Some("X-Consumer-ID"),
-            username: "X-Consumer-Username",
-            email: None,
-            groups: "X-Consumer-Groups",
-        },
-    }
-}
+const FORWARDED: Names = Names {
+    subject: Some(HeaderName::from_static("x-forwarded-user")),
+    username: HeaderName::from_static("x-forwarded-preferred-username"),
+    email: Some(HeaderName::from_static("x-forwarded-email")),
+    groups: HeaderName::from_static("x-forwarded-groups"),
+};
+const REMOTE: Names = Names {
+    subject: None,
+    username: HeaderName::from_static("remote-user"),
+    email: Some(HeaderName::from_static("remote-email")),
+    groups: HeaderName::from_static("remote-groups"),
+};
+const WEBAUTH: Names = Names {
+    subject: None,
+    username: HeaderName::from_static("x-webauth-user"),
+    email: Some(HeaderName::from_static("x-webauth-email")),
+    groups: HeaderName::from_static("x-webauth-role"),
+};
+const CONSUMER: Names = Names {
+    subject: Some(HeaderName::from_static("x-consumer-id")),
+    username: HeaderName::from_static("x-consumer-username"),
+    email: None,
+    groups: HeaderName::from_static("x-consumer-groups"),
+};
 
 /// Sets the headers of the preset. An answer that is cached for more than one user must not be
 /// made for one of them: `cached` says which part of the identity belongs to its key, and only
 /// that part is told (class 76).
 pub fn set(
-    request: &mut RequestHeader,
+    headers: &mut HeaderMap,
     preset: IdentityPreset,
     identity: &Identity,
     cached: Option<VaryBy>,
-) -> pingora::Result<()> {
-    let names = names(preset);
+) -> Result<()> {
+    let names = match preset {
+        IdentityPreset::Forwarded => FORWARDED,
+        IdentityPreset::Remote => REMOTE,
+        IdentityPreset::Webauth => WEBAUTH,
+        IdentityPreset::Consumer => CONSUMER,
+    };
     if matches!(cached, None | Some(VaryBy::User)) {
         if let Some(subject) = names.subject {
-            request.insert_header(subject, identity.user_id.to_string())?;
+            let mut digits = Uuid::encode_buffer();
+            headers.insert(subject, value(identity.user_id.hyphenated().encode_lower(&mut digits))?);
         }
-        request.insert_header(names.username, identity.username.as_str())?;
+        headers.insert(names.username, value(&identity.username)?);
         if let (Some(name), Some(email)) = (names.email, &identity.email) {
-            request.insert_header(name, email.as_str())?;
+            headers.insert(name, value(email)?);
         }
     }
     if !matches!(cached, Some(VaryBy::Shared)) {
         // Role names hold no comma (`identity::name::is_role`), so joining loses nothing.
-        request.insert_header(names.groups, identity.roles.join(","))?;
+        let groups = match identity.roles.as_slice() {
+            [only] => value(only)?,
+            roles => value(&roles.join(","))?,
+        };
+        headers.insert(names.groups, groups);
     }
     Ok(())
+}
+
+fn value(text: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(text).or_err(ErrorType::InvalidHTTPHeader, "a value that no header can hold")
 }

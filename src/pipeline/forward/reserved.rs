@@ -47,10 +47,10 @@ const NAMES: [&str; 24] = [
     "x-user",
 ];
 
-/// `name` as an `http::HeaderName` gives it: in lower case.
 pub fn is_reserved(name: &str) -> bool {
     // Most headers of a request begin otherwise.
-    if !matches!(name.as_bytes().first(), Some(b'x' | b'r' | b'f' | b'p' | b't' | b'c')) {
+    let first = name.as_bytes().first().map(u8::to_ascii_lowercase);
+    if !matches!(first, Some(b'x' | b'r' | b'f' | b'p' | b't' | b'c')) {
         return false;
     }
     PREFIXES.iter().any(|prefix| starts_with_folded(name, prefix))

@@ -13,7 +13,7 @@ use crate::rejection::Rejection;
 pub async fn run(session: &mut Session, exchange: &mut Exchange, rejection: &Rejection) {
     exchange.refused = Some(rejection.code);
     exchange.answered_here = true;
-    let body = rejection.problem_json(&exchange.request_id);
+    let body = rejection.problem_json(exchange.request_id.as_str());
     let written = match head(exchange, rejection, body.len()) {
         Ok(head) => write(session, head, body).await,
         Err(error) => Err(error),

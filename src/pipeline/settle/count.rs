@@ -1,5 +1,7 @@
 //! The counters of an answered request. Labels are resolved beforehand; nothing is formatted.
 
+use std::time::Duration;
+
 use http::Method;
 
 use crate::exchange::Exchange;
@@ -8,7 +10,7 @@ use crate::pipeline::forward::choose_upstream::upstream;
 use crate::telemetry::Metrics;
 
 /// `status` as the client saw it; 499 when it left before an answer.
-pub fn run(exchange: &Exchange, metrics: &Metrics, method: &Method, status: u16) {
+pub fn run(exchange: &Exchange, metrics: &Metrics, method: &Method, status: u16, took: Duration) {
     let meters = exchange.meters();
     // Only methods we know become labels: a stranger mustn't invent series (class 104).
     if METHODS.contains(method) {
@@ -16,7 +18,7 @@ pub fn run(exchange: &Exchange, metrics: &Metrics, method: &Method, status: u16)
     } else {
         metrics.http_requests.with_label_values(&[exchange.route_name(), "other", "405"]).inc();
     }
-    meters.duration.observe(exchange.started.elapsed().as_secs_f64());
+    meters.duration.observe(took.as_secs_f64());
     if let Some(arrived) = exchange.arrived_after {
         meters.overhead.observe(arrived.as_secs_f64());
     }

@@ -3,9 +3,10 @@
 //! eat the memory.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::time::Instant;
 
+use foldhash::fast::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::store::{Charge, Verdict};
@@ -25,16 +26,16 @@ pub struct LocalCounters {
 
 /// For each key the instant at which its bucket is empty again, in microseconds since the start.
 struct Shard {
-    empty_at_us: HashMap<Box<str>, u64>,
+    empty_at_us: HashMap<Box<str>, u64, RandomState>,
     prune_at: usize,
 }
 
 impl Default for LocalCounters {
     fn default() -> Self {
-        let shard = || Mutex::new(Shard { empty_at_us: HashMap::new(), prune_at: FEW });
+        let shard = || Mutex::new(Shard { empty_at_us: HashMap::default(), prune_at: FEW });
         Self {
             shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             start: Instant::now(),
         }
     }
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn pruning_drops_what_is_at_rest_and_keeps_what_counts() {
-        let mut shard = Shard { empty_at_us: HashMap::new(), prune_at: FEW };
+        let mut shard = Shard { empty_at_us: HashMap::default(), prune_at: FEW };
         for number in 0..FEW {
             shard.set(&format!("old:{number}"), 10, 0);
         }
