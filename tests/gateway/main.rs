@@ -12,6 +12,8 @@ mod class_hosts;
 mod class_http2;
 mod class_methods;
 mod class_paths;
+mod class_refresh;
+mod class_sessions;
 mod class_token_texts;
 mod class_tokens;
 mod contract;
