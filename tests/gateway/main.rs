@@ -2,7 +2,9 @@
 
 mod access_rules;
 mod algorithms;
+mod auth_endpoints;
 mod auth_wing;
+mod class_accounts;
 mod class_claims;
 mod class_credentials;
 mod class_framing;
@@ -11,6 +13,7 @@ mod class_headers_of_tokens;
 mod class_hosts;
 mod class_http2;
 mod class_methods;
+mod class_passwords;
 mod class_paths;
 mod class_refresh;
 mod class_sessions;
