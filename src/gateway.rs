@@ -16,7 +16,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::answer;
 use crate::auth::bridge::Bridge;
-use crate::config::policy::{Destination, VaryBy};
+use crate::config::policy::{AuthEndpoint, Destination, VaryBy};
 use crate::edition::Edition;
 use crate::exchange::Exchange;
 use crate::pipeline::cache::enable::Cache;
@@ -48,12 +48,13 @@ impl ProxyHttp for Gateway {
     /// None: Pingora's default adds a compression module that nothing here uses.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    /// `true` when the request was answered here.
+    /// `true` when the request was answered here. The rare ways out are boxed: this future is made
+    /// and moved for every request.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<bool> {
         let arrived = arrive::run(session, exchange, &self.meter).await;
         exchange.arrived_after = Some(exchange.started.elapsed());
         if let Err(rejection) = arrived {
-            respond::render_error::run(session, exchange, &rejection).await;
+            Box::pin(respond::render_error::run(session, exchange, &rejection)).await;
             return Ok(true);
         }
         let Some(Destination::Auth(endpoint)) = exchange.route.as_ref().map(|route| &route.destination)
@@ -61,9 +62,7 @@ impl ProxyHttp for Gateway {
             return Ok(false);
         };
         let endpoint = *endpoint;
-        if let Err(rejection) = self.auth.answer(session, exchange, endpoint).await {
-            respond::render_error::run(session, exchange, &rejection).await;
-        }
+        Box::pin(self.answer_auth(session, exchange, endpoint)).await;
         Ok(true)
     }
 
@@ -210,6 +209,14 @@ impl ProxyHttp for Gateway {
     /// The access log says it; Pingora's own line would add nothing but the peer's words.
     fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
         true
+    }
+}
+
+impl Gateway {
+    async fn answer_auth(&self, session: &mut Session, exchange: &mut Exchange, endpoint: AuthEndpoint) {
+        if let Err(rejection) = self.auth.answer(session, exchange, endpoint).await {
+            respond::render_error::run(session, exchange, &rejection).await;
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::key::Key;
 use super::script::Script;
@@ -35,8 +36,14 @@ impl Gatekeeper for RedisState {
         for Charge { quota, before_identity, .. } in charges {
             call = call.arg(quota.step_us()).arg(quota.tolerance_us()).arg(u8::from(*before_identity));
         }
-        admission(&parse::<Vec<u64>>(call.run(&self.connections).await?)?)
+        admission(&numbers(&parse::<Bytes>(call.run(&self.connections).await?)?)?)
     }
+}
+
+/// Whole numbers with a space between them.
+fn numbers(answer: &[u8]) -> Result<Vec<u64>, StoreError> {
+    let words = answer.split(|&byte| byte == b' ').map(|word| std::str::from_utf8(word).ok()?.parse().ok());
+    words.collect::<Option<_>>().ok_or_else(|| failed("admit.lua answered with something else than numbers"))
 }
 
 fn admission(answer: &[u64]) -> Result<Admission, StoreError> {

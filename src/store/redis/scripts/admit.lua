@@ -4,10 +4,10 @@
 --       per counter
 -- ARGV: how many revocation keys, the bearer's version, then for each counter: step, tolerance,
 --       and 1 if it is charged whatever the bearer's standing
--- Answers the standing (0 good, 1 revoked, 2 stale), then for each counter that was judged:
+-- Answers, with a space between, the standing (0 good, 1 revoked, 2 stale), then for each counter that was judged:
 --       wait, remaining, level
 if #KEYS == 0 then
-    return {0}
+    return '0'
 end
 local held = redis.call('MGET', unpack(KEYS))
 
@@ -46,8 +46,8 @@ for _, counter in ipairs(judged) do
         level = level + counter.step
         redis.call('SET', counter.key, string.format('%.0f', now + level), 'PX', math.ceil(level / 1000))
     end
-    answer[#answer + 1] = counter.wait
-    answer[#answer + 1] = remaining_at(level, counter.step, counter.tolerance)
-    answer[#answer + 1] = level
+    local remaining = remaining_at(level, counter.step, counter.tolerance)
+    answer[#answer + 1] = string.format('%.0f %.0f %.0f', counter.wait, remaining, level)
 end
-return answer
+-- One string is parsed in a fraction of the time of an array.
+return table.concat(answer, ' ')
