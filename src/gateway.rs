@@ -180,6 +180,9 @@ impl ProxyHttp for Gateway {
         let code = exchange.refused.unwrap_or_else(|| respond::failure::code_of(error));
         let status = code.status().as_u16();
         if session.response_written().is_none() && !respond::failure::is_client_gone(error) {
+            // Pingora closes the connection after a failure; the answer has to say so, or the
+            // client sends its next request into it.
+            session.set_keepalive(None);
             let rejection = Rejection::from(code);
             respond::render_error::run(session, exchange, &rejection).await;
         } else {
