@@ -25,9 +25,12 @@ mod exact_limits;
 mod forge;
 #[allow(dead_code, unused_imports, reason = "tools for every test file, whichever of them it needs")]
 mod harness;
+mod identity_presets;
 mod limits;
+mod proxying;
 mod readme;
 mod refusal;
 mod servers;
 mod tls;
+mod upstreams;
 mod websocket;
