@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use prometheus::{Histogram, IntCounter};
 
+use crate::balancer::Balancer;
 use crate::config::policy::{Policy, Route};
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
-use crate::pipeline::forward::balancer::Balancer;
 use crate::telemetry::{Metrics, RouteMeters};
 
 pub struct Edition {

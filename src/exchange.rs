@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use prometheus::IntGauge;
 
+use crate::balancer::Target;
 use crate::clock::{Timestamp, now};
 use crate::config::policy::{Destination, Limit, Params, Route};
 use crate::edition::Edition;
 use crate::identity::Identity;
-use crate::pipeline::forward::balancer::Target;
 use crate::rejection::Code;
 use crate::store::Verdict;
 use crate::telemetry::RouteMeters;

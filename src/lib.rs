@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod auth;
+pub mod balancer;
 pub mod cli;
 pub mod clock;
 pub mod config;

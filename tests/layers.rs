@@ -9,7 +9,19 @@ const NEVER: &[(&str, &[&str])] = &[
     ("pipeline", &["auth", "gateway", "server", "cli"]),
     (
         "config",
-        &["auth", "pipeline", "gateway", "server", "cli", "telemetry", "pingora", "sqlx", "redis", "tokio"],
+        &[
+            "auth",
+            "pipeline",
+            "gateway",
+            "server",
+            "cli",
+            "telemetry",
+            "store",
+            "pingora",
+            "sqlx",
+            "redis",
+            "tokio",
+        ],
     ),
     (
         "identity",

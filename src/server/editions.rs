@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::balancer::{Balancer, RESOLVE_EVERY};
 use crate::config::policy::{Policy, TokenKey, Upstream};
 use crate::edition::Edition;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
-use crate::pipeline::forward::balancer::{Balancer, RESOLVE_EVERY};
 use crate::telemetry::Metrics;
 
 pub struct Builder {

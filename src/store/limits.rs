@@ -6,30 +6,9 @@
 
 use std::time::Duration;
 
-/// How much is allowed: `count` per `window`, at most `burst` at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
-    /// Microseconds that one request uses up: window / count.
-    pub emission_us: u64,
-    /// Requests that may come at once after a rest; at least 1.
-    pub burst: u32,
-    /// As configured, for `RateLimit-Policy`.
-    pub count: u32,
-    pub window: Duration,
-}
+use crate::config::policy::Quota;
 
 impl Quota {
-    /// `burst` is `count` unless the limit says otherwise.
-    pub fn new(count: std::num::NonZeroU32, window: Duration, burst: std::num::NonZeroU32) -> Self {
-        let window_us = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
-        Self {
-            emission_us: (window_us / u64::from(count.get())).max(1),
-            burst: burst.get(),
-            count: count.get(),
-            window,
-        }
-    }
-
     /// What one request adds to the level.
     pub fn step_us(&self) -> u64 {
         self.emission_us.min(LONGEST_US)

@@ -7,13 +7,7 @@ use async_trait::async_trait;
 
 use super::StoreError;
 use crate::clock::Timestamp;
-
-/// After `failures` in a row the name is locked `for_`, counted from the last of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LockoutRule {
-    pub failures: u32,
-    pub for_: Duration,
-}
+use crate::config::policy::LockoutRule;
 
 #[async_trait]
 pub trait Lockouts: Send + Sync {

@@ -17,11 +17,13 @@ mod responses;
 mod revocations;
 mod sessions;
 
+/// What the operator configures, in the words of the traits.
+pub use crate::config::policy::{LockoutRule, Quota};
 pub use accounts::{Account, Accounts, CreateError, NewAccount};
 pub use audit::{AuditEvent, AuditLog, AuditRecord};
 pub use keys::GeneratedKeys;
-pub use limits::{Charge, Quota, Verdict};
-pub use lockouts::{LockoutRule, Lockouts};
+pub use limits::{Charge, Verdict};
+pub use lockouts::Lockouts;
 pub use responses::{Responses, StoredResponse};
 pub use revocations::{Admission, Bearer, Gatekeeper, Revocation, Revocations, Standing};
 pub use sessions::{Rotation, Session, Sessions};

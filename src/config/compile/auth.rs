@@ -8,8 +8,8 @@ use super::names::Names;
 use super::{Compiler, pattern};
 use crate::config::place::Place;
 use crate::config::policy::{Argon2Params, Auth, AuthEndpoint, Limit, LimitBy, OnStoreError, PasswordRules};
+use crate::config::policy::{LockoutRule, Quota};
 use crate::config::raw;
-use crate::store::{LockoutRule, Quota};
 
 /// The auth wing's rules, and where it is reached beside its prefix.
 pub struct CompiledAuth {

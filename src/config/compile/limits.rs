@@ -8,9 +8,9 @@ use super::Compiler;
 use super::names::Names;
 use super::quantity;
 use crate::config::place::Place;
+use crate::config::policy::Quota;
 use crate::config::policy::{Limit, LimitBy, OnStoreError};
 use crate::config::raw::{self, By};
-use crate::store::Quota;
 
 impl Compiler<'_> {
     pub fn limits(&mut self, raw: raw::Table<raw::Limit>, at: &Place<'_>) -> Names<Limit> {

@@ -1,10 +1,9 @@
 //! The rules of the auth wing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Limit;
-use crate::store::LockoutRule;
-
 #[derive(Debug, Clone)]
 pub struct Auth {
     /// `/auth`; without a trailing slash.
@@ -74,4 +73,11 @@ impl AuthEndpoint {
             }
         }
     }
+}
+
+/// After `failures` in a row the name is locked `for_`, counted from the last of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockoutRule {
+    pub failures: u32,
+    pub for_: Duration,
 }

@@ -1,8 +1,8 @@
 //! Rate limits by name.
 
 use std::collections::HashMap;
-
-use crate::store::Quota;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
@@ -47,4 +47,29 @@ pub enum OnStoreError {
     Local,
     Allow,
     Deny,
+}
+
+/// How much is allowed: `count` per `window`, at most `burst` at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Microseconds that one request uses up: window / count.
+    pub emission_us: u64,
+    /// Requests that may come at once after a rest; at least 1.
+    pub burst: u32,
+    /// As configured, for `RateLimit-Policy`.
+    pub count: u32,
+    pub window: Duration,
+}
+
+impl Quota {
+    /// `burst` is `count` unless the limit says otherwise.
+    pub fn new(count: NonZeroU32, window: Duration, burst: NonZeroU32) -> Self {
+        let window_us = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            emission_us: (window_us / u64::from(count.get())).max(1),
+            burst: burst.get(),
+            count: count.get(),
+            window,
+        }
+    }
 }

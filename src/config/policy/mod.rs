@@ -12,9 +12,9 @@ mod tokens;
 mod upstreams;
 
 pub use access::{Access, Owner, Requirement};
-pub use auth::{Argon2Params, Auth, AuthEndpoint, PasswordRules};
+pub use auth::{Argon2Params, Auth, AuthEndpoint, LockoutRule, PasswordRules};
 pub use cache::{CacheRule, QueryKey, VaryBy};
-pub use limits::{Limit, LimitBy, OnStoreError};
+pub use limits::{Limit, LimitBy, OnStoreError, Quota};
 pub use listen::{Listen, ProxyListener, TlsFiles};
 pub use routes::{
     Assignment, Destination, MethodSet, Params, Route, RouteConflict, RouteTable, RouteTableBuilder,

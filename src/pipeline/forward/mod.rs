@@ -1,6 +1,5 @@
 //! From a request that may pass to the bytes that go upstream.
 
-pub mod balancer;
 pub mod choose_upstream;
 pub mod identity_headers;
 pub mod request_body;
