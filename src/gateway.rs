@@ -101,8 +101,13 @@ impl ProxyHttp for Gateway {
 
     /// What the rule allows is in the stored answer itself; `None` asks for serving while it is
     /// being refreshed.
-    fn should_serve_stale(&self, _: &mut Session, _: &mut Self::CTX, error: Option<&Error>) -> bool {
-        error.is_none_or(|error| error.esource() == &ErrorSource::Upstream)
+    fn should_serve_stale(&self, session: &mut Session, _: &mut Self::CTX, error: Option<&Error>) -> bool {
+        let Some(error) = error else { return true };
+        let may_serve = error.esource() == &ErrorSource::Upstream;
+        if may_serve {
+            announce_close(session);
+        }
+        may_serve
     }
 
     async fn upstream_peer(&self, _: &mut Session, exchange: &mut Self::CTX) -> Result<Box<HttpPeer>> {
@@ -119,7 +124,10 @@ impl ProxyHttp for Gateway {
         exchange: &mut Self::CTX,
     ) -> Result<()> {
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
-        let cached = if session.cache.enabled() { vary_by(exchange) } else { None };
+        // Also while bypassing: Pingora bypasses keys that lately gave nothing to keep, and still
+        // keeps the answer if this one turns out otherwise.
+        let may_be_kept = session.cache.enabled() || session.cache.bypassing();
+        let cached = exchange.route.as_ref().and_then(|route| route.cache.as_ref()).filter(|_| may_be_kept);
         forward::rewrite_request::run(session.req_header(), peer, request, exchange, cached)
     }
 
@@ -180,9 +188,7 @@ impl ProxyHttp for Gateway {
         let code = exchange.refused.unwrap_or_else(|| respond::failure::code_of(error));
         let status = code.status().as_u16();
         if session.response_written().is_none() && !respond::failure::is_client_gone(error) {
-            // Pingora closes the connection after a failure; the answer has to say so, or the
-            // client sends its next request into it.
-            session.set_keepalive(None);
+            announce_close(session);
             let rejection = Rejection::from(code);
             respond::render_error::run(session, exchange, &rejection).await;
         } else {
@@ -221,6 +227,12 @@ impl Gateway {
             respond::render_error::run(session, exchange, &rejection).await;
         }
     }
+}
+
+/// Pingora closes the client's connection after a failed upstream request. The answer has to say
+/// so, or the client's next request on it is lost.
+fn announce_close(session: &mut Session) {
+    session.set_keepalive(None);
 }
 
 fn vary_by(exchange: &Exchange) -> Option<VaryBy> {
