@@ -20,7 +20,7 @@ const PREFIXES: [&str; 14] = [
     "portcullis-",
 ];
 
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 26] = [
     "cf-connecting-ip",
     "client-ip",
     "fastly-client-ip",
@@ -38,6 +38,8 @@ const NAMES: [&str; 24] = [
     "x-email",
     "x-forwarded",
     "x-groups",
+    "x-host",
+    "x-http-host-override",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",

@@ -12,9 +12,10 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use super::choose_upstream::upstream;
 use super::identity_headers;
 use super::reserved::is_reserved;
-use crate::config::policy::{Upstream, VaryBy};
+use crate::config::policy::{CacheRule, QueryKey, Upstream, VaryBy};
 use crate::exchange::Exchange;
 use crate::pipeline::arrive;
+use crate::pipeline::cache::key::selected_query;
 
 /// Every cookie of ours has this in its name.
 const OUR_COOKIES: &str = "portcullis_";
@@ -27,7 +28,7 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// `client` holds the request as it came; `cached` is the rule's `vary_by` when the answer may be
+/// `client` holds the request as it came; `cached` is the route's rule when the answer may be
 /// stored.
 ///
 /// The upstream gets header names in lower case, as over HTTP/2: keeping each client's own
@@ -37,7 +38,7 @@ pub fn run(
     peer: Option<IpAddr>,
     request: &mut RequestHeader,
     exchange: &Exchange,
-    cached: Option<VaryBy>,
+    cached: Option<&CacheRule>,
 ) -> Result<()> {
     let Some(upstream) = upstream(exchange) else {
         return Error::e_explain(ErrorType::InternalError, "only routes with an upstream are forwarded");
@@ -46,10 +47,19 @@ pub fn run(
     let placeholder = Request::new(()).into_parts().0;
     let mut parts = Parts::from(std::mem::replace(request, RequestHeader::from(placeholder)));
     parts.headers.try_reserve(ADDED).or_err(ErrorType::InvalidHTTPHeader, "too many header fields")?;
-    rewrite(&mut parts.headers, client, peer, exchange, (upstream, cached))?;
+    rewrite(&mut parts.headers, client, peer, exchange, (upstream, cached.map(|rule| rule.vary_by)))?;
     *request = RequestHeader::from(parts);
     request.set_send_end_stream(ends_with_head);
-    Ok(())
+    cached.map_or(Ok(()), |rule| remove_unkeyed_query(request, &rule.query))
+}
+
+/// A parameter that doesn't tell stored answers apart mustn't shape one (class 79).
+fn remove_unkeyed_query(request: &mut RequestHeader, keyed: &QueryKey) -> Result<()> {
+    let (QueryKey::Only(_), Some(query)) = (keyed, request.uri.query()) else { return Ok(()) };
+    let kept = selected_query(query, keyed).join("&");
+    let path = request.uri.path();
+    let target = if kept.is_empty() { path.to_owned() } else { format!("{path}?{kept}") };
+    request.set_raw_path(target.as_bytes())
 }
 
 fn rewrite(
