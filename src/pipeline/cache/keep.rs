@@ -22,7 +22,9 @@ pub fn run(response: &ResponseHeader, rule: &CacheRule) -> RespCacheable {
         return Uncacheable(NoCacheReason::OriginNotCache);
     }
     let (while_revalidate, if_error) = staleness(control.as_ref(), rule);
-    Cacheable(CacheMeta::new(now + fresh, now, while_revalidate, if_error, response.clone()))
+    // `Age` counts from the second instant: what the answer aged before it came is part of it.
+    let created = now.checked_sub(received_age(response)).unwrap_or(now);
+    Cacheable(CacheMeta::new(now + fresh, created, while_revalidate, if_error, response.clone()))
 }
 
 /// What must never be stored (classes 80, 81).
@@ -46,7 +48,9 @@ fn forbidden(
     if varies_on_all {
         return Some("vary");
     }
-    if control.is_some_and(|control| control.private() || control.no_store() || control.no_cache()) {
+    // `private` and `no-cache` also when they name fields: leaving out just those isn't worth it.
+    let keeps_to_itself = ["private", "no-store", "no-cache"];
+    if control.is_some_and(|control| keeps_to_itself.iter().any(|directive| control.has_key(directive))) {
         return Some("cache-control");
     }
     if rule.respect_origin && control.is_some_and(|control| control.is_cacheable() == Directive::No) {
@@ -72,8 +76,12 @@ fn freshness(
         })
     };
     let lifetime = if rule.respect_origin { from_origin().unwrap_or(rule.ttl) } else { rule.ttl };
-    let age = response.headers.get(header::AGE).and_then(|age| age.to_str().ok()?.parse().ok()).unwrap_or(0);
-    lifetime.saturating_sub(Duration::from_secs(age))
+    lifetime.saturating_sub(received_age(response))
+}
+
+fn received_age(response: &ResponseHeader) -> Duration {
+    let age = response.headers.get(header::AGE).and_then(|age| age.to_str().ok()?.parse::<u32>().ok());
+    Duration::from_secs(age.unwrap_or(0).into())
 }
 
 /// Seconds that a stale answer may serve: while it is being refreshed, and when that fails.

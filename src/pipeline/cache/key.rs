@@ -31,7 +31,8 @@ pub fn run(request: &RequestHeader, exchange: &Exchange) -> Option<Vec<u8>> {
     Some(key)
 }
 
-/// The query's parameters that count, sorted: their order never matters.
+/// The query's parameters that count, sorted by name: their order doesn't matter, but that of
+/// several values of one name may.
 pub fn selected_query<'a>(query: &'a str, rule: &QueryKey) -> Vec<&'a str> {
     let mut pairs: Vec<&str> = query
         .split('&')
@@ -39,12 +40,16 @@ pub fn selected_query<'a>(query: &'a str, rule: &QueryKey) -> Vec<&'a str> {
         .filter(|pair| match rule {
             QueryKey::All => true,
             QueryKey::Only(names) => {
-                names.iter().any(|name| *name == pair.split('=').next().unwrap_or_default())
+                names.iter().any(|name| *name == name_of(pair))
             }
         })
         .collect();
-    pairs.sort();
+    pairs.sort_by_key(|pair| name_of(pair));
     pairs
+}
+
+fn name_of(pair: &str) -> &str {
+    pair.split('=').next().unwrap_or_default()
 }
 
 fn header_values(headers: &HeaderMap, rule: &CacheRule) -> Vec<Vec<u8>> {
@@ -99,6 +104,7 @@ mod tests {
 
         assert_eq!(selected_query("b=2&x=9&a=1", &rule), ["a=1", "b=2"]);
         assert_eq!(selected_query("&&a=1", &QueryKey::All), ["a=1"]);
+        assert_eq!(selected_query("b=1&a=2&a=1", &QueryKey::All), ["a=2", "a=1", "b=1"]);
     }
 
     proptest! {

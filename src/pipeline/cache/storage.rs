@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use http::header;
 use pingora::cache::key::CacheHashKey;
 use pingora::cache::storage::{
     HandleHit, HandleMiss, HitHandler, MissFinishType, MissHandler, PurgeOutcome, PurgeTarget, PurgeType,
@@ -91,7 +92,6 @@ impl Storage for ResponseStorage {
             key: key.combined(),
             meta,
             body: BytesMut::new(),
-            complete: false,
         }))
     }
 
@@ -186,20 +186,27 @@ struct Miss {
     key: String,
     meta: CacheMeta,
     body: BytesMut,
-    complete: bool,
+}
+
+impl Miss {
+    /// `false` when the body isn't as long as its head said.
+    fn is_whole(&self) -> bool {
+        let promised = self.meta.headers().get(header::CONTENT_LENGTH);
+        promised.is_none_or(|length| length.to_str().ok() == Some(itoa::Buffer::new().format(self.body.len())))
+    }
 }
 
 #[async_trait]
 impl HandleMiss for Miss {
-    async fn write_body(&mut self, data: Bytes, eof: bool) -> Result<()> {
+    async fn write_body(&mut self, data: Bytes, _: bool) -> Result<()> {
         self.body.extend_from_slice(&data);
-        self.complete |= eof;
         Ok(())
     }
 
+    /// Not called when the upstream fails on the way.
     async fn finish(self: Box<Self>) -> Result<MissFinishType> {
         let size = self.body.len();
-        if self.complete {
+        if self.is_whole() {
             self.storage.keep(&self.key, &self.meta, self.body.freeze()).await?;
         }
         Ok(MissFinishType::Created(size))
