@@ -73,11 +73,13 @@ pub fn run(cli: Cli) -> ExitCode {
 /// The log goes to standard error as JSON lines; standard output is for the access log and for
 /// what a command was asked to print.
 fn start_log() {
-    let filter = EnvFilter::try_from_env("PORTCULLIS_LOG").unwrap_or_else(|_| {
-        EnvFilter::new(
-            "info,pingora=warn,pingora_core=warn,pingora_proxy=error,pingora_cache=error,sqlx=warn",
-        )
-    });
+    // At `debug` Pingora writes out requests and answers, tokens included (class 105): a mere
+    // `debug` isn't meant for it.
+    let quiet = "pingora=warn".parse().expect("a constant that is a directive");
+    let filter = EnvFilter::try_from_env("PORTCULLIS_LOG").map_or_else(
+        |_| EnvFilter::new("info,pingora=warn,pingora_proxy=error,pingora_cache=error,sqlx=warn"),
+        |chosen| chosen.add_directive(quiet),
+    );
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
