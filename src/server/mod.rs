@@ -52,6 +52,10 @@ pub fn serve(config: &Path) -> Result<(), StartError> {
     // Stores, the auth wing and the admin port live here; Pingora has runtimes of its own.
     let office = office()?;
     let metrics = Arc::new(Metrics::new());
+    // An alert on a rate needs the series before the first failure.
+    for store in open_stores::names(&policy.storage) {
+        metrics.store_errors.with_label_values(&[store]);
+    }
     let stores = office.block_on(open_stores::open(&policy.storage))?;
     let signing = office.block_on(signing_key::get_or_create(&policy, &stores))?;
     let passwords = &policy.auth.password;

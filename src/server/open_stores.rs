@@ -38,6 +38,19 @@ impl OpenStores {
     }
 }
 
+/// By what name each store's failures are counted.
+pub fn names(storage: &Storage) -> [&'static str; 2] {
+    let users = match &storage.users {
+        UserStorage::Sqlite(_) => "sqlite",
+        UserStorage::Postgres(_) => "postgres",
+    };
+    let state = match &storage.state {
+        StateStorage::Embedded(_) => "sqlite",
+        StateStorage::Redis(_) => "redis",
+    };
+    [users, state]
+}
+
 /// Opens both stores and brings their tables up to date.
 pub async fn open(storage: &Storage) -> Result<OpenStores, StoreError> {
     let (accounts, audit, keys) = open_users(&storage.users).await?;
