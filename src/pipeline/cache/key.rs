@@ -39,9 +39,7 @@ pub fn selected_query<'a>(query: &'a str, rule: &QueryKey) -> Vec<&'a str> {
         .filter(|pair| !pair.is_empty())
         .filter(|pair| match rule {
             QueryKey::All => true,
-            QueryKey::Only(names) => {
-                names.iter().any(|name| *name == name_of(pair))
-            }
+            QueryKey::Only(names) => names.iter().any(|name| *name == name_of(pair)),
         })
         .collect();
     pairs.sort_by_key(|pair| name_of(pair));

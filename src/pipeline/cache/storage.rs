@@ -87,12 +87,7 @@ impl Storage for ResponseStorage {
     ) -> Result<MissHandler> {
         let (internal, head) = meta.serialize()?;
         let meta = CacheMeta::deserialize(&internal, &head)?;
-        Ok(Box::new(Miss {
-            storage: self,
-            key: key.combined(),
-            meta,
-            body: BytesMut::new(),
-        }))
+        Ok(Box::new(Miss { storage: self, key: key.combined(), meta, body: BytesMut::new() }))
     }
 
     async fn purge(
@@ -192,7 +187,8 @@ impl Miss {
     /// `false` when the body isn't as long as its head said.
     fn is_whole(&self) -> bool {
         let promised = self.meta.headers().get(header::CONTENT_LENGTH);
-        promised.is_none_or(|length| length.to_str().ok() == Some(itoa::Buffer::new().format(self.body.len())))
+        promised
+            .is_none_or(|length| length.to_str().ok() == Some(itoa::Buffer::new().format(self.body.len())))
     }
 }
 
