@@ -79,7 +79,9 @@ async fn class_75_host_query_and_method_are_part_of_the_key() {
 async fn class_75_parts_of_the_key_cannot_be_moved_into_each_other() {
     for gw in on_every_store(ANY_QUERY).await {
         let client = gw.anonymous();
-        for path in ["/echo?a=1&b=2", "/echo?a=1%26b=2", "/echo?a=1b=2", "/echo?a=1&b=2&", "/echo?b=2&a=1&a=1"] {
+        for path in
+            ["/echo?a=1&b=2", "/echo?a=1%26b=2", "/echo?a=1b=2", "/echo?a=1&b=2&", "/echo?b=2&a=1&a=1"]
+        {
             let echo = json(client.get(path).await).await;
             let asked: &str = path;
             let told = echo["target"].as_str().expect("a target");
@@ -197,7 +199,11 @@ async fn class_77_hits_are_charged_to_limits() {
         let refused = alice.get("/questions/topics").await;
 
         assert!(is_hit(&hit));
-        assert_eq!(hit.headers()["ratelimit"], "\"two\";r=0;t=3600", "the standing of this request, not a stored one");
+        assert_eq!(
+            hit.headers()["ratelimit"],
+            "\"two\";r=0;t=3600",
+            "the standing of this request, not a stored one"
+        );
         assert_eq!(refused.reason(), Some("rate_limited"));
     }
 }
@@ -343,7 +349,10 @@ async fn class_81_private_answers_are_never_stored() {
                 let answer = client.get(&path).await;
                 assert_eq!(answer.status(), 200);
                 assert!(!is_hit(&answer), "{query}");
-                assert!(!answer.headers()["cache-status"].to_str().expect("ASCII").contains("stored"), "{query}");
+                assert!(
+                    !answer.headers()["cache-status"].to_str().expect("ASCII").contains("stored"),
+                    "{query}"
+                );
             }
             assert_eq!(gw.upstream_calls("/headers").await, before + 2, "{query}");
         }

@@ -91,7 +91,8 @@ async fn migrate_prepares_a_database_and_may_be_repeated() {
 
     let mut database = PgConnection::connect(&fresh).await.expect("it runs");
     for table in ["users", "audit_log"] {
-        let count = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")));
+        let count =
+            sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")));
         assert_eq!(count.fetch_one(&mut database).await.expect("the table is there"), 0);
     }
 }

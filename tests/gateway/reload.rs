@@ -155,7 +155,10 @@ async fn a_config_map_whose_data_link_is_swapped_is_taken_up() {
     mount_config_map(home, "..2026_01", &first);
     replace_by_link(home, "gateway.yaml", "..data/gateway.yaml");
 
-    let next = first.replace("routes:\n", "routes:\n  - { path: /questions/topics, upstream: example, access: public }\n");
+    let next = first.replace(
+        "routes:\n",
+        "routes:\n  - { path: /questions/topics, upstream: example, access: public }\n",
+    );
     mount_config_map(home, "..2026_02", &next);
 
     until_topics_are_served(&gw).await;

@@ -174,7 +174,11 @@ async fn ranges_are_cut_from_the_stored_answer() {
 
         let first = ranged("bytes=0-3").await;
         let whole = client.get("/headers?x-a=1").await;
-        assert_eq!((whole.status().as_u16(), outcome(&whole)), (200, "hit"), "the part wasn't kept as the whole");
+        assert_eq!(
+            (whole.status().as_u16(), outcome(&whole)),
+            (200, "hit"),
+            "the part wasn't kept as the whole"
+        );
         assert_eq!(whole.text().await.expect("a body"), "{\"fields\":1}");
         assert_eq!(first.status(), 206);
         assert_eq!(first.text().await.expect("a body"), "{\"fi");
@@ -245,7 +249,11 @@ async fn what_the_origin_says_of_freshness_counts() {
         let hit = client.get(path).await;
 
         assert_eq!(outcome(&hit), "hit");
-        assert!(age(&hit).is_some_and(|age| (100..130).contains(&age)), "RFC 9111 §4.2.3: {:?}", hit.headers());
+        assert!(
+            age(&hit).is_some_and(|age| (100..130).contains(&age)),
+            "RFC 9111 §4.2.3: {:?}",
+            hit.headers()
+        );
         let spent = ["/headers?cache-control=max-age%3D60&age=100"; 2];
         assert_eq!(hits(&client, &spent).await, [false, false], "its time was over before it came");
     }
@@ -256,7 +264,9 @@ async fn statuses_that_the_route_names_are_kept_and_no_others() {
     for gw in on_every_store().await {
         let client = gw.anonymous();
 
-        for (status, is_kept) in [(200, true), (404, true), (203, false), (301, false), (500, false), (503, false)] {
+        for (status, is_kept) in
+            [(200, true), (404, true), (203, false), (301, false), (500, false), (503, false)]
+        {
             let path = format!("/status/{status}");
             assert_eq!(hits(&client, &[&path, &path]).await, [false, is_kept], "{status}");
             let last = client.get(&path).await;

@@ -173,9 +173,15 @@ async fn a_stale_answer_that_the_upstream_confirms_is_fresh_again() {
         .await;
 
         assert_eq!(outcome(&confirmed), "hit; fwd=stale; fwd-status=304");
-        assert_eq!((confirmed.status().as_u16(), confirmed.text().await.expect("a body")), (200, "one".into()));
+        assert_eq!(
+            (confirmed.status().as_u16(), confirmed.text().await.expect("a body")),
+            (200, "one".into())
+        );
         let after = client.get("/page").await;
-        assert_eq!((outcome(&after), &after.headers()["cache-control"]), ("hit", &"max-age=3600".parse().expect("ASCII")));
+        assert_eq!(
+            (outcome(&after), &after.headers()["cache-control"]),
+            ("hit", &"max-age=3600".parse().expect("ASCII"))
+        );
     }
 }
 
