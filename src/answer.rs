@@ -1,22 +1,45 @@
-//! What every answer of the gateway carries, whichever wing gave it.
+//! What every answer of the gateway carries, whichever wing or upstream gave it.
 
 use std::sync::Arc;
 
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use pingora::http::ResponseHeader;
+use pingora::{ErrorType, OrErr, Result};
 
 use crate::config::policy::Limit;
 use crate::exchange::Exchange;
 use crate::store::Verdict;
 
+/// Room for all that is added, so that the map grows once.
+const ADDED: usize = 6;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Changes the fields of a head in one go.
+///
+/// Names that Pingora knows keep their usual capitals; others leave in lower case, as over HTTP/2.
+/// Keeping each upstream's own spelling would mean a second map that grows with every answer.
+pub fn rewrite(head: &mut ResponseHeader, change: impl FnOnce(&mut HeaderMap) -> Result<()>) -> Result<()> {
+    let placeholder = Response::new(()).into_parts().0;
+    let mut parts = http::response::Parts::from(std::mem::replace(head, ResponseHeader::from(placeholder)));
+    let room =
+        parts.headers.try_reserve(ADDED).or_err(ErrorType::InvalidHTTPHeader, "too many header fields");
+    let changed = room.and_then(|()| change(&mut parts.headers));
+    *head = ResponseHeader::from(parts);
+    changed
+}
+
 /// `X-Request-Id`, and how the request's limits stand.
-pub fn sign(head: &mut ResponseHeader, exchange: &Exchange) -> pingora::Result<()> {
-    head.insert_header("X-Request-Id", exchange.request_id.as_str())?;
-    set_rate_limits(head, &exchange.verdicts)
+pub fn sign(headers: &mut HeaderMap, exchange: &Exchange) -> Result<()> {
+    headers.insert(X_REQUEST_ID, value(exchange.request_id.as_str())?);
+    set_rate_limits(headers, &exchange.verdicts)
 }
 
 /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers). Limit names need no
 /// escaping within the structured field's quotes: the configuration lets no quote in.
-fn set_rate_limits(head: &mut ResponseHeader, verdicts: &[(Arc<Limit>, Verdict)]) -> pingora::Result<()> {
+fn set_rate_limits(headers: &mut HeaderMap, verdicts: &[(Arc<Limit>, Verdict)]) -> Result<()> {
     if verdicts.is_empty() {
         return Ok(());
     }
@@ -35,8 +58,9 @@ fn set_rate_limits(head: &mut ResponseHeader, verdicts: &[(Arc<Limit>, Verdict)]
         standings.push_str(";t=");
         standings.push_str(digits.format(reset));
     }
-    head.insert_header("RateLimit-Policy", policies)?;
-    head.insert_header("RateLimit", standings)
+    headers.insert(RATELIMIT_POLICY, value(policies)?);
+    headers.insert(RATELIMIT, value(standings)?);
+    Ok(())
 }
 
 /// The next member of a list, which begins with the limit's name.
@@ -44,4 +68,10 @@ fn begin(list: &mut String, name: &str) {
     list.push_str(if list.is_empty() { "\"" } else { ", \"" });
     list.push_str(name);
     list.push('"');
+}
+
+/// A field's value from text of ours; an error, not a panic, should it hold what no field can.
+pub fn value(text: impl AsRef<[u8]>) -> Result<HeaderValue> {
+    HeaderValue::from_bytes(text.as_ref())
+        .or_err(ErrorType::InvalidHTTPHeader, "a value that no header can hold")
 }

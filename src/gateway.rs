@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use pingora::cache::key::HashBinary;
 use pingora::cache::{CacheKey, CacheMeta, NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -173,10 +173,14 @@ impl ProxyHttp for Gateway {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
-        if vary_by(exchange).is_some() {
-            exchange.cache_outcome = Some(cache::outcome::run(session, response)?);
-        }
-        answer::sign(response, exchange)
+        let cache = vary_by(exchange).map(|_| cache::outcome::describe(session));
+        exchange.cache_outcome = cache.map(|(label, _)| label);
+        answer::rewrite(response, |headers| {
+            if let Some((_, status)) = cache {
+                headers.insert(cache::outcome::CACHE_STATUS, HeaderValue::from_static(status));
+            }
+            answer::sign(headers, exchange)
+        })
     }
 
     async fn fail_to_proxy(

@@ -136,7 +136,7 @@ async fn write(session: &mut Session, exchange: &Exchange, answer: Response<Byte
         head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     }
     head.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
-    answer::sign(&mut head, exchange)?;
+    answer::rewrite(&mut head, |headers| answer::sign(headers, exchange))?;
     let without_body = session.req_header().method == Method::HEAD || body.is_empty();
     session.write_response_header(Box::new(head), without_body).await?;
     if without_body {

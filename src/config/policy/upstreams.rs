@@ -38,9 +38,9 @@ pub struct Timeouts {
 pub enum IdentityPreset {
     /// `X-Forwarded-User`, `-Preferred-Username`, `-Email`, `-Groups` (oauth2-proxy's words).
     Forwarded,
-    /// `Remote-User`, `Remote-Name`, `Remote-Email`, `Remote-Groups` (Authelia's words).
+    /// `Remote-User`, `Remote-Email`, `Remote-Groups` (Authelia's words).
     Remote,
-    /// `X-WEBAUTH-USER`, `-NAME`, `-EMAIL`, `-ROLE` (Grafana's words).
+    /// `X-WEBAUTH-USER`, `-EMAIL`, `-ROLE` (Grafana's words).
     Webauth,
     /// `X-Consumer-ID`, `X-Consumer-Username`, `X-Consumer-Groups` (Kong's words).
     Consumer,

@@ -1,9 +1,10 @@
 //! Who is calling, in the words that the upstream understands.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use pingora::{ErrorType, OrErr, Result};
+use http::{HeaderMap, HeaderName};
+use pingora::Result;
 use uuid::Uuid;
 
+use crate::answer::value;
 use crate::config::policy::{IdentityPreset, VaryBy};
 use crate::identity::Identity;
 
@@ -69,13 +70,9 @@ pub fn set(
         // Role names hold no comma (`identity::name::is_role`), so joining loses nothing.
         let groups = match identity.roles.as_slice() {
             [only] => value(only)?,
-            roles => value(&roles.join(","))?,
+            roles => value(roles.join(","))?,
         };
         headers.insert(names.groups, groups);
     }
     Ok(())
-}
-
-fn value(text: &str) -> Result<HeaderValue> {
-    HeaderValue::from_str(text).or_err(ErrorType::InvalidHTTPHeader, "a value that no header can hold")
 }

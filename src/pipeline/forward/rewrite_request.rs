@@ -12,6 +12,7 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use super::choose_upstream::upstream;
 use super::identity_headers;
 use super::reserved::is_reserved;
+use crate::answer::value;
 use crate::config::policy::{CacheRule, QueryKey, Upstream, VaryBy};
 use crate::exchange::Exchange;
 use crate::pipeline::arrive;
@@ -84,11 +85,6 @@ fn rewrite(
         headers.insert(TRACEPARENT, value(exchange.request_id.traceparent())?);
     }
     Ok(())
-}
-
-fn value(bytes: impl AsRef<[u8]>) -> Result<HeaderValue> {
-    HeaderValue::from_bytes(bytes.as_ref())
-        .or_err(ErrorType::InvalidHTTPHeader, "a value that no header can hold")
 }
 
 fn remove_reserved(headers: &mut HeaderMap) {

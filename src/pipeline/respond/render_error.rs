@@ -48,6 +48,6 @@ fn head(exchange: &Exchange, rejection: &Rejection, length: usize) -> pingora::R
     if let Some(methods) = &rejection.allow {
         head.insert_header(header::ALLOW, methods.as_str())?;
     }
-    answer::sign(&mut head, exchange)?;
+    answer::rewrite(&mut head, |headers| answer::sign(headers, exchange))?;
     Ok(head)
 }
