@@ -7,6 +7,7 @@ mod auth_wing;
 mod bad_input;
 mod class_accounts;
 mod class_cache;
+mod class_cache_poisoning;
 mod class_claims;
 mod class_credentials;
 mod class_framing;

@@ -123,9 +123,13 @@ mod tests {
         response
     }
 
+    /// From now on; `None` when it isn't kept.
     fn fresh_seconds(headers: &[(&'static str, &str)]) -> Option<u64> {
         match run(&response(200, headers), &rule()) {
-            Cacheable(meta) => Some(meta.fresh_sec()),
+            Cacheable(meta) => {
+                let left = meta.fresh_until().duration_since(SystemTime::now()).unwrap_or_default();
+                Some(left.as_secs_f64().round() as u64)
+            }
             Uncacheable(_) => None,
         }
     }
