@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -103,13 +103,6 @@ struct Workbench(Option<(Argon2Params, Hasher)>);
 
 impl Workbench {
     /// With these parameters, which change only by a reload.
-    /// How long to keep the memory without work; a gateway where nobody logs in holds none.
-    fn patience(&self) -> Duration {
-        const WITH_MEMORY: Duration = Duration::from_secs(2);
-        const WITHOUT: Duration = Duration::from_secs(3600);
-        if self.0.is_some() { WITH_MEMORY } else { WITHOUT }
-    }
-
     fn hasher(&mut self, params: Argon2Params) -> &mut Hasher {
         if self.0.as_ref().is_some_and(|(made_with, _)| *made_with != params) {
             self.0 = None;
@@ -124,14 +117,9 @@ fn work(waiting: &Mutex<Receiver<Job>>) {
     step_back();
     let mut bench = Workbench::default();
     loop {
-        let next = waiting.lock().recv_timeout(bench.patience());
-        let job = match next {
-            Ok(job) => job,
-            Err(RecvTimeoutError::Timeout) => {
-                bench = Workbench::default();
-                continue;
-            }
-            Err(RecvTimeoutError::Disconnected) => return,
+        let next = waiting.lock().recv();
+        let Ok(job) = next else {
+            return;
         };
         if catch_unwind(AssertUnwindSafe(|| job(&mut bench))).is_err() {
             bench = Workbench::default();

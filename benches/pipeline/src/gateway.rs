@@ -15,15 +15,16 @@ const PASSWORD: &str = "correct horse battery staple";
 
 pub struct Gateway {
     pub process: Process,
-    /// What it took before the process started.
-    pub preparation: Duration,
+    /// From the start of the process to `/readyz` 200.
+    pub until_ready: Duration,
+    /// Resident before the first login.
+    pub idle_kib: u64,
     address: String,
     token: String,
 }
 
 /// Listens on `port`, its admin on the next one; `state` as in `storage.state`.
 pub fn start(programs: &Path, folder: &Path, state: &str, port: u16) -> Result<Gateway, Failure> {
-    let begun = Instant::now();
     let folder = folder.join(port.to_string());
     std::fs::create_dir_all(&folder)?;
     let config = folder.join("gateway.yaml");
@@ -38,15 +39,16 @@ pub fn start(programs: &Path, folder: &Path, state: &str, port: u16) -> Result<G
     if !added.success() {
         return Err("the account could not be added".into());
     }
-    let preparation = begun.elapsed();
     let address = format!("127.0.0.1:{port}");
     let admin = format!("127.0.0.1:{}", port + 1);
+    let begun = Instant::now();
     let process = Process::start(PROXY_CORE, &program, &["serve", "--config", config])?.listening(&admin)?;
     while !exchange(&admin, "GET /readyz", "")?.starts_with("HTTP/1.1 200 ") {
         std::thread::sleep(Duration::from_millis(1));
     }
+    let (until_ready, idle_kib) = (begun.elapsed(), process.resident_kib()?);
     let token = log_in(&address)?;
-    Ok(Gateway { process, preparation, address, token })
+    Ok(Gateway { process, until_ready, idle_kib, address, token })
 }
 
 impl Gateway {

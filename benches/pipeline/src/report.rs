@@ -10,10 +10,12 @@ pub struct Row {
     samples: Vec<Sample>,
 }
 
-/// From nothing to `/readyz` 200 and a first login, and what the idle process holds.
+/// From nothing to `/readyz` 200, and what the process holds.
 pub struct Startup {
     pub took: Duration,
     pub idle_kib: u64,
+    /// With the memory of one hashing thread.
+    pub after_login_kib: u64,
 }
 
 impl Row {
@@ -54,8 +56,14 @@ pub fn print(rows: &[Row], startup: &Startup) -> std::io::Result<()> {
             row.p99()
         )?;
     }
-    writeln!(out, "\nstart to ready, with a login: {} ms", startup.took.as_millis())?;
-    writeln!(out, "resident when idle: {:.1} MiB", startup.idle_kib as f64 / 1024.0)
+    let mib = |kib: u64| kib as f64 / 1024.0;
+    writeln!(out, "\nstart to ready: {} ms", startup.took.as_millis())?;
+    writeln!(
+        out,
+        "resident: {:.1} MiB idle, {:.1} MiB after a login",
+        mib(startup.idle_kib),
+        mib(startup.after_login_kib)
+    )
 }
 
 fn median(figures: impl Iterator<Item = f64>) -> f64 {
