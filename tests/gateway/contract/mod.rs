@@ -10,6 +10,7 @@ mod keys;
 mod lockouts;
 mod postgres;
 mod redis;
+mod responses;
 mod revocations;
 mod sessions;
 mod sqlite;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use chrono::SubsecRound;
 use portcullis::clock::{self, Timestamp};
+use portcullis::store::memory::MemoryResponses;
 use portcullis::store::postgres::PostgresUsers;
 use portcullis::store::redis::RedisState;
 use portcullis::store::sqlite::{SqliteState, SqliteUsers};
@@ -68,6 +70,10 @@ async fn redis_state() -> Subject<RedisState> {
     let redis = Redis::start();
     let store = RedisState::open(&redis.url()).expect("the URL is right");
     Subject { store: Arc::new(store), _keep: Box::new(redis) }
+}
+
+async fn memory_responses() -> Subject<MemoryResponses> {
+    Subject { store: Arc::new(MemoryResponses::new(64 << 20)), _keep: Box::new(()) }
 }
 
 async fn sqlite_state() -> Subject<SqliteState> {
