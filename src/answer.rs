@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use pingora::http::ResponseHeader;
 use pingora::{ErrorType, OrErr, Result};
 
+use crate::clock::seconds_up;
 use crate::config::policy::Limit;
 use crate::exchange::Exchange;
 use crate::store::Verdict;
@@ -46,7 +47,6 @@ fn set_rate_limits(headers: &mut HeaderMap, verdicts: &[(Arc<Limit>, Verdict)]) 
     let (mut policies, mut standings) = (String::with_capacity(48), String::with_capacity(48));
     let mut digits = itoa::Buffer::new();
     for (limit, verdict) in verdicts {
-        let reset = verdict.reset_after.as_secs() + u64::from(verdict.reset_after.subsec_nanos() > 0);
         begin(&mut policies, &limit.name);
         policies.push_str(";q=");
         policies.push_str(digits.format(limit.quota.count));
@@ -56,7 +56,7 @@ fn set_rate_limits(headers: &mut HeaderMap, verdicts: &[(Arc<Limit>, Verdict)]) 
         standings.push_str(";r=");
         standings.push_str(digits.format(verdict.remaining));
         standings.push_str(";t=");
-        standings.push_str(digits.format(reset));
+        standings.push_str(digits.format(seconds_up(verdict.reset_after)));
     }
     headers.insert(RATELIMIT_POLICY, value(policies)?);
     headers.insert(RATELIMIT, value(standings)?);

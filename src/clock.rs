@@ -1,5 +1,7 @@
 //! Where the time comes from. Stores and token code take it as an argument.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 /// An instant in UTC.
@@ -8,6 +10,11 @@ pub type Timestamp = DateTime<Utc>;
 /// The present, to the microsecond.
 pub fn now() -> Timestamp {
     Utc::now()
+}
+
+/// Rounded up, for header fields that count seconds: nobody is told to come back too early.
+pub fn seconds_up(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
 }
 
 /// Whole seconds since the Unix epoch, the unit of JWT's NumericDate (RFC 7519 §2).

@@ -8,7 +8,7 @@ use prometheus::IntGauge;
 
 use crate::balancer::Target;
 use crate::clock::{Timestamp, now};
-use crate::config::policy::{Destination, Limit, Params, Route};
+use crate::config::policy::{CacheRule, Destination, Limit, Params, Route};
 use crate::edition::Edition;
 use crate::identity::Identity;
 use crate::rejection::Code;
@@ -120,6 +120,11 @@ impl Exchange {
 
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().find(|(own, _)| **own == *name).map(|(_, value)| &**value)
+    }
+
+    /// The cache rule of the assigned route.
+    pub fn cache_rule(&self) -> Option<&CacheRule> {
+        self.route.as_ref()?.cache.as_ref()
     }
 
     /// Whether the request goes to the auth wing.

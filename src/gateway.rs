@@ -16,7 +16,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::answer;
 use crate::auth::bridge::Bridge;
-use crate::config::policy::{AuthEndpoint, Destination, VaryBy};
+use crate::config::policy::{AuthEndpoint, Destination};
 use crate::edition::Edition;
 use crate::exchange::Exchange;
 use crate::pipeline::cache::enable::Cache;
@@ -84,10 +84,10 @@ impl ProxyHttp for Gateway {
         response: &ResponseHeader,
         exchange: &mut Self::CTX,
     ) -> Result<RespCacheable> {
-        let rule = exchange.route.as_ref().and_then(|route| route.cache.as_ref());
-        Ok(rule.map_or(RespCacheable::Uncacheable(NoCacheReason::Custom("no rule")), |rule| {
-            cache::keep::run(response, rule)
-        }))
+        match exchange.cache_rule() {
+            Some(rule) => Ok(cache::keep::run(response, rule)),
+            None => Ok(RespCacheable::Uncacheable(NoCacheReason::Custom("no rule"))),
+        }
     }
 
     fn cache_vary_filter(
@@ -123,11 +123,11 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         exchange: &mut Self::CTX,
     ) -> Result<()> {
-        let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+        let peer = arrive::peer_address(session);
         // Also while bypassing: Pingora bypasses keys that lately gave nothing to keep, and still
         // keeps the answer if this one turns out otherwise.
         let may_be_kept = session.cache.enabled() || session.cache.bypassing();
-        let cached = exchange.route.as_ref().and_then(|route| route.cache.as_ref()).filter(|_| may_be_kept);
+        let cached = exchange.cache_rule().filter(|_| may_be_kept);
         forward::rewrite_request::run(session.req_header(), peer, request, exchange, cached)
     }
 
@@ -173,7 +173,7 @@ impl ProxyHttp for Gateway {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
-        let cache = vary_by(exchange).map(|_| cache::outcome::describe(session));
+        let cache = exchange.cache_rule().map(|_| cache::outcome::describe(session));
         exchange.cache_outcome = cache.map(|(label, _)| label);
         answer::rewrite(response, |headers| {
             if let Some((_, status)) = cache {
@@ -237,10 +237,6 @@ impl Gateway {
 /// so, or the client's next request on it is lost.
 fn announce_close(session: &mut Session) {
     session.set_keepalive(None);
-}
-
-fn vary_by(exchange: &Exchange) -> Option<VaryBy> {
-    Some(exchange.route.as_ref()?.cache.as_ref()?.vary_by)
 }
 
 /// An error that makes `fail_to_proxy` answer with this code.

@@ -243,8 +243,7 @@ impl Rejection {
 
     /// `Retry-After` in seconds, at least 1: zero would invite a busy loop.
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        let wait = self.retry_after?;
-        Some((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
+        Some(crate::clock::seconds_up(self.retry_after?).max(1))
     }
 }
 

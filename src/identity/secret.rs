@@ -36,13 +36,20 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whether anybody could guess it: a secret that documentation, tutorials or standards print, the
-/// words of such a one, or a short text repeated. Says nothing about its length.
+/// Whether anybody could guess it: a sample, or a short text repeated. Says nothing about its
+/// length.
 pub fn is_well_known(secret: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(secret).trim().to_lowercase();
-    SAMPLES.iter().any(|sample| sample.eq_ignore_ascii_case(&text))
-        || is_placeholder(&text)
-        || is_repetition(text.as_bytes())
+    is_sample(secret) || is_repetition(folded(secret).as_bytes())
+}
+
+/// A secret that documentation, tutorials or standards print, or the words of such a one.
+pub fn is_sample(secret: &[u8]) -> bool {
+    let text = folded(secret);
+    SAMPLES.iter().any(|sample| sample.eq_ignore_ascii_case(&text)) || is_placeholder(&text)
+}
+
+fn folded(secret: &[u8]) -> String {
+    String::from_utf8_lossy(secret).trim().to_lowercase()
 }
 
 /// Words that stand where a random secret belongs, and too little beside them to be random.
@@ -56,7 +63,7 @@ fn is_placeholder(text: &str) -> bool {
 }
 
 /// Few different bytes, or a short piece over and over.
-fn is_repetition(text: &[u8]) -> bool {
+pub fn is_repetition(text: &[u8]) -> bool {
     let distinct: HashSet<u8> = text.iter().copied().collect();
     let repeats = |period: usize| period * 2 <= text.len() && text[period..] == text[..text.len() - period];
     distinct.len() < MIN_DISTINCT || (1..=MAX_PERIOD).any(repeats)
@@ -172,6 +179,34 @@ mod tests {
             "my-secret-pJ4w0cQy1mX8tR5uVb2NfKq7",
         ] {
             assert!(!is_well_known(random.as_bytes()), "{random}");
+        }
+    }
+
+    #[test]
+    fn sample_secrets_are_recognised_in_every_dress() {
+        let samples = [
+            "your-256-bit-secret",
+            "your-256-bit-secret-your-256-bit-secret",
+            "a-string-secret-at-secret-change-me",
+            "CHANGE_ME_CHANGE_ME_CHANGE_ME_CHANGE_ME",
+            "super-secret-key-for-development-1234",
+            "00000000000000000000000000000000",
+            "01234567890123456789012345678901",
+        ];
+
+        for sample in samples {
+            assert!(is_sample(sample.as_bytes()) || is_repetition(sample.as_bytes()), "{sample}");
+        }
+    }
+
+    #[test]
+    fn random_secrets_pass() {
+        for secret in [
+            "4pJmWq0v5hK9sXr2Tn8bYc1dZf6gLa3eUi7oRw+/QkM=",
+            "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "correct horse battery staple and then some more",
+        ] {
+            assert!(!is_sample(secret.as_bytes()) && !is_repetition(secret.as_bytes()), "{secret}");
         }
     }
 }

@@ -10,7 +10,6 @@ mod pattern;
 mod quantity;
 mod roles;
 mod routes;
-mod sample_secrets;
 mod storage;
 mod tests;
 mod tokens;

@@ -4,11 +4,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Compiler;
-use super::sample_secrets::{is_repetition, is_sample};
 use crate::config::place::Place;
 use crate::config::policy::{KeyMaterial, SigningAlgorithm, TokenKey, Tokens};
 use crate::config::raw::{self, Algorithm};
-use crate::identity::secret::Secret;
+use crate::identity::secret::{Secret, is_repetition, is_sample};
 use crate::identity::token::{KeyError, KeyRing};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -138,7 +137,7 @@ fn secret_problem(secret: &str) -> Option<String> {
     if secret.contains("-----BEGIN ") {
         return Some("this is a PEM block, which is no shared secret".to_owned());
     }
-    if is_sample(secret) {
+    if is_sample(secret.as_bytes()) {
         return Some("this is a well-known sample secret".to_owned());
     }
     if secret.len() < MIN_SECRET_BYTES {

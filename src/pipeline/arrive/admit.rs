@@ -25,7 +25,7 @@ pub fn run(session: &Session, exchange: &mut Exchange) -> Result<(), Rejection> 
     }
     check_headers(&request.headers)?;
     let host = host(request)?;
-    let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+    let peer = client::peer_address(session);
     exchange.client =
         client::identify(peer, is_tls(session), host, &request.headers, &exchange.edition.policy);
 

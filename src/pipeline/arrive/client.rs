@@ -3,9 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::HeaderMap;
+use pingora::proxy::Session;
 
 use crate::config::policy::Policy;
 use crate::exchange::Client;
+
+/// Who holds the other end of the connection; `None` only for background requests of our own.
+pub fn peer_address(session: &Session) -> Option<IpAddr> {
+    Some(session.client_addr()?.as_inet()?.ip())
+}
 
 /// `peer` is `None` only for background requests of our own.
 pub fn identify(

@@ -6,7 +6,7 @@ mod assign_route;
 mod authenticate;
 mod authorize;
 mod client;
-pub use client::is_trusted;
+pub use client::{is_trusted, peer_address};
 pub mod meter;
 pub mod target;
 

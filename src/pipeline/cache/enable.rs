@@ -35,7 +35,7 @@ impl Cache {
 }
 
 pub fn run(session: &mut Session, exchange: &Exchange, cache: Cache) {
-    let Some(rule) = exchange.route.as_ref().and_then(|route| route.cache.as_ref()) else { return };
+    let Some(rule) = exchange.cache_rule() else { return };
     let request = session.req_header();
     if !matches!(request.method, Method::GET | Method::HEAD) || has_body(&request.headers) {
         return;
