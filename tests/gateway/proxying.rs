@@ -121,10 +121,10 @@ async fn a_body_that_says_it_is_too_large_is_refused_unread() {
     assert_eq!(gw.upstream_calls("/public/hello").await, 0);
 }
 
-/// A chunked body of this many bytes in pieces of 256.
+/// A chunked body in so many pieces of 256 bytes.
 async fn chunked(gw: &Gateway, pieces: usize) -> Option<harness::RawAnswer> {
     let mut connection = gw.raw_connection().await;
-    let head = "POST /public/hello HTTP/1.1\r\nHost: gateway\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = "POST /echo HTTP/1.1\r\nHost: gateway\r\nTransfer-Encoding: chunked\r\n\r\n";
     connection.send(head.as_bytes()).await;
     let piece = format!("100\r\n{}\r\n", "z".repeat(256));
     for _ in 0..pieces {
@@ -134,16 +134,18 @@ async fn chunked(gw: &Gateway, pieces: usize) -> Option<harness::RawAnswer> {
     connection.answer().await
 }
 
+/// On a path whose backend reads the body before it answers: another's answer could overtake the
+/// refusal.
 #[tokio::test]
 async fn a_body_that_turns_out_too_large_is_refused_too() {
-    let gw = harness::gateway(ROUTES).await;
+    let routes = "routes: [{ path: /echo, upstream: example, access: public, max_body: 1KiB }]";
+    let gw = harness::gateway(routes).await;
 
-    // The backend has no POST there, and says so once it has the request.
     let within = chunked(&gw, 4).await.expect("an answer");
-    assert_eq!((within.status, within.reason()), (405, None));
+    assert_eq!((within.status, within.reason()), (200, None), "{}", within.head);
     let beyond = chunked(&gw, 5).await.expect("an answer");
     assert_eq!((beyond.status, beyond.reason()), (413, Some("body_too_large")), "{}", beyond.head);
-    assert_eq!(gw.anonymous().get("/public/hello").await.status(), 200);
+    assert_eq!(gw.anonymous().get("/echo").await.status(), 200);
 }
 
 #[tokio::test]
