@@ -34,10 +34,7 @@ impl ShutdownSignalWatch for Signals {
             return ShutdownSignal::FastShutdown;
         };
         tokio::select! {
-            _ = interrupt.recv() => {
-                self.access_log.close();
-                ShutdownSignal::FastShutdown
-            }
+            _ = interrupt.recv() => leave(&self.access_log),
             _ = terminate.recv() => {
                 tracing::info!("draining");
                 self.status.begin_draining();
@@ -60,7 +57,13 @@ async fn leave_when_idle(metrics: Arc<Metrics>, access_log: Arc<AccessLog>) {
         tokio::time::sleep(LOOK_EVERY).await;
         quiet = if metrics.http_requests_in_flight.get() == 0 { quiet + 1 } else { 0 };
     }
-    access_log.close();
     tracing::info!("drained");
-    std::process::exit(0);
+    leave(&access_log)
+}
+
+/// Not by Pingora's own way out: a listener that isn't told before its runtime goes tries to accept
+/// for ever, and the runtime waits for it.
+fn leave(access_log: &AccessLog) -> ! {
+    access_log.close();
+    std::process::exit(0)
 }
