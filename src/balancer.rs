@@ -25,9 +25,14 @@ pub struct Balancer {
     started: Instant,
 }
 
+/// Tells a target from all others of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TargetId(u64);
+
 /// One address of a server.
 #[derive(Debug)]
 pub struct Target {
+    pub id: TargetId,
     pub address: SocketAddr,
     /// For SNI and the certificate.
     pub host: String,
@@ -116,12 +121,20 @@ impl Balancer {
     }
 }
 
+impl TargetId {
+    fn next() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        Self(COUNT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 impl Turns {
     /// The target for an address, kept if it was known, so that what is known of it isn't lost.
     fn target(&self, address: SocketAddr, server: &Server) -> Arc<Target> {
         let same = |target: &&Arc<Target>| target.address == address && target.host == server.host;
         self.targets.iter().find(same).cloned().unwrap_or_else(|| {
             Arc::new(Target {
+                id: TargetId::next(),
                 address,
                 host: server.host.clone(),
                 tls: server.tls,

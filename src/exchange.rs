@@ -8,7 +8,7 @@ use prometheus::IntGauge;
 
 use crate::balancer::Target;
 use crate::clock::{Timestamp, now};
-use crate::config::policy::{CacheRule, Destination, Limit, Params, Route};
+use crate::config::policy::{AuthEndpoint, CacheRule, Destination, Limit, Params, Route};
 use crate::edition::Edition;
 use crate::identity::Identity;
 use crate::rejection::Code;
@@ -127,8 +127,16 @@ impl Exchange {
         self.route.as_ref()?.cache.as_ref()
     }
 
+    /// The endpoint of the auth wing that the request goes to.
+    pub fn auth_endpoint(&self) -> Option<AuthEndpoint> {
+        match self.route.as_ref()?.destination {
+            Destination::Auth(endpoint) => Some(endpoint),
+            Destination::Upstream(_) => None,
+        }
+    }
+
     /// Whether the request goes to the auth wing.
     pub fn is_for_auth(&self) -> bool {
-        self.route.as_ref().is_some_and(|route| matches!(route.destination, Destination::Auth(_)))
+        self.auth_endpoint().is_some()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use pingora::cache::key::HashBinary;
 use pingora::cache::{CacheKey, CacheMeta, NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -14,14 +14,14 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
-use crate::answer;
 use crate::auth::bridge::Bridge;
-use crate::config::policy::{AuthEndpoint, Destination};
+use crate::config::policy::AuthEndpoint;
 use crate::edition::Edition;
 use crate::exchange::Exchange;
 use crate::pipeline::cache::enable::Cache;
+use crate::pipeline::forward::fast_lane::FastLane;
 use crate::pipeline::{arrive, cache, forward, respond, settle};
-use crate::rejection::{Code, Rejection};
+use crate::rejection::Rejection;
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::request_id::RequestId;
@@ -30,6 +30,7 @@ pub struct Gateway {
     pub editions: Arc<ArcSwap<Edition>>,
     pub meter: arrive::meter::Meter,
     pub cache: Cache,
+    pub fast_lane: FastLane,
     pub auth: Bridge,
     pub metrics: Arc<Metrics>,
     pub access_log: Arc<AccessLog>,
@@ -57,12 +58,14 @@ impl ProxyHttp for Gateway {
             Box::pin(respond::render_error::run(session, exchange, &rejection)).await;
             return Ok(true);
         }
-        let Some(Destination::Auth(endpoint)) = exchange.route.as_ref().map(|route| &route.destination)
-        else {
+        if let Some(endpoint) = exchange.auth_endpoint() {
+            Box::pin(self.answer_auth(session, exchange, endpoint)).await;
+            return Ok(true);
+        }
+        if !forward::fast_lane::qualifies(session, exchange) {
             return Ok(false);
-        };
-        let endpoint = *endpoint;
-        Box::pin(self.answer_auth(session, exchange, endpoint)).await;
+        }
+        self.fast_lane.run(session, exchange).await?;
         Ok(true)
     }
 
@@ -113,7 +116,7 @@ impl ProxyHttp for Gateway {
     async fn upstream_peer(&self, _: &mut Session, exchange: &mut Self::CTX) -> Result<Box<HttpPeer>> {
         match forward::choose_upstream::run(exchange) {
             Ok(peer) => Ok(Box::new(peer)),
-            Err(code) => Err(refuse(exchange, code)),
+            Err(code) => Err(respond::failure::refuse(exchange, code)),
         }
     }
 
@@ -128,7 +131,7 @@ impl ProxyHttp for Gateway {
         // keeps the answer if this one turns out otherwise.
         let may_be_kept = session.cache.enabled() || session.cache.bypassing();
         let cached = exchange.cache_rule().filter(|_| may_be_kept);
-        forward::rewrite_request::run(session.req_header(), peer, request, exchange, cached)
+        forward::rewrite_request::run(request, peer, exchange, cached)
     }
 
     async fn request_body_filter(
@@ -158,9 +161,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         exchange: &mut Self::CTX,
     ) -> Result<()> {
-        exchange.upstream_took =
-            exchange.arrived_after.map(|arrived| exchange.started.elapsed().saturating_sub(arrived));
-        respond::harden_headers::run(response);
+        respond::pass_on::from_upstream(response, exchange);
         Ok(())
     }
 
@@ -175,12 +176,7 @@ impl ProxyHttp for Gateway {
         }
         let cache = exchange.cache_rule().map(|_| cache::outcome::describe(session));
         exchange.cache_outcome = cache.map(|(label, _)| label);
-        answer::rewrite(response, |headers| {
-            if let Some((_, status)) = cache {
-                headers.insert(cache::outcome::CACHE_STATUS, HeaderValue::from_static(status));
-            }
-            answer::sign(headers, exchange)
-        })
+        respond::pass_on::to_client(response, exchange, cache.map(|(_, status)| status))
     }
 
     async fn fail_to_proxy(
@@ -237,10 +233,4 @@ impl Gateway {
 /// so, or the client's next request on it is lost.
 fn announce_close(session: &mut Session) {
     session.set_keepalive(None);
-}
-
-/// An error that makes `fail_to_proxy` answer with this code.
-fn refuse(exchange: &mut Exchange, code: Code) -> Box<Error> {
-    exchange.refused = Some(code);
-    Error::explain(ErrorType::HTTPStatus(code.status().as_u16()), code.as_str())
 }

@@ -25,6 +25,7 @@ use crate::gateway::Gateway;
 use crate::pipeline::arrive::meter::Meter;
 use crate::pipeline::cache::enable::Cache;
 use crate::pipeline::cache::storage::ResponseStorage;
+use crate::pipeline::forward::fast_lane::FastLane;
 use crate::store::memory::LocalCounters;
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
@@ -77,6 +78,7 @@ pub fn serve(config: &Path) -> Result<(), StartError> {
             metrics: metrics.clone(),
         },
         cache: Cache::new(ResponseStorage::new(stores.responses.clone(), metrics.clone())),
+        fast_lane: FastLane::default(),
         auth: Bridge::new(router, office.handle().clone()),
         metrics: metrics.clone(),
         access_log: access_log.clone(),

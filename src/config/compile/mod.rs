@@ -97,6 +97,7 @@ impl Compiler<'_> {
             upstreams: upstreams.into_list(),
             limits: limits.into_list(),
             routes,
+            fast_lane: gateway.forwarding.unwrap_or_default().fast_lane.unwrap_or(true),
             admit_unchecked_bearers: revocation.on_store_error == Some(raw::OnUncheckedBearer::Allow),
         })
     }

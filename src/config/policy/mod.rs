@@ -39,6 +39,8 @@ pub struct Policy {
     pub upstreams: Vec<std::sync::Arc<Upstream>>,
     pub limits: Vec<std::sync::Arc<Limit>>,
     pub routes: RouteTable,
+    /// Whether plain requests are forwarded by the fast lane.
+    pub fast_lane: bool,
     /// What a request with a bearer gets when revocation can't be checked: `true` lets it pass.
     pub admit_unchecked_bearers: bool,
 }

@@ -27,7 +27,7 @@ pub use routes::{Defaults, Route};
 pub use storage::{OnUncheckedBearer, Revocation, Storage};
 pub use tests::Test;
 pub use tokens::{Algorithm, TokenKey, Tokens};
-pub use upstreams::{Identity, Server, Timeouts, Upstream};
+pub use upstreams::{Forwarding, Identity, Server, Timeouts, Upstream};
 
 /// `None` stands for an item that is empty or was found wrong; the others keep their index.
 pub type List<T> = Vec<Option<T>>;
@@ -46,6 +46,7 @@ pub struct Gateway {
     pub auth: Option<Auth>,
     pub revocation: Option<Revocation>,
     pub upstreams: Option<Table<Upstream>>,
+    pub forwarding: Option<Forwarding>,
     pub limits: Option<Table<Limit>>,
     pub defaults: Option<Defaults>,
     pub routes: Option<List<Route>>,

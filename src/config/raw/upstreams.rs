@@ -1,4 +1,4 @@
-//! `upstreams:`
+//! `upstreams:` and `forwarding:`
 
 use std::fmt;
 
@@ -14,6 +14,12 @@ pub struct Upstream {
     pub timeouts: Option<Timeouts>,
     pub identity: Option<Identity>,
     pub keep_authorization: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forwarding {
+    pub fast_lane: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

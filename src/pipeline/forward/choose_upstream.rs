@@ -1,7 +1,10 @@
 //! Which server gets the request, and how it may be spoken to.
 
+use std::sync::Arc;
+
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 
+use crate::balancer::Target;
 use crate::config::policy::{Destination, Route, Upstream};
 use crate::exchange::Exchange;
 use crate::rejection::Code;
@@ -9,16 +12,28 @@ use crate::rejection::Code;
 /// A server that could not be reached is replaced by another one at most this often.
 const MAX_TRIES: usize = 3;
 
-/// The next server to try; `Err` when there is none.
+/// The next server to try and how to speak to it; `Err` when there is none.
 pub fn run(exchange: &mut Exchange) -> Result<HttpPeer, Code> {
-    let route = exchange.route.as_ref().ok_or(Code::RouteNotFound)?;
-    let Destination::Upstream(upstream) = &route.destination else { return Err(Code::Internal) };
+    let target = next(exchange)?;
+    peer(&target, exchange)
+}
+
+/// The next server to try, noted as tried; `Err` when there is none.
+pub fn next(exchange: &mut Exchange) -> Result<Arc<Target>, Code> {
+    let upstream = upstream(exchange).ok_or(Code::Internal)?;
     let balancer = exchange.edition.balancers.get(upstream.index).ok_or(Code::Internal)?;
     let target = balancer.next(&exchange.tried).ok_or(Code::UpstreamUnreachable)?;
+    exchange.tried.push(target.clone());
+    Ok(target)
+}
+
+/// The server in Pingora's words.
+pub fn peer(target: &Target, exchange: &Exchange) -> Result<HttpPeer, Code> {
+    let route = exchange.route.as_ref().ok_or(Code::RouteNotFound)?;
+    let Destination::Upstream(upstream) = &route.destination else { return Err(Code::Internal) };
     let server_name = if target.tls { target.host.clone() } else { String::new() };
     let mut peer = HttpPeer::new(target.address, target.tls, server_name);
     set_options(&mut peer, upstream, route);
-    exchange.tried.push(target);
     Ok(peer)
 }
 

@@ -13,7 +13,7 @@ use super::choose_upstream::upstream;
 use super::identity_headers;
 use super::reserved::is_reserved;
 use crate::answer::value;
-use crate::config::policy::{CacheRule, QueryKey, Upstream, VaryBy};
+use crate::config::policy::{CacheRule, QueryKey, VaryBy};
 use crate::exchange::Exchange;
 use crate::pipeline::arrive;
 use crate::pipeline::cache::key::selected_query;
@@ -29,26 +29,17 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// `client` holds the request as it came; `cached` is the route's rule when the answer may be
-/// stored.
-///
-/// The upstream gets header names in lower case, as over HTTP/2: keeping each client's own
-/// spelling would mean a second map per request.
+/// `cached` is the route's rule when the answer may be stored.
 pub fn run(
-    client: &RequestHeader,
-    peer: Option<IpAddr>,
     request: &mut RequestHeader,
+    peer: Option<IpAddr>,
     exchange: &Exchange,
     cached: Option<&CacheRule>,
 ) -> Result<()> {
-    let Some(upstream) = upstream(exchange) else {
-        return Error::e_explain(ErrorType::InternalError, "only routes with an upstream are forwarded");
-    };
     let ends_with_head = request.send_end_stream().unwrap_or(true);
     let placeholder = Request::new(()).into_parts().0;
     let mut parts = Parts::from(std::mem::replace(request, RequestHeader::from(placeholder)));
-    parts.headers.try_reserve(ADDED).or_err(ErrorType::InvalidHTTPHeader, "too many header fields")?;
-    rewrite(&mut parts.headers, client, peer, exchange, (upstream, cached.map(|rule| rule.vary_by)))?;
+    parts.headers = fields(&parts.headers, peer, exchange, cached.map(|rule| rule.vary_by))?;
     *request = RequestHeader::from(parts);
     request.set_send_end_stream(ends_with_head);
     cached.map_or(Ok(()), |rule| remove_unkeyed_query(request, &rule.query))
@@ -63,63 +54,68 @@ fn remove_unkeyed_query(request: &mut RequestHeader, keyed: &QueryKey) -> Result
     request.set_raw_path(target.as_bytes())
 }
 
-fn rewrite(
-    headers: &mut HeaderMap,
-    client: &RequestHeader,
+/// The upstream's fields, made from what came without what concerns only the client's connection.
+///
+/// Names are in lower case, as over HTTP/2: keeping each client's own spelling would mean a second
+/// map per request.
+pub fn fields(
+    received: &HeaderMap,
     peer: Option<IpAddr>,
     exchange: &Exchange,
-    (upstream, cached): (&Upstream, Option<VaryBy>),
-) -> Result<()> {
-    remove_reserved(headers);
-    if !upstream.keep_authorization || cached.is_some() {
-        headers.remove(header::AUTHORIZATION);
+    cached: Option<VaryBy>,
+) -> Result<HeaderMap> {
+    let Some(upstream) = upstream(exchange) else {
+        return Error::e_explain(ErrorType::InternalError, "only routes with an upstream are forwarded");
+    };
+    let keeps_authorization = upstream.keep_authorization && cached.is_none();
+    let mut fields = passed_on(received, keeps_authorization)?;
+    if cached.is_none()
+        && let Some(cookies) = foreign_cookies(received)
+    {
+        fields.insert(header::COOKIE, cookies);
     }
-    rewrite_cookies(headers, cached.is_some());
     if let Some(identity) = &exchange.identity {
-        identity_headers::set(headers, upstream.identity, identity, cached)?;
+        identity_headers::set(&mut fields, upstream.identity, identity, cached)?;
     }
-    set_forwarded(headers, client, peer, exchange)?;
-    headers.insert(X_REQUEST_ID, value(exchange.request_id.as_str())?);
+    set_forwarded(&mut fields, received, peer, exchange)?;
+    fields.insert(X_REQUEST_ID, value(exchange.request_id.as_str())?);
     // Passes a trace on, or begins one.
-    if !headers.contains_key(TRACEPARENT) {
-        headers.insert(TRACEPARENT, value(exchange.request_id.traceparent())?);
+    if !fields.contains_key(TRACEPARENT) {
+        fields.insert(TRACEPARENT, value(exchange.request_id.traceparent())?);
     }
-    Ok(())
+    Ok(fields)
 }
 
-fn remove_reserved(headers: &mut HeaderMap) {
-    let reserved: Vec<HeaderName> =
-        headers.keys().filter(|name| is_reserved(name.as_str())).cloned().collect();
-    for name in reserved {
-        headers.remove(name);
-    }
-}
-
-/// One `Cookie` line (RFC 9113 §8.2.3: HTTP/2 splits it, HTTP/1.1 must not see that) without our
-/// own cookies; none at all when the answer may be stored for others.
-fn rewrite_cookies(headers: &mut HeaderMap, cached: bool) {
-    if !headers.contains_key(header::COOKIE) {
-        return;
-    }
-    let mut joined = Vec::new();
-    for line in headers.get_all(header::COOKIE) {
-        for cookie in line.as_bytes().split(|&byte| byte == b';').map(<[u8]>::trim_ascii) {
-            if cookie.is_empty() || is_ours(cookie) {
-                continue;
-            }
-            if !joined.is_empty() {
-                joined.extend_from_slice(b"; ");
-            }
-            joined.extend_from_slice(cookie);
+/// Everything but the reserved names, cookies and, unless it is kept, the bearer token.
+fn passed_on(received: &HeaderMap, keeps_authorization: bool) -> Result<HeaderMap> {
+    let too_many = "too many header fields";
+    let mut fields = HeaderMap::try_with_capacity(received.len() + ADDED)
+        .or_err(ErrorType::InvalidHTTPHeader, too_many)?;
+    for (name, value) in received {
+        let is_withheld = *name == header::COOKIE
+            || (*name == header::AUTHORIZATION && !keeps_authorization)
+            || is_reserved(name.as_str());
+        if !is_withheld {
+            fields
+                .try_append(name.clone(), value.clone())
+                .or_err(ErrorType::InvalidHTTPHeader, too_many)?;
         }
     }
-    headers.remove(header::COOKIE);
-    if !cached
-        && !joined.is_empty()
-        && let Ok(value) = HeaderValue::from_bytes(&joined)
-    {
-        headers.insert(header::COOKIE, value);
+    Ok(fields)
+}
+
+/// All cookies but ours in one line (RFC 9113 §8.2.3: HTTP/2 splits it, HTTP/1.1 must not see that).
+fn foreign_cookies(received: &HeaderMap) -> Option<HeaderValue> {
+    let lines = received.get_all(header::COOKIE).iter();
+    let cookies = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b';')).map(<[u8]>::trim_ascii);
+    let mut joined = Vec::new();
+    for cookie in cookies.filter(|cookie| !cookie.is_empty() && !is_ours(cookie)) {
+        if !joined.is_empty() {
+            joined.extend_from_slice(b"; ");
+        }
+        joined.extend_from_slice(cookie);
     }
+    HeaderValue::from_bytes(&joined).ok().filter(|_| !joined.is_empty())
 }
 
 fn is_ours(cookie: &[u8]) -> bool {
@@ -130,20 +126,20 @@ fn is_ours(cookie: &[u8]) -> bool {
 /// `X-Forwarded-*`: a trusted proxy's chain is continued, anybody else's replaced. Background
 /// requests have no peer and say nothing.
 fn set_forwarded(
-    headers: &mut HeaderMap,
-    client: &RequestHeader,
+    fields: &mut HeaderMap,
+    received: &HeaderMap,
     peer: Option<IpAddr>,
     exchange: &Exchange,
 ) -> Result<()> {
     let Some(peer) = peer.map(|peer| peer.to_canonical()) else { return Ok(()) };
     let chain = if arrive::is_trusted(&exchange.edition.policy, peer) {
-        let said = client.headers.get_all(&X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+        let said = received.get_all(&X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
         value(said.chain([peer.to_string().as_str()]).collect::<Vec<_>>().join(", "))?
     } else {
         value(&exchange.client.address_text)?
     };
-    headers.insert(X_FORWARDED_FOR, chain);
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(exchange.client.scheme));
-    headers.insert(X_FORWARDED_HOST, value(exchange.client.believed_host())?);
+    fields.insert(X_FORWARDED_FOR, chain);
+    fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(exchange.client.scheme));
+    fields.insert(X_FORWARDED_HOST, value(exchange.client.believed_host())?);
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! Which code stands for an error of Pingora's.
+//! Which code stands for an error of Pingora's, and the reverse.
 
 use pingora::{Error, ErrorSource, ErrorType};
 
+use crate::exchange::Exchange;
 use crate::rejection::Code;
 
 pub fn code_of(error: &Error) -> Code {
@@ -18,6 +19,12 @@ pub fn code_of(error: &Error) -> Code {
         (ErrorSource::Downstream, _) => Code::BadRequest,
         (ErrorSource::Internal | ErrorSource::Unset, _) => Code::Internal,
     }
+}
+
+/// An error that makes `fail_to_proxy` answer with this code.
+pub fn refuse(exchange: &mut Exchange, code: Code) -> Box<Error> {
+    exchange.refused = Some(code);
+    Error::explain(ErrorType::HTTPStatus(code.status().as_u16()), code.as_str())
 }
 
 /// Whether there is nobody left to answer.

@@ -2,4 +2,5 @@
 
 pub mod failure;
 pub mod harden_headers;
+pub mod pass_on;
 pub mod render_error;

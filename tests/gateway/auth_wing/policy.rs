@@ -31,6 +31,7 @@ pub fn policy() -> Policy {
         upstreams: Vec::new(),
         limits: Vec::new(),
         routes: RouteTable::default(),
+        fast_lane: true,
         admit_unchecked_bearers: false,
     }
 }

@@ -1,0 +1,32 @@
+//! An upstream's answer on its way to the client: without what must not pass a gateway, and with
+//! what every answer of ours carries. Both lanes of `forward` come through here.
+
+use http::HeaderValue;
+use pingora::Result;
+use pingora::http::ResponseHeader;
+
+use super::harden_headers;
+use crate::answer;
+use crate::exchange::Exchange;
+use crate::pipeline::cache::outcome::CACHE_STATUS;
+
+/// As it came from the upstream, before it may be stored.
+pub fn from_upstream(response: &mut ResponseHeader, exchange: &mut Exchange) {
+    exchange.upstream_took =
+        exchange.arrived_after.map(|arrived| exchange.started.elapsed().saturating_sub(arrived));
+    harden_headers::run(response);
+}
+
+/// As this client gets it, from the upstream or from the cache.
+pub fn to_client(
+    response: &mut ResponseHeader,
+    exchange: &Exchange,
+    cache_status: Option<&'static str>,
+) -> Result<()> {
+    answer::rewrite(response, |headers| {
+        if let Some(status) = cache_status {
+            headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
+        }
+        answer::sign(headers, exchange)
+    })
+}
