@@ -65,6 +65,7 @@ impl ProxyHttp for Gateway {
         if !forward::fast_lane::qualifies(session, exchange) {
             return Ok(false);
         }
+        self.metrics.fast_lane_requests.inc();
         self.fast_lane.run(session, exchange).await?;
         Ok(true)
     }
@@ -157,12 +158,11 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Self::CTX,
     ) -> Result<()> {
-        respond::pass_on::from_upstream(response, exchange);
-        Ok(())
+        respond::pass_on::from_upstream(response, exchange, session.is_upgrade_req())
     }
 
     async fn response_filter(

@@ -33,6 +33,7 @@ pub struct Metrics {
     pub password_queue_depth: IntGauge,
     pub store_errors: IntCounterVec,
     pub http_requests_in_flight: IntGauge,
+    pub fast_lane_requests: IntCounter,
     pub access_log_dropped: IntCounter,
     pub config_last_reload_successful: IntGauge,
     pub config_last_reload_success_timestamp: Gauge,
@@ -109,6 +110,11 @@ impl Metrics {
                 &registry,
                 "http_requests_in_flight",
                 "Requests being handled",
+            ),
+            fast_lane_requests: counter(
+                &registry,
+                "fast_lane_requests_total",
+                "Requests forwarded by the fast lane",
             ),
             access_log_dropped: counter(
                 &registry,

@@ -26,7 +26,7 @@ const BUSY: &str = "
 ";
 
 /// DESIGN section 10, without the prefix.
-const METRICS: [&str; 18] = [
+const METRICS: [&str; 19] = [
     "http_requests_total",
     "http_request_duration_seconds_count",
     "gateway_overhead_seconds_count",
@@ -45,6 +45,7 @@ const METRICS: [&str; 18] = [
     "config_last_reload_success_timestamp_seconds",
     "build_info",
     "http_requests_in_flight",
+    "fast_lane_requests_total",
 ];
 
 /// A little of everything.

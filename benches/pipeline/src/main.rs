@@ -1,7 +1,8 @@
 //! `./dev bench`: what the gateway costs over bare Pingora. Load generator, upstream and Redis run
 //! on core 0, the proxy under test on core 1. The proxy's CPU time per request is read beside the
 //! rate: where core 0 is the limit, only the former tells. Subjects
-//! take turns within each round; medians of all rounds are compared. Ratios count, not figures.
+//! take turns within each round and are compared within it; the table shows medians over all rounds.
+//! Ratios count, not figures.
 
 mod gateway;
 mod process;
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 use process::{LOAD_CORE, PROXY_CORE, Process};
 use report::{Row, Startup};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
+const SECONDS: u32 = 2;
 const UPSTREAM: &str = "127.0.0.1:19000";
 const BARE: &str = "127.0.0.1:19001";
 const REDIS_PORT: &str = "19002";
@@ -65,7 +67,7 @@ fn main() -> Result<(), Failure> {
     }
     for _ in 0..ROUNDS {
         for (subject, row) in subjects.iter().zip(&mut rows) {
-            row.add(wrk::run(subject, 3)?);
+            row.add(wrk::run(subject, SECONDS)?);
         }
     }
     report::print(&rows, &startup)?;

@@ -35,6 +35,12 @@ impl Row {
         median(self.samples.iter().map(|sample| sample.cpu_us))
     }
 
+    /// The median of what each round's figures say when `compare`d with the bare ones of that round:
+    /// the machine's speed changes from round to round.
+    fn against(&self, bare: &Self, compare: impl Fn(&Sample, &Sample) -> f64) -> f64 {
+        median(self.samples.iter().zip(&bare.samples).map(|(own, bare)| compare(own, bare)))
+    }
+
     fn p99(&self) -> f64 {
         median(self.samples.iter().map(|sample| sample.p99_ms))
     }
@@ -48,7 +54,8 @@ pub fn print(rows: &[Row], startup: &Startup) -> std::io::Result<()> {
     writeln!(out, "| --- | ---: | ---: | ---: | ---: | ---: |")?;
     for row in rows {
         let (rate, cpu) = (row.rate(), row.cpu_us());
-        let (of_rate, of_cpu) = (rate / bare.rate(), bare.cpu_us() / cpu);
+        let of_rate = row.against(bare, |own, bare| own.requests_per_second / bare.requests_per_second);
+        let of_cpu = row.against(bare, |own, bare| bare.cpu_us / own.cpu_us);
         writeln!(
             out,
             "| {} | {rate:.0} | {of_rate:.2} | {cpu:.1} | {of_cpu:.2} | {:.2} |",

@@ -96,9 +96,7 @@ fn passed_on(received: &HeaderMap, keeps_authorization: bool) -> Result<HeaderMa
             || (*name == header::AUTHORIZATION && !keeps_authorization)
             || is_reserved(name.as_str());
         if !is_withheld {
-            fields
-                .try_append(name.clone(), value.clone())
-                .or_err(ErrorType::InvalidHTTPHeader, too_many)?;
+            fields.try_append(name.clone(), value.clone()).or_err(ErrorType::InvalidHTTPHeader, too_many)?;
         }
     }
     Ok(fields)

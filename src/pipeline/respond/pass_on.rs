@@ -1,20 +1,31 @@
 //! An upstream's answer on its way to the client: without what must not pass a gateway, and with
 //! what every answer of ours carries. Both lanes of `forward` come through here.
 
-use http::HeaderValue;
-use pingora::Result;
+use http::{HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
+use pingora::{Error, ErrorType, Result};
 
 use super::harden_headers;
 use crate::answer;
 use crate::exchange::Exchange;
 use crate::pipeline::cache::outcome::CACHE_STATUS;
 
-/// As it came from the upstream, before it may be stored.
-pub fn from_upstream(response: &mut ResponseHeader, exchange: &mut Exchange) {
+/// As it came from the upstream, before it may be stored. `Err` for a switch of protocols that
+/// nobody asked for (RFC 9110 §15.2.2): what follows could be anything.
+pub fn from_upstream(
+    response: &mut ResponseHeader,
+    exchange: &mut Exchange,
+    asked_for_upgrade: bool,
+) -> Result<()> {
+    if response.status == StatusCode::SWITCHING_PROTOCOLS && !asked_for_upgrade {
+        let error =
+            Error::explain(ErrorType::InvalidHTTPHeader, "101 to a request that asked for no upgrade");
+        return Err(error.into_up());
+    }
     exchange.upstream_took =
         exchange.arrived_after.map(|arrived| exchange.started.elapsed().saturating_sub(arrived));
     harden_headers::run(response);
+    Ok(())
 }
 
 /// As this client gets it, from the upstream or from the cache.

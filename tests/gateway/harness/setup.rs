@@ -114,7 +114,12 @@ impl Setup {
     }
 
     pub(super) fn yaml(&self) -> String {
-        self.sections.iter().map(|(_, text)| text.as_str()).collect()
+        let mut yaml: String = self.sections.iter().map(|(_, text)| text.as_str()).collect();
+        let is_decided = self.sections.iter().any(|(key, _)| key == "forwarding");
+        if env!("CARGO_CRATE_NAME") == "full_lane" && !is_decided {
+            yaml.push_str("forwarding: { fast_lane: false }\n");
+        }
+        yaml
     }
 }
 

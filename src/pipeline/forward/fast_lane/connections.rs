@@ -6,9 +6,9 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use pingora::Result;
 use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::Stream;
-use pingora::{Result};
 use tokio::io::AsyncReadExt;
 use tokio::task::unconstrained;
 
@@ -64,7 +64,8 @@ impl Connections {
     /// Keeps the connection for later, if the exchange left it in order.
     pub async fn keep(&self, target: &Target, mut upstream: Upstream, exchange: &Exchange) {
         upstream.respect_keepalive();
-        let (Some(stream), Some(settings)) = (upstream.reuse().await, choose_upstream::upstream(exchange)) else {
+        let (Some(stream), Some(settings)) = (upstream.reuse().await, choose_upstream::upstream(exchange))
+        else {
             return;
         };
         let idle = Idle { stream, until: Instant::now() + settings.timeouts.idle };

@@ -75,10 +75,8 @@ impl FastLane {
 /// taken the request.
 fn was_not_taken(error: &Error) -> bool {
     let of_upstream = *error.esource() == pingora::ErrorSource::Upstream;
-    let is_closed = matches!(
-        error.etype(),
-        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError
-    );
+    let is_closed =
+        matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError);
     of_upstream && is_closed
 }
 

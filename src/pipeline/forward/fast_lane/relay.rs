@@ -65,10 +65,7 @@ fn pass_on(task: Result<HttpTask>, session: &Session, exchange: &mut Exchange) -
 }
 
 fn pass_head_on(head: &mut ResponseHeader, is_bodiless: bool, exchange: &mut Exchange) -> Result<()> {
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        return Error::e_explain(ErrorType::InvalidHTTPHeader, "101 to a request that asked for no upgrade");
-    }
-    respond::pass_on::from_upstream(head, exchange);
+    respond::pass_on::from_upstream(head, exchange, false)?;
     if !is_bodiless && ends_with_connection(head) {
         head.set_version(Version::HTTP_11);
         head.insert_header(header::TRANSFER_ENCODING, "chunked")?;

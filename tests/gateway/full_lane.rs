@@ -1,0 +1,31 @@
+//! The promises that forwarding has a part in, once more with the fast lane closed: whichever way
+//! a request goes, they hold. `harness::Setup` writes `fast_lane: false` for this program.
+
+mod access_rules;
+mod class_cache;
+mod class_cache_poisoning;
+mod class_credentials;
+mod class_framing;
+mod class_headers;
+mod class_headers_of_tokens;
+mod class_hosts;
+mod class_http2;
+mod class_methods;
+mod class_paths;
+mod class_sessions;
+mod class_tokens;
+mod drain;
+mod forge;
+#[allow(dead_code, unused_imports, reason = "tools for every test file, whichever of them it needs")]
+mod harness;
+mod identity_presets;
+mod proxying;
+#[allow(dead_code, reason = "the same")]
+mod refusal;
+mod reload;
+#[allow(dead_code, reason = "the same")]
+mod servers;
+mod telemetry;
+mod tls;
+mod upstreams;
+mod websocket;
