@@ -16,6 +16,7 @@ mod class_headers_of_tokens;
 mod class_hosts;
 mod class_http2;
 mod class_methods;
+mod class_openness;
 mod class_passwords;
 mod class_paths;
 mod class_refresh;
