@@ -21,7 +21,10 @@ pub fn run(session: &mut Session, exchange: &Exchange) -> bool {
         && session.subrequest_ctx.is_none()
         && matches!(request.version, Version::HTTP_11 | Version::HTTP_2)
         && request.headers.iter().all(|(name, value)| is_plain(name, value))
-        && (has_short_body(&request.headers) || session.is_body_empty())
+        && match request.headers.contains_key(header::CONTENT_LENGTH) {
+            true => has_short_body(&request.headers),
+            false => session.is_body_empty(),
+        }
 }
 
 /// Whether a field neither changes how the message is read nor concerns this connection alone
@@ -44,9 +47,14 @@ fn is_plain(name: &HeaderName, value: &HeaderValue) -> bool {
 }
 
 fn has_short_body(headers: &HeaderMap) -> bool {
+    content_length(headers).is_some_and(|length| length <= MAX_BODY)
+}
+
+/// What the one `Content-Length` says; `None` without one, or with one that says nothing plain.
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let (Some(length), None) = (lengths.next(), lengths.next()) else { return false };
-    length.to_str().ok().and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length <= MAX_BODY)
+    let (Some(length), None) = (lengths.next(), lengths.next()) else { return None };
+    length.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -5,24 +5,32 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Uri, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use pingora::{ErrorType, OrErr, Result};
+use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::Upstream;
+use super::qualify::content_length;
 use crate::exchange::Exchange;
 use crate::pipeline::arrive;
 use crate::pipeline::forward::{choose_upstream, request_body, rewrite_request};
 
 /// The whole body, which `qualify` found to be short; `None` when there is none.
+///
+/// `Err` unless it is as long as the head says: the head goes on as it is, and a server that waits
+/// for more would take the next request on the connection for it (class 65).
 pub async fn read_body(session: &mut Session, exchange: &mut Exchange) -> Result<Option<Bytes>> {
-    if session.is_body_empty() {
-        return Ok(None);
-    }
     let mut whole = BytesMut::new();
-    while let Some(piece) = session.read_request_body().await.map_err(|error| error.into_down())? {
-        whole.extend_from_slice(&piece);
-        request_body::run(&mut Some(piece), false, exchange)?;
+    if !session.is_body_empty() {
+        while let Some(piece) = session.read_request_body().await.map_err(|error| error.into_down())? {
+            whole.extend_from_slice(&piece);
+            request_body::run(&mut Some(piece), false, exchange)?;
+        }
     }
-    Ok(Some(whole.freeze()))
+    if whole.len() as u64 != content_length(&session.req_header().headers).unwrap_or(0) {
+        let error =
+            Error::explain(ErrorType::InvalidHTTPHeader, "a body of another length than its head says");
+        return Err(error.into_down());
+    }
+    Ok(Some(whole.freeze()).filter(|body| !body.is_empty()))
 }
 
 pub async fn send(
