@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, Response};
 use pingora::http::ResponseHeader;
 use pingora::{ErrorType, OrErr, Result};
 
 use crate::clock::seconds_up;
 use crate::config::policy::Limit;
 use crate::exchange::Exchange;
+use crate::field_values::FieldValues;
 use crate::store::Verdict;
 
 /// Room for all that is added, so that the map grows once.
 const ADDED: usize = 6;
+/// In bytes of values.
+const ROOM_FOR_REQUEST_ID: usize = 32;
+const ROOM_PER_LIMIT: usize = 96;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -34,44 +38,41 @@ pub fn rewrite(head: &mut ResponseHeader, change: impl FnOnce(&mut HeaderMap) ->
 
 /// `X-Request-Id`, and how the request's limits stand.
 pub fn sign(headers: &mut HeaderMap, exchange: &Exchange) -> Result<()> {
-    headers.insert(X_REQUEST_ID, value(exchange.request_id.as_str())?);
-    set_rate_limits(headers, &exchange.verdicts)
+    let mut values = FieldValues::with_room(ROOM_FOR_REQUEST_ID + ROOM_PER_LIMIT * exchange.verdicts.len());
+    headers.insert(X_REQUEST_ID, values.put(exchange.request_id.as_str())?);
+    set_rate_limits(headers, &exchange.verdicts, &mut values)
 }
 
 /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers). Limit names need no
 /// escaping within the structured field's quotes: the configuration lets no quote in.
-fn set_rate_limits(headers: &mut HeaderMap, verdicts: &[(Arc<Limit>, Verdict)]) -> Result<()> {
+fn set_rate_limits(
+    headers: &mut HeaderMap,
+    verdicts: &[(Arc<Limit>, Verdict)],
+    values: &mut FieldValues,
+) -> Result<()> {
     if verdicts.is_empty() {
         return Ok(());
     }
-    let (mut policies, mut standings) = (String::with_capacity(48), String::with_capacity(48));
-    let mut digits = itoa::Buffer::new();
-    for (limit, verdict) in verdicts {
-        begin(&mut policies, &limit.name);
-        policies.push_str(";q=");
-        policies.push_str(digits.format(limit.quota.count));
-        policies.push_str(";w=");
-        policies.push_str(digits.format(limit.quota.window.as_secs().max(1)));
-        begin(&mut standings, &limit.name);
-        standings.push_str(";r=");
-        standings.push_str(digits.format(verdict.remaining));
-        standings.push_str(";t=");
-        standings.push_str(digits.format(seconds_up(verdict.reset_after)));
+    for (at, (limit, _)) in verdicts.iter().enumerate() {
+        name(values, at, limit);
+        parameter(values, ";q=", limit.quota.count);
+        parameter(values, ";w=", limit.quota.window.as_secs().max(1));
     }
-    headers.insert(RATELIMIT_POLICY, value(policies)?);
-    headers.insert(RATELIMIT, value(standings)?);
+    headers.insert(RATELIMIT_POLICY, values.end()?);
+    for (at, (limit, verdict)) in verdicts.iter().enumerate() {
+        name(values, at, limit);
+        parameter(values, ";r=", verdict.remaining);
+        parameter(values, ";t=", seconds_up(verdict.reset_after));
+    }
+    headers.insert(RATELIMIT, values.end()?);
     Ok(())
 }
 
 /// The next member of a list, which begins with the limit's name.
-fn begin(list: &mut String, name: &str) {
-    list.push_str(if list.is_empty() { "\"" } else { ", \"" });
-    list.push_str(name);
-    list.push('"');
+fn name(list: &mut FieldValues, at: usize, limit: &Limit) {
+    list.begin(if at == 0 { "\"" } else { ", \"" }).begin(&limit.name).begin("\"");
 }
 
-/// A field's value from text of ours; an error, not a panic, should it hold what no field can.
-pub fn value(text: impl AsRef<[u8]>) -> Result<HeaderValue> {
-    HeaderValue::from_bytes(text.as_ref())
-        .or_err(ErrorType::InvalidHTTPHeader, "a value that no header can hold")
+fn parameter(list: &mut FieldValues, name: &str, value: impl itoa::Integer) {
+    list.begin(name).begin(itoa::Buffer::new().format(value));
 }

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod edition;
 pub mod exchange;
+mod field_values;
 pub mod gateway;
 pub mod identity;
 pub mod pipeline;

@@ -4,8 +4,8 @@ use http::{HeaderMap, HeaderName};
 use pingora::Result;
 use uuid::Uuid;
 
-use crate::answer::value;
 use crate::config::policy::{IdentityPreset, VaryBy};
+use crate::field_values::FieldValues;
 use crate::identity::Identity;
 
 /// The header names of a preset.
@@ -49,6 +49,7 @@ pub fn set(
     preset: IdentityPreset,
     identity: &Identity,
     cached: Option<VaryBy>,
+    values: &mut FieldValues,
 ) -> Result<()> {
     let names = match preset {
         IdentityPreset::Forwarded => FORWARDED,
@@ -59,18 +60,18 @@ pub fn set(
     if matches!(cached, None | Some(VaryBy::User)) {
         if let Some(subject) = names.subject {
             let mut digits = Uuid::encode_buffer();
-            headers.insert(subject, value(identity.user_id.hyphenated().encode_lower(&mut digits))?);
+            headers.insert(subject, values.put(identity.user_id.hyphenated().encode_lower(&mut digits))?);
         }
-        headers.insert(names.username, value(&identity.username)?);
+        headers.insert(names.username, values.put(&identity.username)?);
         if let (Some(name), Some(email)) = (names.email, &identity.email) {
-            headers.insert(name, value(email)?);
+            headers.insert(name, values.put(email)?);
         }
     }
     if !matches!(cached, Some(VaryBy::Shared)) {
         // Role names hold no comma (`identity::name::is_role`), so joining loses nothing.
         let groups = match identity.roles.as_slice() {
-            [only] => value(only)?,
-            roles => value(roles.join(","))?,
+            [only] => values.put(only)?,
+            roles => values.put(roles.join(","))?,
         };
         headers.insert(names.groups, groups);
     }

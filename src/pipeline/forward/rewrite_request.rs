@@ -12,9 +12,9 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use super::choose_upstream::upstream;
 use super::identity_headers;
 use super::reserved::is_reserved;
-use crate::answer::value;
 use crate::config::policy::{CacheRule, QueryKey, VaryBy};
 use crate::exchange::Exchange;
+use crate::field_values::FieldValues;
 use crate::pipeline::arrive;
 use crate::pipeline::cache::key::selected_query;
 
@@ -22,6 +22,8 @@ use crate::pipeline::cache::key::selected_query;
 const OUR_COOKIES: &str = "portcullis_";
 /// Room for all that is added, so that the map grows once.
 const ADDED: usize = 10;
+/// For the values of all that is added, in bytes.
+const ROOM: usize = 320;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -74,14 +76,15 @@ pub fn fields(
     {
         fields.insert(header::COOKIE, cookies);
     }
+    let mut values = FieldValues::with_room(ROOM);
     if let Some(identity) = &exchange.identity {
-        identity_headers::set(&mut fields, upstream.identity, identity, cached)?;
+        identity_headers::set(&mut fields, upstream.identity, identity, cached, &mut values)?;
     }
-    set_forwarded(&mut fields, received, peer, exchange)?;
-    fields.insert(X_REQUEST_ID, value(exchange.request_id.as_str())?);
+    set_forwarded(&mut fields, received, peer, exchange, &mut values)?;
+    fields.insert(X_REQUEST_ID, values.put(exchange.request_id.as_str())?);
     // Passes a trace on, or begins one.
     if !fields.contains_key(TRACEPARENT) {
-        fields.insert(TRACEPARENT, value(exchange.request_id.traceparent())?);
+        fields.insert(TRACEPARENT, values.put(exchange.request_id.traceparent())?);
     }
     Ok(fields)
 }
@@ -128,16 +131,17 @@ fn set_forwarded(
     received: &HeaderMap,
     peer: Option<IpAddr>,
     exchange: &Exchange,
+    values: &mut FieldValues,
 ) -> Result<()> {
     let Some(peer) = peer.map(|peer| peer.to_canonical()) else { return Ok(()) };
     let chain = if arrive::is_trusted(&exchange.edition.policy, peer) {
         let said = received.get_all(&X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-        value(said.chain([peer.to_string().as_str()]).collect::<Vec<_>>().join(", "))?
+        values.put(said.chain([peer.to_string().as_str()]).collect::<Vec<_>>().join(", "))?
     } else {
-        value(&exchange.client.address_text)?
+        values.put(&exchange.client.address_text)?
     };
     fields.insert(X_FORWARDED_FOR, chain);
     fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(exchange.client.scheme));
-    fields.insert(X_FORWARDED_HOST, value(exchange.client.believed_host())?);
+    fields.insert(X_FORWARDED_HOST, values.put(exchange.client.believed_host())?);
     Ok(())
 }
