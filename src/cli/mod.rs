@@ -90,7 +90,7 @@ fn start_log() {
 
 fn migrate(arg: &ConfigArg) -> Result<(), String> {
     let policy = server::load_policy(&arg.config)?;
-    let opened = block_on(server::open_stores::open(&policy.storage))?;
+    let opened = block_on(server::open_stores::open(&policy.storage, None))?;
     opened.map_err(|error| error.to_string())?;
     print("the tables are up to date")
 }

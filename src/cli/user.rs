@@ -52,7 +52,7 @@ enum UserCommand {
 pub fn run(args: &UserArgs) -> Result<(), String> {
     let policy = server::load_policy(&args.config.config)?;
     block_on(async {
-        let stores = open_stores::open(&policy.storage).await.map_err(|error| error.to_string())?;
+        let stores = open_stores::open(&policy.storage, None).await.map_err(|error| error.to_string())?;
         let administration = Administration::new(stores.for_auth(), policy.clone());
         perform(&args.command, &administration).await
     })?

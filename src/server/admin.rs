@@ -45,6 +45,10 @@ pub async fn start(address: SocketAddr, status: Arc<Status>, stores: &OpenStores
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    let mirroring = admin.revocations.mirroring();
+    let metrics = &admin.status.metrics;
+    metrics.revocation_lag.set(mirroring.map_or(0.0, |mirroring| mirroring.age.as_secs_f64()));
+    metrics.revocation_mirrored.set(mirroring.is_some_and(|mirroring| mirroring.is_current).into());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.status.metrics.render())
 }
 
@@ -56,17 +60,23 @@ struct Readiness {
     draining: bool,
     accounts: &'static str,
     state: &'static str,
+    revocations: &'static str,
     last_reload: &'static str,
 }
 
 /// 503 while starting or draining and when the state store is down: requests with a token would
-/// be refused. Without the account store tokens still work, so taking the gateway out of service
-/// would only widen the outage: 200, `degraded`. A refused reload leaves a working policy: 200.
+/// be refused. Starting takes until the revocations have been read once. Without the account store
+/// tokens still work, so taking the gateway out of service would only widen the outage: 200,
+/// `degraded`. So it is while revocations can't be followed, and after a refused reload, which leaves
+/// a working policy.
 async fn readyz(State(admin): State<Admin>) -> Response {
     let (accounts, state) = tokio::join!(ping(admin.accounts.ping()), ping(admin.revocations.ping()));
     let (listening, draining) = (admin.status.is_listening(), admin.status.is_draining());
-    let ready = listening && !draining && state;
-    let degraded = !accounts || admin.status.has_reload_failed();
+    let mirroring = admin.revocations.mirroring();
+    let is_stale = mirroring.is_some_and(|mirroring| !mirroring.is_current);
+    let is_filled = mirroring.is_none_or(|mirroring| mirroring.is_filled);
+    let ready = listening && !draining && state && is_filled;
+    let degraded = !accounts || is_stale || admin.status.has_reload_failed();
     let readiness = Readiness {
         status: match (ready, degraded) {
             (true, false) => "ready",
@@ -77,6 +87,11 @@ async fn readyz(State(admin): State<Admin>) -> Response {
         draining,
         accounts: if accounts { "ok" } else { "down" },
         state: if state { "ok" } else { "down" },
+        revocations: match mirroring {
+            Some(mirroring) if mirroring.is_current => "mirrored",
+            Some(_) => "mirror is stale, checked per request",
+            None => "checked per request",
+        },
         last_reload: if admin.status.has_reload_failed() { "refused" } else { "ok" },
     };
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -57,7 +57,7 @@ pub fn serve(config: &Path) -> Result<(), StartError> {
     for store in open_stores::names(&policy.storage) {
         metrics.store_errors.with_label_values(&[store]);
     }
-    let stores = office.block_on(open_stores::open(&policy.storage))?;
+    let stores = office.block_on(open_stores::open(&policy.storage, policy.revocation.max_staleness))?;
     let signing = office.block_on(signing_key::get_or_create(&policy, &stores))?;
     let passwords = &policy.auth.password;
     let passwords = PasswordQueue::start(passwords.workers, passwords.queue, metrics.clone())

@@ -1,12 +1,13 @@
 //! The only place that turns "Postgres" or "Redis" in the file into stores.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth;
 use crate::config::policy::{StateStorage, Storage, UserStorage};
 use crate::store::memory::{LocalGatekeeper, MemoryResponses};
 use crate::store::postgres::PostgresUsers;
-use crate::store::redis::RedisState;
+use crate::store::redis::{RedisGatekeeper, RedisState};
 use crate::store::sqlite::{SqliteState, SqliteUsers};
 use crate::store::{
     Accounts, AuditLog, Gatekeeper, GeneratedKeys, Lockouts, Responses, Revocations, Sessions, StoreError,
@@ -51,8 +52,9 @@ pub fn names(storage: &Storage) -> [&'static str; 2] {
     [users, state]
 }
 
-/// Opens both stores and brings their tables up to date.
-pub async fn open(storage: &Storage) -> Result<OpenStores, StoreError> {
+/// Opens both stores and brings their tables up to date. With `max_staleness`, revocations in Redis are
+/// mirrored from now on; commands, which admit nobody, need no mirror.
+pub async fn open(storage: &Storage, max_staleness: Option<Duration>) -> Result<OpenStores, StoreError> {
     let (accounts, audit, keys) = open_users(&storage.users).await?;
     match &storage.state {
         StateStorage::Embedded(path) => {
@@ -70,6 +72,9 @@ pub async fn open(storage: &Storage) -> Result<OpenStores, StoreError> {
         }
         StateStorage::Redis(url) => {
             let state = Arc::new(RedisState::open(&String::from_utf8_lossy(url.expose()))?);
+            if let Some(max_staleness) = max_staleness {
+                state.follow(max_staleness);
+            }
             Ok(OpenStores {
                 accounts,
                 audit,
@@ -77,7 +82,7 @@ pub async fn open(storage: &Storage) -> Result<OpenStores, StoreError> {
                 sessions: state.clone(),
                 revocations: state.clone(),
                 lockouts: state.clone(),
-                gatekeeper: state.clone(),
+                gatekeeper: Arc::new(RedisGatekeeper::new(state.clone())),
                 responses: state,
             })
         }

@@ -97,6 +97,10 @@ fn note_fixed(running: &Policy, next: &Policy) {
         ("listen", running.listen != next.listen),
         ("storage", running.storage != next.storage),
         (
+            "revocation.mode and max_staleness",
+            running.revocation.max_staleness != next.revocation.max_staleness,
+        ),
+        (
             "auth.password.workers and queue",
             (running.auth.password.workers, running.auth.password.queue)
                 != (next.auth.password.workers, next.auth.password.queue),

@@ -25,7 +25,7 @@ pub use keys::GeneratedKeys;
 pub use limits::{Charge, Verdict};
 pub use lockouts::Lockouts;
 pub use responses::{Responses, StoredResponse};
-pub use revocations::{Admission, Bearer, Gatekeeper, Revocation, Revocations, Standing};
+pub use revocations::{Admission, Bearer, Gatekeeper, Mirroring, Revocation, Revocations, Standing};
 pub use sessions::{Rotation, Session, Sessions};
 
 /// The store failed: it could not be reached, did not answer in time, or answered nonsense.

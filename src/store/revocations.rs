@@ -1,6 +1,8 @@
 //! What no longer counts although its signature is good, and the one question that the request
 //! path asks of shared state.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -55,6 +57,21 @@ pub trait Revocations: Send + Sync {
     async fn standing(&self, bearer: Bearer, now: Timestamp) -> Result<Standing, StoreError>;
     /// Whether the store answers at all; for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError>;
+    /// How well this process knows them by itself; `None` when it asks for every request.
+    fn mirroring(&self) -> Option<Mirroring> {
+        None
+    }
+}
+
+/// How good this process's copy of the revocations is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mirroring {
+    /// Nothing that was revoked longer ago than this is missing.
+    pub age: Duration,
+    /// `false` until the revocations have been read for the first time.
+    pub is_filled: bool,
+    /// Whether requests are answered from it; otherwise they ask the store.
+    pub is_current: bool,
 }
 
 /// The answer of [`Gatekeeper::admit`].
@@ -73,4 +90,15 @@ pub trait Gatekeeper: Send + Sync {
     /// Looks up the bearer, then takes one from every charge's counter: all of them or, when one
     /// refuses, none. Uses the store's own clock.
     async fn admit(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Result<Admission, StoreError>;
+
+    /// The same without waiting, from what this process knows; asked first. `None`, and nothing
+    /// taken, when [`admit`](Self::admit) has to be asked.
+    fn admit_at_once(&self, _bearer: Option<Bearer>, _charges: &[Charge]) -> Option<Admission> {
+        None
+    }
+
+    /// How the bearer stands, when this process knows for sure; also while the store is away.
+    fn known_standing(&self, _bearer: Bearer) -> Option<Standing> {
+        None
+    }
 }

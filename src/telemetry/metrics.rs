@@ -30,6 +30,7 @@ pub struct Metrics {
     pub refreshes: IntCounterVec,
     pub revocations: IntCounterVec,
     pub revocation_lag: Gauge,
+    pub revocation_mirrored: IntGauge,
     pub password_queue_depth: IntGauge,
     pub store_errors: IntCounterVec,
     pub http_requests_in_flight: IntGauge,
@@ -84,7 +85,7 @@ impl Metrics {
             rate_limit_store_calls: counter(
                 &registry,
                 "rate_limit_store_calls_total",
-                "Round trips for revocation and limits",
+                "Requests that had to ask the store about revocation or limits",
             ),
             cache_requests: counters(
                 &registry,
@@ -98,7 +99,12 @@ impl Metrics {
             revocation_lag: gauge(
                 &registry,
                 "revocation_lag_seconds",
-                "Age of what is known about revocations; 0 while every request asks the store",
+                "Since the stream of revocations was last known to be read to its end; 0 without a mirror",
+            ),
+            revocation_mirrored: int_gauge(
+                &registry,
+                "revocation_mirrored",
+                "1 while revocations are known here, 0 while every request is checked in the store",
             ),
             password_queue_depth: int_gauge(
                 &registry,

@@ -8,6 +8,7 @@ mod listen;
 mod names;
 mod pattern;
 mod quantity;
+mod revocation;
 mod roles;
 mod routes;
 mod storage;
@@ -74,6 +75,7 @@ impl Compiler<'_> {
         let trusted_proxies = self.trusted_proxies(gateway.trusted_proxies, &root.key("trusted_proxies"));
         let storage = self.storage(gateway.storage.unwrap_or_default(), &root.key("storage"));
         let tokens = self.tokens(gateway.tokens.unwrap_or_default(), &root.key("tokens"));
+        let revocation = self.revocation(gateway.revocation.unwrap_or_default(), &root.key("revocation"));
         let mut upstreams = self.upstreams(gateway.upstreams.unwrap_or_default(), &root.key("upstreams"));
         let mut limits = self.limits(gateway.limits.unwrap_or_default(), &root.key("limits"));
         let auth = self.auth(gateway.auth.unwrap_or_default(), &mut limits, &root.key("auth"));
@@ -86,7 +88,6 @@ impl Compiler<'_> {
         upstreams.warn_unused(&root.key("upstreams"), &mut self.problems);
         limits.warn_unused(&root.key("limits"), &mut self.problems);
         self.roles.warn_lonely(&mut self.problems);
-        let revocation = gateway.revocation.unwrap_or_default();
         Some(Policy {
             digest,
             listen,
@@ -94,11 +95,11 @@ impl Compiler<'_> {
             storage: storage?,
             tokens,
             auth: auth.policy,
+            revocation,
             upstreams: upstreams.into_list(),
             limits: limits.into_list(),
             routes,
             fast_lane: gateway.forwarding.unwrap_or_default().fast_lane.unwrap_or(true),
-            admit_unchecked_bearers: revocation.on_store_error == Some(raw::OnUncheckedBearer::Allow),
         })
     }
 

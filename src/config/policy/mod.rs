@@ -6,6 +6,7 @@ mod auth;
 mod cache;
 mod limits;
 mod listen;
+mod revocation;
 mod routes;
 mod storage;
 mod tokens;
@@ -16,6 +17,7 @@ pub use auth::{Argon2Params, Auth, AuthEndpoint, LockoutRule, PasswordRules};
 pub use cache::{CacheRule, QueryKey, VaryBy};
 pub use limits::{Limit, LimitBy, OnStoreError, Quota};
 pub use listen::{Listen, ProxyListener, TlsFiles};
+pub use revocation::Revocation;
 pub use routes::{
     Assignment, Destination, MethodSet, Params, Route, RouteConflict, RouteTable, RouteTableBuilder,
 };
@@ -36,11 +38,10 @@ pub struct Policy {
     pub storage: Storage,
     pub tokens: Tokens,
     pub auth: Auth,
+    pub revocation: Revocation,
     pub upstreams: Vec<std::sync::Arc<Upstream>>,
     pub limits: Vec<std::sync::Arc<Limit>>,
     pub routes: RouteTable,
     /// Whether plain requests are forwarded by the fast lane.
     pub fast_lane: bool,
-    /// What a request with a bearer gets when revocation can't be checked: `true` lets it pass.
-    pub admit_unchecked_bearers: bool,
 }

@@ -1,7 +1,7 @@
-//! Is the bearer still good, and are the limits? One round trip for both.
+//! Is the bearer still good, and are the limits? Mostly known here; otherwise one round trip for both.
 //!
-//! When the store is down: requests with a bearer are refused (`store_unavailable`) unless the
-//! policy admits unchecked bearers; each limit does what its `on_store_error` says.
+//! When the store is down: a bearer whose standing isn't known here is refused (`store_unavailable`)
+//! unless the policy admits unchecked bearers; each limit does what its `on_store_error` says.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -63,6 +63,9 @@ impl Meter {
         limits: &[Arc<Limit>],
         charges: &[Charge],
     ) -> Result<Admission, Rejection> {
+        if let Some(admission) = self.gatekeeper.admit_at_once(bearer, charges) {
+            return Ok(admission);
+        }
         self.metrics.rate_limit_store_calls.inc();
         match self.gatekeeper.admit(bearer, charges).await {
             Ok(admission) => Ok(admission),
@@ -82,18 +85,19 @@ impl Meter {
         self.metrics.store_errors.with_label_values(&[error.store]).inc();
         tracing::warn!(request_id = %exchange.request_id, %error, "revocation and limits could not be asked");
         let unavailable = || Rejection::from(Code::StoreUnavailable).retry_after(Duration::from_secs(1));
-        if bearer.is_some() && !exchange.edition.policy.admit_unchecked_bearers {
-            return Err(unavailable());
-        }
+        let known = bearer.map_or(Some(Standing::Good), |bearer| self.gatekeeper.known_standing(bearer));
+        let admits_unchecked = exchange.edition.policy.revocation.admit_unchecked_bearers;
+        let standing = known.or(admits_unchecked.then_some(Standing::Good)).ok_or_else(unavailable)?;
+        let judged = |charge: &Charge| standing == Standing::Good || charge.before_identity;
         let mut verdicts = Vec::with_capacity(charges.len());
-        for (limit, charge) in limits.iter().zip(charges) {
+        for (limit, charge) in limits.iter().zip(charges).filter(|(_, charge)| judged(charge)) {
             verdicts.push(match limit.on_store_error {
                 OnStoreError::Deny => return Err(unavailable()),
                 OnStoreError::Allow => unlimited(&charge.quota),
                 OnStoreError::Local => self.fallback.take(std::slice::from_ref(charge))[0],
             });
         }
-        Ok(Admission { standing: Standing::Good, verdicts })
+        Ok(Admission { standing, verdicts })
     }
 
     fn judge(

@@ -21,7 +21,7 @@ pub async fn run(session: &Session, exchange: &mut Exchange, meter: &meter::Mete
     admit::run(session, exchange)?;
     assign_route::run(session.req_header(), exchange)?;
     let presented = authenticate::run(session.req_header(), exchange);
-    // One round trip for revocation and limits; a bad token is charged to its address first, so
+    // At most one round trip for revocation and limits; a bad token is charged to its address first, so
     // that guessing costs. Before authorize: a revoked token learns nothing of the rules.
     let charged = session.subrequest_ctx.is_none();
     meter.run(session.req_header(), exchange, presented, charged).await?;

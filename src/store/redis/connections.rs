@@ -21,9 +21,9 @@ use super::failed;
 use crate::store::StoreError;
 
 /// To connect, log in and be greeted.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// For one command.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 /// After a failed attempt, how long everybody is refused without another one.
 const REST: Duration = Duration::from_millis(100);
 /// Commands that may wait for the socket before their senders have to.
@@ -73,6 +73,11 @@ impl Connections {
             .set_response_timeout(Some(ANSWER_TIMEOUT))
             .set_pipeline_buffer_size(QUEUE);
         Ok(Self { client, config, lines: RwLock::default() })
+    }
+
+    /// For a connection of one's own.
+    pub fn client(&self) -> Client {
+        self.client.clone()
     }
 
     pub async fn run(&self, command: &Cmd) -> Result<Value, StoreError> {

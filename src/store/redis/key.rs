@@ -10,6 +10,8 @@ pub(super) enum Key<'a> {
     RevokedToken(Uuid),
     RevokedSession(SessionId),
     RevokedUser(UserId),
+    /// The stream of all revocations; `scripts/revoking.lua` names it, too.
+    Revocations,
     Session(SessionId),
     SessionsOf(UserId),
     Lockout(&'a str),
@@ -23,6 +25,7 @@ impl fmt::Display for Key<'_> {
             Self::RevokedToken(id) => write!(f, "portcullis:revoked:jti:{id}"),
             Self::RevokedSession(id) => write!(f, "portcullis:revoked:sid:{id}"),
             Self::RevokedUser(id) => write!(f, "portcullis:revoked:user:{id}"),
+            Self::Revocations => f.write_str("portcullis:revocations"),
             Self::Session(id) => write!(f, "portcullis:session:{id}"),
             Self::SessionsOf(id) => write!(f, "portcullis:sessions:{id}"),
             Self::Lockout(name) => write!(f, "portcullis:lockout:{name}"),

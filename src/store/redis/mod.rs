@@ -7,6 +7,7 @@
 //! | `portcullis:revoked:jti:<jti>` | `1` | until the token has expired |
 //! | `portcullis:revoked:sid:<sid>` | `1` | until the session's last token has expired |
 //! | `portcullis:revoked:user:<user>` | the lowest version that still counts | until the last older token has expired |
+//! | `portcullis:revocations` | stream: the same revocations in their order, for the gateways' mirrors | until the last of them expires; expired entries are removed with each new one |
 //! | `portcullis:lockout:<name>` | hash: failed logins in a row | until `lockout.for` has gone by without one |
 //! | `portcullis:limit:<counter>` | microseconds since the epoch at which the bucket is empty again | until then |
 //! | `portcullis:cache:<hash>` | a stored answer: format, times, head, body | until it may not even be served stale |
@@ -16,33 +17,58 @@
 //! Redis (with replicas), not for a Redis Cluster. Refresh tokens are never here: only how many of
 //! a session's were handed out.
 
+mod ask;
 mod connections;
+mod follower;
 mod gatekeeper;
 mod key;
+mod leases;
 mod lockouts;
+mod mirror;
 mod responses;
 mod revocations;
 mod script;
 mod sessions;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use connections::Connections;
 use redis::{FromRedisValue, Value, from_redis_value};
 
-use super::StoreError;
+use super::{Revocation, StoreError};
 use crate::clock::Timestamp;
+use mirror::Mirror;
+
+pub use gatekeeper::RedisGatekeeper;
 
 /// Sessions, revocations, lockouts and limits of one Redis.
 pub struct RedisState {
     connections: Connections,
+    /// Filled by [`follow`](Self::follow).
+    mirror: OnceLock<Arc<Mirror>>,
 }
 
 impl RedisState {
     /// `Err` when the URL is none. Connects with the first question, so that it survives a Redis
     /// that is away; `ping` tells whether it is there.
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        Ok(Self { connections: Connections::open(url).map_err(failed)? })
+        let connections = Connections::open(url).map_err(failed)?;
+        Ok(Self { connections, mirror: OnceLock::new() })
+    }
+
+    /// From now on a copy of all revocations is kept up to date, on the current runtime and until
+    /// this is dropped. A [`RedisGatekeeper`] goes by it while it isn't older than `max_staleness`.
+    pub fn follow(&self, max_staleness: Duration) {
+        self.mirror.get_or_init(|| follower::start(self.connections.client(), max_staleness));
+    }
+
+    /// What was revoked here counts here at once, without the way through the stream.
+    fn note_revoked(&self, what: impl IntoIterator<Item = Revocation>, until: Timestamp) {
+        let Some(mirror) = self.mirror.get() else { return };
+        for revocation in what {
+            mirror.insert(revocation, until);
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Revocations: one key each, which Redis itself forgets in time.
+//! Revocations: one key each, which Redis itself forgets in time, and one stream that tells every
+//! gateway of them.
 
 use std::sync::LazyLock;
 
@@ -9,7 +10,7 @@ use super::key::Key;
 use super::script::Script;
 use super::{RedisState, millis, parse};
 use crate::clock::Timestamp;
-use crate::store::{Bearer, Revocation, Revocations, Standing, StoreError};
+use crate::store::{Bearer, Mirroring, Revocation, Revocations, Standing, StoreError};
 
 static REVOKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("scripts/revoking.lua"), include_str!("scripts/revoke.lua")))
@@ -24,6 +25,7 @@ impl Revocations for RedisState {
             Revocation::UserBelow(id, version) => (Key::RevokedUser(id), version),
         };
         REVOKE.call(1, 2).key(key).arg(value).arg(millis(until)).run(&self.connections).await?;
+        self.note_revoked([what], until);
         Ok(())
     }
 
@@ -45,5 +47,9 @@ impl Revocations for RedisState {
     async fn ping(&self) -> Result<(), StoreError> {
         self.connections.run(&redis::cmd("PING")).await?;
         Ok(())
+    }
+
+    fn mirroring(&self) -> Option<Mirroring> {
+        self.mirror.get().map(|mirror| mirror.mirroring())
     }
 }

@@ -11,7 +11,7 @@ use super::script::Script;
 use super::{RedisState, duration_micros, failed, micros, millis, parse};
 use crate::clock::Timestamp;
 use crate::identity::{SessionId, UserId};
-use crate::store::{Rotation, Session, Sessions, StoreError};
+use crate::store::{Revocation, Rotation, Session, Sessions, StoreError};
 
 /// All but the id, which is in the key's name. `rotate_session.lua` answers in the same order.
 const FIELDS: [&str; 12] = [
@@ -99,7 +99,10 @@ impl Sessions for RedisState {
         match outcome.as_str() {
             "rotated" => Ok(Rotation::Rotated(session)),
             "repeated" => Ok(Rotation::Repeated(session)),
-            "reused" => Ok(Rotation::Reused(session)),
+            "reused" => {
+                self.note_revoked([Revocation::Session(id)], revoked_until);
+                Ok(Rotation::Reused(session))
+            }
             other => Err(failed(format_args!("rotate_session.lua answered {other:?}"))),
         }
     }
@@ -132,12 +135,19 @@ impl Sessions for RedisState {
     }
 
     async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError> {
-        parse(END.call(0, 2).text(id).arg(millis(revoked_until)).run(&self.connections).await?)
+        let call = END.call(0, 2).text(id).arg(millis(revoked_until));
+        let existed = parse(call.run(&self.connections).await?)?;
+        self.note_revoked([Revocation::Session(id)], revoked_until);
+        Ok(existed)
     }
 
     async fn end_all(&self, user: UserId, revoked_until: Timestamp) -> Result<u64, StoreError> {
         let call = END_ALL.call(1, 1).key(Key::SessionsOf(user)).arg(millis(revoked_until));
-        parse(call.run(&self.connections).await?)
+        let (ended, ids): (u64, Vec<String>) = parse(call.run(&self.connections).await?)?;
+        let ids = ids.iter().map(|id| id.parse().map_err(failed));
+        let ids = ids.collect::<Result<Vec<SessionId>, _>>()?;
+        self.note_revoked(ids.into_iter().map(Revocation::Session), revoked_until);
+        Ok(ended)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis::config::policy::{
-    Argon2Params, Auth, KeyMaterial, Listen, PasswordRules, Policy, RouteTable, SigningAlgorithm,
+    Argon2Params, Auth, KeyMaterial, Listen, PasswordRules, Policy, Revocation, RouteTable, SigningAlgorithm,
     StateStorage, Storage, TokenKey, Tokens, UserStorage,
 };
 use portcullis::identity::secret::Secret;
@@ -28,11 +28,11 @@ pub fn policy() -> Policy {
         },
         tokens: tokens(),
         auth: auth(),
+        revocation: Revocation { max_staleness: None, admit_unchecked_bearers: false },
         upstreams: Vec::new(),
         limits: Vec::new(),
         routes: RouteTable::default(),
         fast_lane: true,
-        admit_unchecked_bearers: false,
     }
 }
 

@@ -6,8 +6,11 @@
 mod accounts;
 mod audit;
 mod gatekeeper;
+mod gateway_on_redis;
 mod keys;
+mod leases;
 mod lockouts;
+mod mirror;
 mod postgres;
 mod redis;
 mod responses;
@@ -26,6 +29,7 @@ use portcullis::store::postgres::PostgresUsers;
 use portcullis::store::redis::RedisState;
 use portcullis::store::sqlite::{SqliteState, SqliteUsers};
 
+use self::gateway_on_redis::GatewayOnRedis;
 use crate::servers;
 use crate::servers::redis::Redis;
 
@@ -70,6 +74,19 @@ async fn redis_state() -> Subject<RedisState> {
     let redis = Redis::start();
     let store = RedisState::open(&redis.url()).expect("the URL is right");
     Subject { store: Arc::new(store), _keep: Box::new(redis) }
+}
+
+/// As a gateway uses it with `revocation.mode: strict`: leases, and no mirror.
+async fn strict_redis() -> Subject<GatewayOnRedis> {
+    let redis = Redis::start();
+    Subject { store: Arc::new(GatewayOnRedis::strict(&redis)), _keep: Box::new(redis) }
+}
+
+/// As a gateway uses it by default: leases and a mirror.
+async fn mirrored_redis() -> Subject<GatewayOnRedis> {
+    let redis = Redis::start();
+    let store = Arc::new(GatewayOnRedis::mirrored(&redis).await);
+    Subject { store, _keep: Box::new(redis) }
 }
 
 async fn memory_responses() -> Subject<MemoryResponses> {

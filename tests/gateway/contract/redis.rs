@@ -11,11 +11,6 @@ use super::sessions::session;
 use super::{HOUR, eventually, now};
 use crate::servers::redis::Redis;
 
-fn operator(server: &Redis) -> redis::Connection {
-    let client = redis::Client::open(server.url()).expect("the URL is right");
-    client.get_connection().expect("it is ready")
-}
-
 #[tokio::test]
 async fn an_operator_sees_the_blacklist_with_its_expiry() {
     let server = Redis::start();
@@ -26,7 +21,7 @@ async fn an_operator_sees_the_blacklist_with_its_expiry() {
     state.revoke(Revocation::Session(bearer.session), now() + HOUR).await.unwrap();
     state.revoke(Revocation::UserBelow(bearer.user, 7), now() + HOUR).await.unwrap();
 
-    let mut redis = operator(&server);
+    let mut redis = server.operator();
     for (key, value) in [
         (format!("portcullis:revoked:jti:{}", bearer.token), 1),
         (format!("portcullis:revoked:sid:{}", bearer.session), 1),
@@ -53,9 +48,9 @@ async fn every_key_is_ours_and_expires() {
     state.record_failure("alice", rule, now()).await.unwrap();
     state.admit(Some(bearer()), &[super::gatekeeper::hourly("all:address:a")]).await.unwrap();
 
-    let mut redis = operator(&server);
+    let mut redis = server.operator();
     let keys: Vec<String> = redis.keys("*").unwrap();
-    assert_eq!(keys.len(), 5, "{keys:?}");
+    assert_eq!(keys.len(), 6, "{keys:?}");
     for key in keys {
         let millis: i64 = redis.pttl(&key).unwrap();
         assert!(key.starts_with("portcullis:"), "{key}");

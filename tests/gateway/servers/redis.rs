@@ -1,5 +1,6 @@
 //! A `redis-server` of one's own.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -47,6 +48,29 @@ impl Redis {
 
     pub fn url(&self) -> String {
         format!("redis://{}", self.port.address())
+    }
+
+    /// A connection of an operator's.
+    pub fn operator(&self) -> redis::Connection {
+        let client = redis::Client::open(self.url()).expect("the URL is right");
+        client.get_connection().expect("it is ready")
+    }
+
+    /// Calls by command since this Redis was started, those that scripts make included.
+    pub fn calls(&self) -> HashMap<String, u64> {
+        let mut operator = self.operator();
+        let info = redis::cmd("INFO").arg("commandstats").query::<String>(&mut operator);
+        let info = info.expect("it answers INFO");
+        let stats = info.lines().filter_map(|line| {
+            let (command, stats) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            Some((command.to_owned(), stats.split(',').next()?.parse().ok()?))
+        });
+        stats.collect()
+    }
+
+    /// How often it was asked about a bearer or a limit: `admit.lua` alone reads several keys at once.
+    pub fn admissions(&self) -> u64 {
+        self.calls().get("mget").copied().unwrap_or_default()
     }
 
     /// SIGKILL: connections break, the port refuses.

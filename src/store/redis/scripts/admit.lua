@@ -1,14 +1,17 @@
--- Looks up a bearer, then takes one from every counter: all of them or, when one refuses, none.
+-- Looks up a bearer, then takes from every counter: from all of them or, when one refuses, from
+-- none.
 --
 -- KEYS: the revocation keys of the bearer's token, session and user (or none of them), then one
 --       per counter
 -- ARGV: how many revocation keys, the bearer's version, then for each counter: step, tolerance,
---       and 1 if it is charged whatever the bearer's standing
+--       1 if it is charged whatever the bearer's standing, and how many requests it is asked for
 -- Answers, with a space between, the standing (0 good, 1 revoked, 2 stale), then for each counter that was judged:
---       wait, remaining, level
+--       wait, remaining, level, and for how many requests it was charged
 if #KEYS == 0 then
     return '0'
 end
+-- A request may take this part of what remains in a bucket, so that the last ones go out singly.
+local PART = 8
 local held = redis.call('MGET', unpack(KEYS))
 
 local bearer_keys = tonumber(ARGV[1])
@@ -27,7 +30,7 @@ local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local judged = {}
 local all_pass = true
 for counter = 1, #KEYS - bearer_keys do
-    local argument = 3 * counter
+    local argument = 4 * counter - 1
     if standing == 0 or ARGV[argument + 2] == '1' then
         local key = bearer_keys + counter
         local step = tonumber(ARGV[argument])
@@ -35,19 +38,22 @@ for counter = 1, #KEYS - bearer_keys do
         local level = math.max((tonumber(held[key]) or 0) - now, 0)
         local wait = wait_for(level, step, tolerance)
         all_pass = all_pass and wait == 0
-        judged[#judged + 1] = {key = KEYS[key], step = step, tolerance = tolerance, level = level, wait = wait}
+        judged[#judged + 1] = {key = KEYS[key], step = step, tolerance = tolerance, level = level, wait = wait,
+            asked = tonumber(ARGV[argument + 3])}
     end
 end
 
 local answer = {standing}
 for _, counter in ipairs(judged) do
-    local level = counter.level
+    local level, granted = counter.level, 0
     if all_pass then
-        level = level + counter.step
+        local part = math.floor(remaining_at(level, counter.step, counter.tolerance) / PART)
+        granted = math.max(math.min(counter.asked, part), 1)
+        level = level + granted * counter.step
         redis.call('SET', counter.key, string.format('%.0f', now + level), 'PX', math.ceil(level / 1000))
     end
     local remaining = remaining_at(level, counter.step, counter.tolerance)
-    answer[#answer + 1] = string.format('%.0f %.0f %.0f', counter.wait, remaining, level)
+    answer[#answer + 1] = string.format('%.0f %.0f %.0f %.0f', counter.wait, remaining, level, granted)
 end
 -- One string is parsed in a fraction of the time of an array.
 return table.concat(answer, ' ')

@@ -1,0 +1,223 @@
+//! Follows the stream of revocations on a connection of its own and keeps the mirror up to date.
+//!
+//! Each round asks a script for what is new, which also notices a stream that vanished or went
+//! back, and then waits in a blocking read: its end, with an entry or without, begins the next
+//! round, so the rounds are the mirror's sign of life. Whatever goes wrong only lets the mirror
+//! grow old, and then requests ask Redis themselves.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Weak};
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, RedisResult, Script};
+
+use super::connections::{ANSWER_TIMEOUT, CONNECT_TIMEOUT};
+use super::failed;
+use super::key::Key;
+use super::mirror::Mirror;
+use crate::clock::Timestamp;
+use crate::store::{Revocation, StoreError};
+
+static FOLLOW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/follow.lua")));
+
+/// Before everything: the whole stream is read.
+const START: &str = "0-0";
+/// Entries per question, some 100 bytes each.
+const BATCH: usize = 1000;
+/// A round takes at most this part of the time that the mirror may be old, so that several may
+/// fail before anybody notices.
+const ROUNDS: u32 = 8;
+const LONGEST_ROUND: Duration = Duration::from_millis(500);
+/// Between two attempts to reach a Redis that is away.
+const REST: Duration = Duration::from_millis(50);
+const PRUNE_EVERY: Duration = Duration::from_secs(10);
+
+type Entries = Vec<(String, HashMap<String, String>)>;
+
+pub(super) struct Follower {
+    client: Client,
+    config: AsyncConnectionConfig,
+    connection: Option<MultiplexedConnection>,
+    /// The Redis whose stream was read.
+    run_id: String,
+    /// The last entry read.
+    position: String,
+    round: Duration,
+    pruned_at: Instant,
+    is_failing: bool,
+}
+
+impl Follower {
+    pub fn new(client: Client, max_staleness: Duration) -> Self {
+        // A block of 0 would never end.
+        let round = (max_staleness / ROUNDS).clamp(Duration::from_millis(1), LONGEST_ROUND);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(round + ANSWER_TIMEOUT));
+        Self {
+            client,
+            config,
+            connection: None,
+            run_id: String::new(),
+            position: START.to_owned(),
+            round,
+            pruned_at: Instant::now(),
+            is_failing: false,
+        }
+    }
+
+    /// For as long as somebody else holds the mirror.
+    pub async fn run(mut self, mirror: Weak<Mirror>) {
+        while let Some(mirror) = mirror.upgrade() {
+            match self.step(&mirror).await {
+                Ok(()) => self.note_success(),
+                Err(error) => {
+                    self.connection = None;
+                    self.note_failure(&error);
+                    tokio::time::sleep(REST).await;
+                }
+            }
+            if self.pruned_at.elapsed() >= PRUNE_EVERY {
+                self.pruned_at = Instant::now();
+                mirror.prune();
+            }
+        }
+    }
+
+    async fn step(&mut self, mirror: &Mirror) -> Result<(), StoreError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect().await.map_err(failed)?,
+        };
+        self.catch_up(&mut connection, mirror).await?;
+        self.wait(&mut connection, mirror).await?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// What was read of another Redis, or of this one before it was started anew, says nothing
+    /// about the ids of this one's stream. A Redis that doesn't tell which one it is might be either.
+    async fn connect(&mut self) -> RedisResult<MultiplexedConnection> {
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&self.config).await?;
+        let about = redis::cmd("INFO").arg("server").query_async::<String>(&mut connection).await;
+        let about = about.unwrap_or_default();
+        let run_id = about.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim();
+        if run_id.is_empty() || run_id != self.run_id {
+            self.position = START.to_owned();
+        }
+        self.run_id = run_id.to_owned();
+        Ok(connection)
+    }
+
+    /// Reads to the end of the stream.
+    async fn catch_up(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        mirror: &Mirror,
+    ) -> Result<(), StoreError> {
+        loop {
+            let asked = Instant::now();
+            let mut call = FOLLOW.key(Key::Revocations.to_string());
+            let call = call.arg(&self.position).arg(BATCH);
+            let (position, entries): (String, Entries) =
+                call.invoke_async(connection).await.map_err(failed)?;
+            self.position = position;
+            let is_last = entries.len() < BATCH;
+            self.take_in(entries, mirror)?;
+            if is_last {
+                mirror.note_complete(asked);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Until an entry arrives or the round is over.
+    async fn wait(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        mirror: &Mirror,
+    ) -> Result<(), StoreError> {
+        let mut command = redis::cmd("XREAD");
+        let block = u64::try_from(self.round.as_millis()).unwrap_or(u64::MAX);
+        command.arg("COUNT").arg(BATCH).arg("BLOCK").arg(block);
+        command.arg("STREAMS").arg(Key::Revocations.to_string()).arg(&self.position);
+        let streams: Option<Vec<(String, Entries)>> =
+            command.query_async(connection).await.map_err(failed)?;
+        for (_, entries) in streams.unwrap_or_default() {
+            self.take_in(entries, mirror)?;
+        }
+        Ok(())
+    }
+
+    /// An entry that can't be read stays in the way: without it the mirror isn't complete.
+    fn take_in(&mut self, entries: Entries, mirror: &Mirror) -> Result<(), StoreError> {
+        for (id, fields) in entries {
+            let (what, until) = revocation(&fields)
+                .ok_or_else(|| failed(format_args!("entry {id} of {} is unreadable", Key::Revocations)))?;
+            mirror.insert(what, until);
+            self.position = id;
+        }
+        Ok(())
+    }
+
+    fn note_success(&mut self) {
+        if std::mem::take(&mut self.is_failing) {
+            tracing::info!("revocations are followed again");
+        }
+    }
+
+    fn note_failure(&mut self, error: &StoreError) {
+        if !std::mem::replace(&mut self.is_failing, true) {
+            tracing::warn!(%error, "revocations can't be followed; requests will ask the store");
+        }
+    }
+}
+
+/// Starts the follower on the current runtime.
+pub(super) fn start(client: Client, max_staleness: Duration) -> Arc<Mirror> {
+    let mirror = Arc::new(Mirror::new(max_staleness));
+    tokio::spawn(Follower::new(client, max_staleness).run(Arc::downgrade(&mirror)));
+    mirror
+}
+
+/// What `announce` in `revoking.lua` wrote.
+fn revocation(fields: &HashMap<String, String>) -> Option<(Revocation, Timestamp)> {
+    let field = |name| fields.get(name);
+    let id = field("id")?.parse().ok()?;
+    let what = match field("kind")?.as_str() {
+        "jti" => Revocation::Token(id),
+        "sid" => Revocation::Session(id),
+        "user" => Revocation::UserBelow(id, field("value")?.parse().ok()?),
+        _ => return None,
+    };
+    Some((what, Timestamp::from_timestamp_millis(field("until")?.parse().ok()?)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: &str, id: &str, value: &str, until: &str) -> Option<(Revocation, Timestamp)> {
+        let fields = [("kind", kind), ("id", id), ("value", value), ("until", until)];
+        revocation(&fields.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect())
+    }
+
+    #[test]
+    fn an_entry_says_what_is_revoked_and_until_when() {
+        let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+        let uuid = id.parse().expect("a UUID");
+        let until = Timestamp::from_timestamp_millis(1_700_000_000_123).expect("a date");
+
+        let at = "1700000000123";
+        assert_eq!(read("jti", id, "1", at), Some((Revocation::Token(uuid), until)));
+        assert_eq!(read("sid", id, "1", at), Some((Revocation::Session(uuid), until)));
+        assert_eq!(read("user", id, "7", at), Some((Revocation::UserBelow(uuid, 7), until)));
+        for (kind, id, value, until) in
+            [("role", id, "1", at), ("jti", "x", "1", at), ("user", id, "-1", at), ("jti", id, "1", "soon")]
+        {
+            assert_eq!(read(kind, id, value, until), None);
+        }
+        assert_eq!(revocation(&HashMap::new()), None);
+    }
+}

@@ -1,0 +1,129 @@
+//! What one gateway holds of a shared Redis: the state, and the gatekeeper of its request path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use portcullis::clock::Timestamp;
+use portcullis::identity::{SessionId, UserId};
+use portcullis::store::redis::{RedisGatekeeper, RedisState};
+use portcullis::store::{
+    Bearer, Charge, Gatekeeper, Revocation, Revocations, Rotation, Session, Sessions, Standing, StoreError,
+    Verdict,
+};
+
+use super::eventually;
+use super::gatekeeper::{Gate, admit, take};
+use crate::servers::redis::Redis;
+
+/// Longer than any test: the mirror is current unless a test says otherwise.
+const AN_HOUR: Duration = Duration::from_secs(3600);
+
+pub struct GatewayOnRedis {
+    pub state: Arc<RedisState>,
+    pub gatekeeper: Arc<RedisGatekeeper>,
+}
+
+impl GatewayOnRedis {
+    pub fn strict(redis: &Redis) -> Self {
+        let state = Arc::new(RedisState::open(&redis.url()).expect("the URL is right"));
+        Self { gatekeeper: Arc::new(RedisGatekeeper::new(state.clone())), state }
+    }
+
+    /// Its mirror is filled.
+    pub async fn mirrored(redis: &Redis) -> Self {
+        Self::mirrored_for(redis, AN_HOUR).await
+    }
+
+    pub async fn mirrored_for(redis: &Redis, max_staleness: Duration) -> Self {
+        let gateway = Self::strict(redis);
+        gateway.state.follow(max_staleness);
+        gateway.until_current().await;
+        gateway
+    }
+
+    pub fn is_current(&self) -> bool {
+        self.state.mirroring().is_some_and(|mirroring| mirroring.is_current)
+    }
+
+    pub async fn until_current(&self) {
+        eventually("the mirror is current", async || self.is_current()).await;
+    }
+
+    pub fn known(&self, bearer: Bearer) -> Option<Standing> {
+        self.gatekeeper.known_standing(bearer)
+    }
+
+    /// Until the mirror itself says so.
+    pub async fn until_known(&self, bearer: Bearer, standing: Standing) {
+        eventually("the mirror knows", async || self.known(bearer) == Some(standing)).await;
+    }
+
+    pub async fn take(&self, charge: &Charge) -> Verdict {
+        take(&*self.gatekeeper, charge).await
+    }
+}
+
+impl Gate for GatewayOnRedis {
+    fn gate(self: Arc<Self>) -> Arc<dyn Gatekeeper> {
+        self.gatekeeper.clone()
+    }
+}
+
+#[async_trait]
+impl Revocations for GatewayOnRedis {
+    async fn revoke(&self, what: Revocation, until: Timestamp) -> Result<(), StoreError> {
+        self.state.revoke(what, until).await
+    }
+
+    /// As the request path asks.
+    async fn standing(&self, bearer: Bearer, _: Timestamp) -> Result<Standing, StoreError> {
+        Ok(admit(&*self.gatekeeper, Some(bearer), &[]).await?.standing)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.state.ping().await
+    }
+}
+
+#[async_trait]
+impl Sessions for GatewayOnRedis {
+    async fn start(&self, session: &Session) -> Result<(), StoreError> {
+        self.state.start(session).await
+    }
+
+    async fn rotate(
+        &self,
+        id: SessionId,
+        presented: u64,
+        window: Duration,
+        idle: Duration,
+        revoked_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Rotation, StoreError> {
+        self.state.rotate(id, presented, window, idle, revoked_until, now).await
+    }
+
+    async fn note_account(
+        &self,
+        id: SessionId,
+        roles: &[String],
+        email: Option<&str>,
+        username: &str,
+        version: u64,
+    ) -> Result<(), StoreError> {
+        self.state.note_account(id, roles, email, username, version).await
+    }
+
+    async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Session>, StoreError> {
+        self.state.find(id, now).await
+    }
+
+    async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError> {
+        self.state.end(id, revoked_until).await
+    }
+
+    async fn end_all(&self, user: UserId, revoked_until: Timestamp) -> Result<u64, StoreError> {
+        self.state.end_all(user, revoked_until).await
+    }
+}

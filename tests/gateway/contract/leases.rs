@@ -1,0 +1,272 @@
+//! Leases: no gateway ever lets more through than the limit, however many share it; what they hold
+//! back is no more than what they were lent; and most requests ask nobody.
+
+use std::time::{Duration, Instant};
+
+use portcullis::store::{Charge, Gatekeeper, Quota, Revocation, Revocations};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::gatekeeper::{admit, charge, hourly, quota};
+use super::gateway_on_redis::GatewayOnRedis;
+use super::revocations::bearer;
+use super::{HOUR, MINUTE, in_parallel, now};
+use crate::servers::redis::Redis;
+
+/// When a request was decided: between these two.
+type Decided = (Instant, Instant);
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+fn gateways(redis: &Redis, count: usize) -> Vec<GatewayOnRedis> {
+    (0..count).map(|_| GatewayOnRedis::strict(redis)).collect()
+}
+
+/// A counter that no other case uses.
+fn fresh(name: &str, quota: Quota) -> Charge {
+    charge(&format!("{name}:user:{}", uuid::Uuid::now_v7()), quota)
+}
+
+/// `None` when it was refused.
+async fn try_once(gateway: &GatewayOnRedis, charge: &Charge) -> Option<Decided> {
+    let start = Instant::now();
+    gateway.take(charge).await.allowed.then(|| (start, Instant::now()))
+}
+
+/// In no window more than the burst and what is refilled in it: the exact meaning of the limit.
+fn assert_within(quota: &Quota, admitted: &[Decided]) -> Result<(), TestCaseError> {
+    for (first, (from, _)) in admitted.iter().enumerate() {
+        for (last, (_, to)) in admitted.iter().enumerate().skip(first) {
+            let window_us = to.saturating_duration_since(*from).as_micros();
+            let uses = (last - first + 1) as u128;
+            let most = u128::from(quota.burst) + window_us / u128::from(quota.step_us());
+            prop_assert!(uses <= most, "{uses} within {window_us} µs, {most} are allowed by {quota:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn no_schedule_over_several_gateways_lets_more_through_than_the_limit() {
+    let (redis, runtime) = (Redis::start(), runtime());
+    // From one in 50 µs, less than a round trip, to one in 20 ms.
+    let quotas = (50..20_000u64, 1..120u32)
+        .prop_map(|(step_us, burst)| quota(1, Duration::from_micros(step_us), burst));
+    let schedules = prop::collection::vec(0..3usize, 50..250);
+
+    let outcome = TestRunner::new(Config::with_cases(40)).run(&(quotas, schedules), |(quota, schedule)| {
+        let charge = fresh("case", quota);
+        let gateways = gateways(&redis, 3);
+        let mut admitted = Vec::new();
+        runtime.block_on(async {
+            for turn in schedule {
+                admitted.extend(try_once(&gateways[turn], &charge).await);
+            }
+        });
+        assert_within(&quota, &admitted)
+    });
+
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn a_crowd_at_several_gateways_gets_no_more_than_the_limit() {
+    let (redis, runtime) = (Redis::start(), runtime());
+    let quotas = (200..5_000u64, 1..200u32)
+        .prop_map(|(step_us, burst)| quota(1, Duration::from_micros(step_us), burst));
+
+    let outcome = TestRunner::new(Config::with_cases(10)).run(&quotas, |quota| {
+        let charge = fresh("crowd", quota);
+        let gateways = std::sync::Arc::new(gateways(&redis, 3));
+        let mut admitted: Vec<Decided> = runtime
+            .block_on(in_parallel(400, |turn| {
+                let (gateways, charge) = (gateways.clone(), charge.clone());
+                async move { try_once(&gateways[turn % 3], &charge).await }
+            }))
+            .into_iter()
+            .flatten()
+            .collect();
+        admitted.sort_unstable_by_key(|(from, _)| *from);
+        let (Some((from, _)), Some(to)) = (admitted.first(), admitted.iter().map(|(_, to)| to).max()) else {
+            return Err(TestCaseError::fail("nobody passed"));
+        };
+        let refilled = to.duration_since(*from).as_micros() / u128::from(quota.step_us());
+        prop_assert!(admitted.len() as u128 <= u128::from(quota.burst) + refilled);
+        let lent_at_most = 3 * (quota.burst / 10) as usize;
+        prop_assert!(
+            admitted.len() + lent_at_most >= quota.burst as usize,
+            "{} of {quota:?}",
+            admitted.len()
+        );
+        Ok(())
+    });
+
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// Nothing is refilled within a test, so the sum tells whether anything was lost.
+fn never_refilled(burst: u32) -> Quota {
+    quota(1, HOUR, burst)
+}
+
+#[test]
+fn what_gateways_hold_back_is_what_they_were_lent_and_did_not_use() {
+    let (redis, runtime) = (Redis::start(), runtime());
+    let cases = (10..400u32, prop::collection::vec(0..3usize, 0..300));
+
+    let outcome = TestRunner::new(Config::with_cases(30)).run(&cases, |(burst, schedule)| {
+        let charge = fresh("sum", never_refilled(burst));
+        let gateways = gateways(&redis, 3);
+        let lent_at_most = (burst / 10).max(1) - 1;
+        let mut passed = 0;
+        let started = Instant::now();
+        runtime.block_on(async {
+            for turn in schedule {
+                passed += u32::from(gateways[turn].take(&charge).await.allowed);
+            }
+            // The first goes on until it is refused; what the others were lent stays with them.
+            while gateways[0].take(&charge).await.allowed {
+                passed += 1;
+            }
+            prop_assert!(passed <= burst, "{passed} of {burst}");
+            let held_back = burst - passed;
+            // Now they use it, unless this machine was so slow that it has expired.
+            for gateway in &gateways[1..] {
+                while gateway.take(&charge).await.allowed {
+                    passed += 1;
+                }
+            }
+            prop_assert!(passed <= burst, "{passed} of {burst}");
+            if started.elapsed() < Duration::from_millis(900) {
+                prop_assert!(held_back <= 2 * lent_at_most, "{held_back} of {burst}");
+                prop_assert_eq!(passed, burst);
+            }
+            Ok(())
+        })
+    });
+
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hot_key_asks_a_few_times_in_hundreds_of_requests() {
+    let redis = Redis::start();
+    let gateway = GatewayOnRedis::mirrored(&redis).await;
+    let charges = [
+        charge("hot:user:alice", quota(1, MINUTE, 100_000)),
+        charge("hot:role:user", quota(1, MINUTE, 50_000)),
+    ];
+    let alice = bearer();
+
+    for number in 1..=500u32 {
+        let verdicts = admit(&*gateway.gatekeeper, Some(alice), &charges).await.unwrap().verdicts;
+        let remaining: Vec<u32> = verdicts.iter().map(|verdict| verdict.remaining).collect();
+        assert_eq!(remaining, [100_000 - number, 50_000 - number]);
+    }
+
+    assert!(redis.admissions() <= 25, "{} round trips", redis.admissions());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_asks_nobody_until_its_time() {
+    let redis = Redis::start();
+    let (one, other) = (GatewayOnRedis::strict(&redis), GatewayOnRedis::strict(&redis));
+    let every = Duration::from_millis(500);
+    let charge = charge("login:address:a", quota(1, every, 1));
+    let start = Instant::now();
+    assert!(one.take(&charge).await.allowed);
+    assert!(!other.take(&charge).await.allowed, "Redis says no");
+    let asked = redis.admissions();
+
+    let mut refused = 0;
+    while !one.take(&charge).await.allowed {
+        refused += 1;
+        if start.elapsed() < every / 2 {
+            assert!(!other.take(&charge).await.allowed);
+        }
+    }
+
+    assert!(start.elapsed() >= every);
+    assert!(refused > 100);
+    // Its clock starts a moment before Redis decides, so the first question may come a little early.
+    assert!(redis.admissions() - asked <= 5, "{} round trips", redis.admissions() - asked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_limit_refuses_goes_back_to_the_leases_of_the_others() {
+    let redis = Redis::start();
+    let gateway = GatewayOnRedis::strict(&redis);
+    let wide = charge("wide:user:alice", never_refilled(1000));
+    for _ in 0..20 {
+        gateway.take(&wide).await;
+    }
+    let narrow = hourly("narrow:user:alice");
+    let both = [wide.clone(), narrow.clone()];
+
+    let verdicts = admit(&*gateway.gatekeeper, None, &both).await.unwrap().verdicts;
+    assert!(verdicts.iter().all(|verdict| verdict.allowed));
+    let other = GatewayOnRedis::strict(&redis);
+    for gateway in [&gateway, &other] {
+        for _ in 0..50 {
+            let verdicts = admit(&*gateway.gatekeeper, None, &both).await.unwrap().verdicts;
+            assert!(verdicts[0].allowed && !verdicts[1].allowed);
+        }
+    }
+
+    assert_eq!(gateway.take(&wide).await.remaining, 1000 - 22);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_bearer_takes_nothing_from_its_users_lease() {
+    let redis = Redis::start();
+    let gateway = GatewayOnRedis::strict(&redis);
+    let (wide, alice) = (charge("wide:user:alice", never_refilled(1000)), bearer());
+    for _ in 0..20 {
+        gateway.take(&wide).await;
+    }
+    gateway.state.revoke(Revocation::Token(alice.token), now() + HOUR).await.unwrap();
+
+    for _ in 0..20 {
+        let admission = admit(&*gateway.gatekeeper, Some(alice), std::slice::from_ref(&wide)).await.unwrap();
+        assert_eq!(admission.verdicts, []);
+    }
+
+    assert_eq!(gateway.take(&wide).await.remaining, 1000 - 21);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_what_is_lent_can_still_be_used_and_no_more() {
+    let redis = Redis::start();
+    let gateway = GatewayOnRedis::mirrored(&redis).await;
+    let (charge, alice) = (charge("hot:user:alice", never_refilled(100_000)), bearer());
+    for _ in 0..300 {
+        gateway.take(&charge).await;
+    }
+    // So that something is left, however the sizes of leases are chosen.
+    while gateway.gatekeeper.admit_at_once(None, std::slice::from_ref(&charge)).is_none() {
+        gateway.take(&charge).await;
+    }
+
+    redis.kill();
+    let mut passed = 0;
+    let end = loop {
+        match admit(&*gateway.gatekeeper, Some(alice), std::slice::from_ref(&charge)).await {
+            Ok(admission) => {
+                assert!(admission.verdicts[0].allowed);
+                passed += 1;
+            }
+            Err(error) => break error,
+        }
+    };
+
+    assert!(passed <= 10_000, "no lease is larger than a tenth of the burst");
+    assert_eq!(end.store, "redis");
+    assert_eq!(gateway.known(alice), Some(portcullis::store::Standing::Good));
+    redis.restart();
+    super::eventually("limits are counted again", async || {
+        admit(&*gateway.gatekeeper, Some(alice), std::slice::from_ref(&charge)).await.is_ok()
+    })
+    .await;
+}
