@@ -40,6 +40,7 @@ mod readme;
 mod refusal;
 mod reload;
 mod response_cache;
+mod revocation;
 mod servers;
 mod stale_cache;
 mod stores_down;

@@ -165,6 +165,12 @@ impl Gateway {
         Some(self.admin_get("/readyz").await.ok()?.status().as_u16())
     }
 
+    /// What `/readyz` says.
+    pub async fn readiness_report(&self) -> Value {
+        let response = self.admin_get("/readyz").await.expect("the admin port answers");
+        response.json().await.expect("it answers in JSON")
+    }
+
     /// How often the upstream was called by this path, by any gateway.
     pub async fn upstream_calls(&self, path: &str) -> u64 {
         self.upstream.calls(path).await
