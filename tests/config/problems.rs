@@ -18,6 +18,19 @@ fn said_of_route(route: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_mirror_is_neither_younger_nor_older_than_makes_sense() {
+    for (value, reason) in [("99ms", "mode: strict"), ("61s", "keep revoked tokens alive"), ("2", "no unit")]
+    {
+        let lines = said(&format!(
+            "{HEAD}- {{ path: /, upstream: billing }}\nrevocation: {{ max_staleness: {value} }}"
+        ));
+
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("revocation.max_staleness: ") && lines[0].contains(reason), "{lines:?}");
+    }
+}
+
+#[test]
 fn mistakes_all_over_the_file_are_told_in_one_run() {
     let text = "\
 version: 2

@@ -56,7 +56,7 @@ fn no_schedule_over_several_gateways_lets_more_through_than_the_limit() {
         .prop_map(|(step_us, burst)| quota(1, Duration::from_micros(step_us), burst));
     let schedules = prop::collection::vec(0..3usize, 50..250);
 
-    let outcome = TestRunner::new(Config::with_cases(40)).run(&(quotas, schedules), |(quota, schedule)| {
+    let outcome = TestRunner::new(Config::with_cases(150)).run(&(quotas, schedules), |(quota, schedule)| {
         let charge = fresh("case", quota);
         let gateways = gateways(&redis, 3);
         let mut admitted = Vec::new();
@@ -77,7 +77,7 @@ fn a_crowd_at_several_gateways_gets_no_more_than_the_limit() {
     let quotas = (200..5_000u64, 1..200u32)
         .prop_map(|(step_us, burst)| quota(1, Duration::from_micros(step_us), burst));
 
-    let outcome = TestRunner::new(Config::with_cases(10)).run(&quotas, |quota| {
+    let outcome = TestRunner::new(Config::with_cases(30)).run(&quotas, |quota| {
         let charge = fresh("crowd", quota);
         let gateways = std::sync::Arc::new(gateways(&redis, 3));
         let mut admitted: Vec<Decided> = runtime
@@ -116,7 +116,7 @@ fn what_gateways_hold_back_is_what_they_were_lent_and_did_not_use() {
     let (redis, runtime) = (Redis::start(), runtime());
     let cases = (10..400u32, prop::collection::vec(0..3usize, 0..300));
 
-    let outcome = TestRunner::new(Config::with_cases(30)).run(&cases, |(burst, schedule)| {
+    let outcome = TestRunner::new(Config::with_cases(80)).run(&cases, |(burst, schedule)| {
         let charge = fresh("sum", never_refilled(burst));
         let gateways = gateways(&redis, 3);
         let lent_at_most = (burst / 10).max(1) - 1;
@@ -162,8 +162,10 @@ async fn a_hot_key_asks_a_few_times_in_hundreds_of_requests() {
 
     for number in 1..=500u32 {
         let verdicts = admit(&*gateway.gatekeeper, Some(alice), &charges).await.unwrap().verdicts;
-        let remaining: Vec<u32> = verdicts.iter().map(|verdict| verdict.remaining).collect();
-        assert_eq!(remaining, [100_000 - number, 50_000 - number]);
+        for (verdict, burst) in verdicts.iter().zip([100_000, 50_000]) {
+            // What was lent and not used within a second, on a very slow machine, is lost.
+            assert!((burst - number - 1000..=burst - number).contains(&verdict.remaining), "{verdict:?}");
+        }
     }
 
     assert!(redis.admissions() <= 25, "{} round trips", redis.admissions());
@@ -191,8 +193,11 @@ async fn a_refused_key_asks_nobody_until_its_time() {
     assert!(start.elapsed() >= every);
     assert!(refused > 100);
     // Its clock starts a moment before Redis decides, so the first question may come a little early.
-    assert!(redis.admissions() - asked <= 5, "{} round trips", redis.admissions() - asked);
+    assert!(redis.admissions() - asked <= 10, "{} round trips", redis.admissions() - asked);
 }
+
+/// Some twenty are used; a lease of at most 32 is lost where a second goes by without a request.
+const LEFT_OF_1000: u32 = 1000 - 22 - 32;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_limit_refuses_goes_back_to_the_leases_of_the_others() {
@@ -209,13 +214,14 @@ async fn what_one_limit_refuses_goes_back_to_the_leases_of_the_others() {
     assert!(verdicts.iter().all(|verdict| verdict.allowed));
     let other = GatewayOnRedis::strict(&redis);
     for gateway in [&gateway, &other] {
-        for _ in 0..50 {
+        for _ in 0..100 {
             let verdicts = admit(&*gateway.gatekeeper, None, &both).await.unwrap().verdicts;
             assert!(verdicts[0].allowed && !verdicts[1].allowed);
         }
     }
 
-    assert_eq!(gateway.take(&wide).await.remaining, 1000 - 22);
+    let remaining = gateway.take(&wide).await.remaining;
+    assert!((LEFT_OF_1000..=1000 - 22).contains(&remaining), "{remaining}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,12 +234,13 @@ async fn a_revoked_bearer_takes_nothing_from_its_users_lease() {
     }
     gateway.state.revoke(Revocation::Token(alice.token), now() + HOUR).await.unwrap();
 
-    for _ in 0..20 {
+    for _ in 0..100 {
         let admission = admit(&*gateway.gatekeeper, Some(alice), std::slice::from_ref(&wide)).await.unwrap();
         assert_eq!(admission.verdicts, []);
     }
 
-    assert_eq!(gateway.take(&wide).await.remaining, 1000 - 21);
+    let remaining = gateway.take(&wide).await.remaining;
+    assert!((LEFT_OF_1000..=1000 - 21).contains(&remaining), "{remaining}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
