@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::gatekeeper::{admit, charge, hourly, quota};
 use super::gateway_on_redis::GatewayOnRedis;
 use super::revocations::bearer;
-use super::{HOUR, MINUTE, in_parallel, now};
+use super::{HOUR, MINUTE, eventually, in_parallel, now};
 use crate::servers::redis::Redis;
 
 /// When a request was decided: between these two.
@@ -62,6 +62,39 @@ fn no_schedule_over_several_gateways_lets_more_through_than_the_limit() {
         let mut admitted = Vec::new();
         runtime.block_on(async {
             for turn in schedule {
+                admitted.extend(try_once(&gateways[turn], &charge).await);
+            }
+        });
+        assert_within(&quota, &admitted)
+    });
+
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// The schedule that a lease which didn't melt would profit from: it is lent, the bucket drains, and
+/// then everybody comes.
+#[test]
+fn what_was_lent_before_a_rest_does_not_come_on_top_of_a_burst() {
+    let (redis, runtime) = (Redis::start(), runtime());
+    let quotas = (500..1_000u64, 100..200u32)
+        .prop_map(|(step_us, burst)| quota(1, Duration::from_micros(step_us), burst));
+    let warm_up = prop::collection::vec(0..3usize, 60..90);
+    let rush = prop::collection::vec(0..3usize, 300);
+
+    let cases = (quotas, warm_up, rush);
+    let outcome = TestRunner::new(Config::with_cases(12)).run(&cases, |(quota, warm_up, rush)| {
+        let charge = fresh("rest", quota);
+        let key = format!("portcullis:limit:{}", charge.key);
+        let gateways = gateways(&redis, 3);
+        let mut admitted = Vec::new();
+        runtime.block_on(async {
+            for turn in warm_up {
+                admitted.extend(try_once(&gateways[turn], &charge).await);
+            }
+            let mut operator = redis.operator();
+            let mut is_at_rest = || !redis::Commands::exists::<_, bool>(&mut operator, &key).unwrap();
+            eventually("the bucket is empty", async || is_at_rest()).await;
+            for turn in rush {
                 admitted.extend(try_once(&gateways[turn], &charge).await);
             }
         });
@@ -272,7 +305,7 @@ async fn without_redis_what_is_lent_can_still_be_used_and_no_more() {
     assert_eq!(end.store, "redis");
     assert_eq!(gateway.known(alice), Some(portcullis::store::Standing::Good));
     redis.restart();
-    super::eventually("limits are counted again", async || {
+    eventually("limits are counted again", async || {
         admit(&*gateway.gatekeeper, Some(alice), std::slice::from_ref(&charge)).await.is_ok()
     })
     .await;
