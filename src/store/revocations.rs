@@ -55,6 +55,10 @@ pub trait Revocations: Send + Sync {
     async fn revoke(&self, what: Revocation, until: Timestamp) -> Result<(), StoreError>;
     /// `Good` for bearers never seen. On `Err` the caller refuses the request.
     async fn standing(&self, bearer: Bearer, now: Timestamp) -> Result<Standing, StoreError>;
+    /// The same without waiting; `None` when this process doesn't know for sure.
+    fn standing_at_once(&self, _bearer: Bearer, _now: Timestamp) -> Option<Standing> {
+        None
+    }
     /// Whether the store answers at all; for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError>;
     /// How well this process knows them by itself; `None` when it asks for every request.

@@ -18,21 +18,34 @@ impl LocalGatekeeper {
     pub fn new(revocations: Arc<dyn Revocations>) -> Self {
         Self { revocations, counters: LocalCounters::default() }
     }
-}
 
-#[async_trait]
-impl Gatekeeper for LocalGatekeeper {
-    async fn admit(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Result<Admission, StoreError> {
-        let standing = match bearer {
-            Some(bearer) => self.revocations.standing(bearer, clock::now()).await?,
-            None => Standing::Good,
-        };
+    fn judge(&self, standing: Standing, charges: &[Charge]) -> Admission {
         let verdicts = if standing == Standing::Good {
             self.counters.take(charges)
         } else {
             let before_identity = charges.iter().filter(|charge| charge.before_identity);
             self.counters.take(before_identity)
         };
-        Ok(Admission { standing, verdicts })
+        Admission { standing, verdicts }
+    }
+}
+
+#[async_trait]
+impl Gatekeeper for LocalGatekeeper {
+    fn known_standing(&self, bearer: Bearer) -> Option<Standing> {
+        self.revocations.standing_at_once(bearer, clock::now())
+    }
+
+    fn admit_at_once(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Option<Admission> {
+        let standing = bearer.map_or(Some(Standing::Good), |bearer| self.known_standing(bearer))?;
+        Some(self.judge(standing, charges))
+    }
+
+    async fn admit(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Result<Admission, StoreError> {
+        let standing = match bearer {
+            Some(bearer) => self.revocations.standing(bearer, clock::now()).await?,
+            None => Standing::Good,
+        };
+        Ok(self.judge(standing, charges))
     }
 }

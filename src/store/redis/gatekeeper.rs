@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use super::ask::{Answer, Ask};
 use super::leases::{Leases, Outcome, Wish};
 use super::{RedisState, failed};
-use crate::store::{Admission, Bearer, Charge, Gatekeeper, Standing, StoreError, Verdict};
+use crate::clock;
+use crate::store::{Admission, Bearer, Charge, Gatekeeper, Revocations, Standing, StoreError, Verdict};
 
 /// One per gateway. Whether it mirrors the revocations is up to the state: [`RedisState::follow`].
 pub struct RedisGatekeeper {
@@ -38,7 +39,7 @@ impl RedisGatekeeper {
 #[async_trait]
 impl Gatekeeper for RedisGatekeeper {
     fn known_standing(&self, bearer: Bearer) -> Option<Standing> {
-        self.state.mirror.get()?.standing(bearer)
+        self.state.standing_at_once(bearer, clock::now())
     }
 
     fn admit_at_once(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Option<Admission> {

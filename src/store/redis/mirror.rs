@@ -36,8 +36,8 @@ impl Mirror {
     }
 
     /// `None` when only Redis can say.
-    pub fn standing(&self, bearer: Bearer) -> Option<Standing> {
-        match self.revoked.standing(bearer, clock::now()) {
+    pub fn standing(&self, bearer: Bearer, now: Timestamp) -> Option<Standing> {
+        match self.revoked.standing(bearer, now) {
             Standing::Good => self.is_current().then_some(Standing::Good),
             bad => Some(bad),
         }
@@ -93,9 +93,9 @@ mod tests {
     fn nobody_is_good_before_the_stream_was_read() {
         let mirror = Mirror::new(HOUR);
 
-        assert_eq!(mirror.standing(bearer()), None);
+        assert_eq!(mirror.standing(bearer(), clock::now()), None);
         mirror.note_complete(Instant::now());
-        assert_eq!(mirror.standing(bearer()), Some(Standing::Good));
+        assert_eq!(mirror.standing(bearer(), clock::now()), Some(Standing::Good));
     }
 
     #[test]
@@ -106,8 +106,8 @@ mod tests {
 
         mirror.insert(Revocation::Session(revoked.session), clock::now() + HOUR);
 
-        assert_eq!(mirror.standing(revoked), Some(Standing::Revoked));
-        assert_eq!(mirror.standing(bearer()), None);
+        assert_eq!(mirror.standing(revoked, clock::now()), Some(Standing::Revoked));
+        assert_eq!(mirror.standing(bearer(), clock::now()), None);
         assert!(!mirror.mirroring().is_current);
     }
 

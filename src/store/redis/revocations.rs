@@ -49,6 +49,10 @@ impl Revocations for RedisState {
         Ok(())
     }
 
+    fn standing_at_once(&self, bearer: Bearer, now: Timestamp) -> Option<Standing> {
+        self.mirror.get()?.standing(bearer, now)
+    }
+
     fn mirroring(&self) -> Option<Mirroring> {
         self.mirror.get().map(|mirror| mirror.mirroring())
     }

@@ -64,6 +64,10 @@ impl Revocations for SqliteState {
         Ok(self.revoked.standing(bearer, now))
     }
 
+    fn standing_at_once(&self, bearer: Bearer, now: Timestamp) -> Option<Standing> {
+        Some(self.revoked.standing(bearer, now))
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").execute(&self.pool).await.map_err(failed)?;
         Ok(())

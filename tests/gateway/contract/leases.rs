@@ -258,6 +258,21 @@ async fn what_one_limit_refuses_goes_back_to_the_leases_of_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_was_raised_counts_at_once() {
+    let redis = Redis::start();
+    let gateway = GatewayOnRedis::strict(&redis);
+    let narrow = charge("per-user:user:alice", never_refilled(1));
+    assert!(gateway.take(&narrow).await.allowed);
+    assert!(!gateway.take(&narrow).await.allowed);
+
+    let raised = charge("per-user:user:alice", never_refilled(3));
+
+    assert!(gateway.take(&raised).await.allowed);
+    assert!(gateway.take(&raised).await.allowed, "what was used before counts, and no more");
+    assert!(!gateway.take(&raised).await.allowed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_bearer_takes_nothing_from_its_users_lease() {
     let redis = Redis::start();
     let gateway = GatewayOnRedis::strict(&redis);
