@@ -27,7 +27,7 @@ pub use gateway::{Gateway, Reload};
 pub use http2::Http2;
 pub use metrics::Metrics;
 pub use process::Process;
-pub use raw::{QUIET, RawAnswer, RawConnection};
+pub use raw::{RawAnswer, RawConnection};
 pub use setup::{SECRET, Setup, Stores};
 pub use upstream::Upstream;
 pub use wiretap::Wiretap;

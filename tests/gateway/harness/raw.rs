@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{PATIENCE, Reason};
 
 /// After an answer this much silence counts as "nothing more comes".
-pub const QUIET: Duration = Duration::from_millis(300);
+const QUIET: Duration = Duration::from_millis(300);
 
 pub struct RawConnection {
     stream: TcpStream,
