@@ -1,17 +1,63 @@
 //! The gateway under test, with one account that is logged in.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use portcullis_bench::token::{NAME, SECRET};
 use serde_json::{Value, json};
 
+use crate::Failure;
+use crate::client::Client;
 use crate::process::{PROXY_CORE, Process};
-use crate::{Failure, Subject, UPSTREAM};
+use crate::stage::{Stage, UPSTREAM};
+use crate::wrk::Subject;
 
 const PASSWORD: &str = "correct horse battery staple";
+
+/// What one gateway is to be like.
+pub struct Plan<'a> {
+    /// Of the proxy; the admin's is the next one.
+    pub port: u16,
+    /// As in `storage.state`.
+    pub state: &'a str,
+    /// Of the accounts and the embedded state.
+    pub data: PathBuf,
+    /// Further lines beneath `limits:` and beneath `routes:`.
+    pub more_limits: &'a str,
+    pub more_routes: &'a str,
+}
+
+impl<'a> Plan<'a> {
+    pub fn new(stage: &Stage, port: u16, state: &'a str) -> Result<Self, Failure> {
+        let data = stage.folder(&format!("{port}-data"))?;
+        Ok(Self { port, state, data, more_limits: "", more_routes: "" })
+    }
+
+    pub fn yaml(&self) -> String {
+        let Self { port, state, more_limits, more_routes, .. } = self;
+        format!(
+            "version: 1
+listen: {{ proxy: [{{ address: \"127.0.0.1:{port}\" }}], admin: \"127.0.0.1:{admin}\" }}
+storage: {{ users: \"sqlite://{data}/users.db\", state: \"{state}\" }}
+tokens: {{ issuer: {NAME}, audience: {NAME}, access_ttl: 1h, keys: [{{ id: {NAME}, algorithm: HS256, secret: \"{SECRET}\" }}] }}
+auth: {{ limits: {{}}, lockout: {{ failures: 100, for: 1m }} }}
+upstreams: {{ backend: {{ servers: [\"{UPSTREAM}\"] }} }}
+limits:
+  per-user: {{ rate: 1000000/1s, by: user }}
+{more_limits}
+routes:
+  - {{ path: /public, upstream: backend, access: public }}
+  - {{ path: /protected, upstream: backend, access: {{ roles: [user] }}, limits: [per-user] }}
+  - {{ path: /echo, upstream: backend, access: {{ roles: [user] }}, limits: [per-user] }}
+  - {{ path: /cached, methods: [GET], upstream: backend, access: {{ roles: [user] }}, limits: [per-user], cache: {{ ttl: 1h, vary_by: shared }} }}
+{more_routes}
+",
+            admin = port + 1,
+            data = self.data.display(),
+        )
+    }
+}
 
 pub struct Gateway {
     pub process: Process,
@@ -19,19 +65,45 @@ pub struct Gateway {
     pub until_ready: Duration,
     /// Resident before the first login.
     pub idle_kib: u64,
-    address: String,
-    token: String,
+    pub address: String,
+    pub config: PathBuf,
+    pub token: String,
 }
 
-/// Listens on `port`, its admin on the next one; `state` as in `storage.state`.
-pub fn start(programs: &Path, folder: &Path, state: &str, port: u16) -> Result<Gateway, Failure> {
-    let folder = folder.join(port.to_string());
-    std::fs::create_dir_all(&folder)?;
-    let config = folder.join("gateway.yaml");
-    std::fs::write(&config, yaml(&folder, state, port))?;
-    let config = config.to_str().ok_or("the folder's name is not UTF-8")?;
-    let program = programs.join("portcullis");
-    let added = Command::new(&program)
+pub fn start(stage: &Stage, plan: &Plan<'_>) -> Result<Gateway, Failure> {
+    // Not where the databases are: the gateway looks at its file whenever something stirs beside it.
+    let config = stage.folder(&plan.port.to_string())?.join("gateway.yaml");
+    std::fs::write(&config, plan.yaml())?;
+    let program = stage.programs.join("portcullis");
+    let path = config.to_str().ok_or("the folder's name is not UTF-8")?;
+    if !plan.data.join("users.db").exists() {
+        add_account(&program, path)?;
+    }
+    let address = format!("127.0.0.1:{}", plan.port);
+    let admin = format!("127.0.0.1:{}", plan.port + 1);
+    let begun = Instant::now();
+    let process = Process::start(PROXY_CORE, &program, &["serve", "--config", path])?.listening(&admin)?;
+    while Client::connect(&admin)?.get("/readyz", None)?.status != 200 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let (until_ready, idle_kib) = (begun.elapsed(), process.resident_kib()?);
+    let token = log_in(&address)?;
+    Ok(Gateway { process, until_ready, idle_kib, address, config, token })
+}
+
+impl Gateway {
+    pub fn subject(&self, name: &'static str, path: &str, with_token: bool) -> Subject<'_> {
+        Subject {
+            name,
+            processes: vec![&self.process],
+            url: format!("http://{}{path}", self.address),
+            token: with_token.then(|| self.token.clone()),
+        }
+    }
+}
+
+fn add_account(program: &Path, config: &str) -> Result<(), Failure> {
+    let added = Command::new(program)
         .args(["user", "add", "bench", "--role", "user", "--config", config])
         .env("PORTCULLIS_PASSWORD", PASSWORD)
         .stdout(Stdio::null())
@@ -39,59 +111,18 @@ pub fn start(programs: &Path, folder: &Path, state: &str, port: u16) -> Result<G
     if !added.success() {
         return Err("the account could not be added".into());
     }
-    let address = format!("127.0.0.1:{port}");
-    let admin = format!("127.0.0.1:{}", port + 1);
-    let begun = Instant::now();
-    let process = Process::start(PROXY_CORE, &program, &["serve", "--config", config])?.listening(&admin)?;
-    while !exchange(&admin, "GET /readyz", "")?.starts_with("HTTP/1.1 200 ") {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let (until_ready, idle_kib) = (begun.elapsed(), process.resident_kib()?);
-    let token = log_in(&address)?;
-    Ok(Gateway { process, until_ready, idle_kib, address, token })
+    Ok(())
 }
 
-impl Gateway {
-    pub fn subject(&self, name: &'static str, path: &str, with_token: bool) -> Subject<'_> {
-        let url = format!("http://{}{path}", self.address);
-        Subject { name, process: &self.process, url, token: with_token.then(|| self.token.clone()) }
-    }
+/// What `/auth/login` takes for the one account.
+pub fn credentials() -> String {
+    json!({ "username": "bench", "password": PASSWORD }).to_string()
 }
 
-fn yaml(folder: &Path, state: &str, port: u16) -> String {
-    format!(
-        "version: 1
-listen: {{ proxy: [{{ address: \"127.0.0.1:{port}\" }}], admin: \"127.0.0.1:{admin}\" }}
-storage: {{ users: \"sqlite://{folder}/users.db\", state: \"{state}\" }}
-tokens: {{ issuer: bench, audience: bench, access_ttl: 1h }}
-upstreams: {{ backend: {{ servers: [\"{UPSTREAM}\"] }} }}
-limits: {{ per-user: {{ rate: 1000000/1s, by: user }} }}
-routes:
-  - {{ path: /public, upstream: backend, access: public }}
-  - {{ path: /protected, upstream: backend, access: {{ roles: [user] }}, limits: [per-user] }}
-  - {{ path: /cached, methods: [GET], upstream: backend, access: {{ roles: [user] }}, limits: [per-user], cache: {{ ttl: 1h, vary_by: shared }} }}
-",
-        admin = port + 1,
-        folder = folder.display(),
-    )
-}
-
-fn log_in(address: &str) -> Result<String, Failure> {
-    let body = json!({ "username": "bench", "password": PASSWORD }).to_string();
-    let answer = exchange(address, "POST /auth/login", &body)?;
-    let (_, body) = answer.split_once("\r\n\r\n").ok_or("an answer without an end of its head")?;
-    let body: Value = serde_json::from_str(body).map_err(|_| format!("the login failed: {answer}"))?;
+/// An access token of a new session.
+pub fn log_in(address: &str) -> Result<String, Failure> {
+    let answer = Client::connect(address)?.post("/auth/login", None, &credentials())?;
+    let body: Value =
+        serde_json::from_str(&answer.body).map_err(|_| format!("the login failed: {}", answer.body))?;
     Ok(body["access_token"].as_str().ok_or("a login without a token")?.to_owned())
-}
-
-fn exchange(address: &str, request: &str, body: &str) -> Result<String, Failure> {
-    let mut stream = TcpStream::connect(address)?;
-    let length = body.len();
-    write!(
-        stream,
-        "{request} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
 }

@@ -1,5 +1,6 @@
 //! The cheapest backend there is: the same 200 bytes of JSON to every request without a body, so
-//! that what is measured is the proxy before it.
+//! that what is measured is the proxy before it. `/echo` alone is answered with the request's own
+//! head, to see what a proxy made of it.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,17 +28,23 @@ async fn serve(mut stream: TcpStream, answer: &[u8]) -> std::io::Result<()> {
             return Ok(());
         }
         while let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
+            match received.starts_with(b"GET /echo ") {
+                true => stream.write_all(&answer_with(&received[..end])).await?,
+                false => stream.write_all(answer).await?,
+            }
             received.drain(..end + 4);
-            stream.write_all(answer).await?;
         }
     }
 }
 
 fn answer() -> Vec<u8> {
-    let body = format!("{{\"message\":\"{}\"}}", "x".repeat(186));
+    answer_with(format!("{{\"message\":\"{}\"}}", "x".repeat(186)).as_bytes())
+}
+
+fn answer_with(body: &[u8]) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    (head + &body).into_bytes()
+    [head.as_bytes(), body].concat()
 }

@@ -1,0 +1,3 @@
+//! What the bench and the verifier behind nginx' `auth_request` share.
+
+pub mod token;

@@ -1,0 +1,44 @@
+//! What the gateway costs over bare Pingora: the table of `./dev bench`.
+
+use crate::Failure;
+use crate::gateway::{self, Plan};
+use crate::report::{self, Startup};
+use crate::stage::{Bare, Stage};
+use crate::wrk::{self, Subject};
+
+const ROUNDS: usize = 9;
+const SECONDS: u32 = 2;
+
+pub fn run(stage: &Stage) -> Result<(), Failure> {
+    let startup = measure_startup(stage)?;
+    let bare = stage.bare()?;
+    let redis_url = Stage::redis_url();
+    let embedded = gateway::start(stage, &Plan::new(stage, 19010, "embedded")?)?;
+    let redis = gateway::start(stage, &Plan::new(stage, 19020, &redis_url)?)?;
+    let subjects = [
+        Subject {
+            name: "(a) bare Pingora passthrough",
+            processes: vec![&bare.process],
+            url: Bare::url(),
+            token: None,
+        },
+        embedded.subject("(b) public route", "/public", false),
+        embedded.subject("(c) JWT + revocation + limit + role, embedded", "/protected", true),
+        redis.subject("(d) the same on Redis", "/protected", true),
+        embedded.subject("(e) cache hit, embedded", "/cached", true),
+        redis.subject("(e) cache hit, Redis", "/cached", true),
+    ];
+    let rows = wrk::in_turns(&subjects, ROUNDS, SECONDS)?;
+    report::print_rows(&rows)?;
+    report::print_startup(&startup)?;
+    Ok(())
+}
+
+fn measure_startup(stage: &Stage) -> Result<Startup, Failure> {
+    let gateway = gateway::start(stage, &Plan::new(stage, 19030, "embedded")?)?;
+    Ok(Startup {
+        took: gateway.until_ready,
+        idle_kib: gateway.idle_kib,
+        after_login_kib: gateway.process.resident_kib()?,
+    })
+}
