@@ -10,6 +10,7 @@ mod peers;
 mod process;
 mod redis;
 mod report;
+mod sections;
 mod stage;
 mod table;
 mod wrk;
@@ -22,8 +23,16 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
     match std::env::args().nth(1).as_deref() {
-        None => table::run(&Stage::set()?),
+        None => {
+            table::run(&Stage::set()?)?;
+            sections::run(None)
+        }
+        Some("table") => table::run(&Stage::set()?),
         Some("peers") => peers::run(&Stage::set()?),
-        Some(_) => Err("usage: portcullis-bench [peers]".into()),
+        Some(section) if sections::knows(section) => sections::run(Some(section)),
+        Some(_) => {
+            Err("usage: portcullis-bench [table | peers | logins | routes | commands | logout | memory]"
+                .into())
+        }
     }
 }

@@ -14,11 +14,11 @@ use crate::{Failure, redis};
 
 type Start = fn(&Stage, &'static str) -> Result<Peer, Failure>;
 
-pub const HAPROXY: &str = "HAProxy: JWT + map + role + stick table, nothing shared";
-pub const ENVOY: &str = "Envoy: jwt_authn, cached + role + local limit, no revocation";
-pub const NGINX_LUA: &str = "nginx + Lua: JWT + role + one script in Redis";
-pub const NGINX_LUA_CACHED: &str = "the same, verdicts on JWTs cached";
-pub const NGINX_AUTH_REQUEST: &str = "nginx auth_request: JWT + role, neither revocation nor limit";
+pub const HAPROXY: &str = "(d) HAProxy: JWT + map + role + stick table, nothing shared";
+pub const ENVOY: &str = "(e) Envoy: jwt_authn, cached + role + local limit, no revocation";
+pub const NGINX_LUA: &str = "(f) nginx + Lua: JWT + role + one script in Redis";
+pub const NGINX_LUA_CACHED: &str = "(g) the same, verdicts on JWTs cached";
+pub const NGINX_AUTH_REQUEST: &str = "(h) nginx auth_request: JWT + role, neither revocation nor limit";
 
 pub const ALL: [(&str, Start); 5] = [
     (HAPROXY, haproxy),

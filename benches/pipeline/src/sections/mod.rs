@@ -1,0 +1,44 @@
+//! What the table doesn't show: how the gateway holds up under logins, many routes, logouts, idle
+//! connections, and what it asks of Redis.
+
+mod commands;
+mod flood;
+mod logins;
+mod logout;
+mod memory;
+mod routes;
+mod steady;
+
+use crate::Failure;
+use crate::report::say;
+use crate::stage::Stage;
+
+type Section = fn(&Stage) -> Result<(), Failure>;
+
+const ALL: [(&str, &str, Section); 5] = [
+    ("logins", "Login flood", logins::run),
+    ("routes", "Route tables of any size", routes::run),
+    ("commands", "Redis commands per request", commands::run),
+    ("logout", "Logout across two gateways", logout::run),
+    ("memory", "Memory per idle connection", memory::run),
+];
+
+/// The section of that name, or all of them. One that fails is named; the others are run.
+pub fn run(wanted: Option<&str>) -> Result<(), Failure> {
+    let sections = ALL.iter().filter(|(name, ..)| wanted.is_none_or(|wanted| wanted == *name));
+    for (_, title, section) in sections {
+        say(&format!("\n## {title}\n"))?;
+        if let Err(reason) = Stage::set().and_then(|stage| section(&stage)) {
+            say(&format!("NOT MEASURED: {reason}"))?;
+        }
+    }
+    Ok(())
+}
+
+pub fn knows(name: &str) -> bool {
+    ALL.iter().any(|(known, ..)| *known == name)
+}
+
+fn verdict(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "MISSED" }
+}

@@ -1,0 +1,124 @@
+//! Whether it matters how many routes and limits the file has: to a request, and to a reload.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::verdict;
+use crate::Failure;
+use crate::client::Client;
+use crate::gateway::{self, Gateway, Plan};
+use crate::report::{median, quantile, say};
+use crate::stage::Stage;
+use crate::wrk;
+
+const ROUNDS: usize = 7;
+const SECONDS: u32 = 2;
+const ROUTES: usize = 10_000;
+const LIMITS: usize = 1_000;
+const LEAST: f64 = 0.95;
+const RELOADS: usize = 5;
+const MOST_MS: f64 = 200.0;
+/// For file events to come, and for a reload that follows another.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub fn run(stage: &Stage) -> Result<(), Failure> {
+    let few_routes = routes(10);
+    let few = Plan { more_routes: &few_routes, ..Plan::new(stage, 19050, "embedded")? };
+    let (limits, many_routes) = (limits(), routes(ROUTES));
+    let many =
+        Plan { more_limits: &limits, more_routes: &many_routes, ..Plan::new(stage, 19060, "embedded")? };
+    let (small, large) = (gateway::start(stage, &few)?, gateway::start(stage, &many)?);
+    let subjects = [
+        small.subject("10 routes", "/protected", true),
+        large.subject("10,000 routes, 1,000 limits", "/protected", true),
+    ];
+    let rows = wrk::in_turns(&subjects, ROUNDS, SECONDS)?;
+    let [of_few, of_many] = rows.as_slice() else { return Err("two subjects, but not two rows".into()) };
+    let (rate, cpu) = (of_many.rate_against(of_few), of_many.cpu_against(of_few));
+    say(&format!(
+        "10,000 routes and 1,000 limits against 10 routes, the same request: {rate:.3} by requests/s (target ≥ {LEAST}: {}), {cpu:.3} by CPU time",
+        verdict(rate >= LEAST)
+    ))?;
+    say(&format!(
+        "start to ready: {} ms and {} ms",
+        large.until_ready.as_millis(),
+        small.until_ready.as_millis()
+    ))?;
+
+    let by_event = reloads(&large, &many, "event", |_| Ok(()))?;
+    let by_signal = reloads(&large, &many, "signal", hang_up)?;
+    print_reloads("noticed by itself, 100 ms for the file to come to rest included", &by_event)?;
+    print_reloads("told by SIGHUP at once", &by_signal)
+}
+
+fn limits() -> String {
+    (0..LIMITS).fold(String::new(), |mut text, number| {
+        let _ = writeln!(text, "  limit-{number}: {{ rate: {}/1s, by: user }}", 1000 + number);
+        text
+    })
+}
+
+/// Fixed paths, parameters and wildcards in turn.
+fn routes(count: usize) -> String {
+    (0..count).fold(String::new(), |mut text, number| {
+        let rest = ["list", "{id}/items", "{*rest}"][number % 3];
+        let limit = match count {
+            ROUTES => format!(", limits: [limit-{}]", number % LIMITS),
+            _ => String::new(),
+        };
+        let _ = writeln!(text, "  - {{ path: \"/service-{number}/{rest}\", upstream: backend{limit} }}");
+        text
+    })
+}
+
+/// Milliseconds from when a file with one more route is put in place until that route answers.
+fn reloads(
+    gateway: &Gateway,
+    plan: &Plan<'_>,
+    kind: &str,
+    tell: impl Fn(&Gateway) -> Result<(), Failure>,
+) -> Result<Vec<f64>, Failure> {
+    let mut took = Vec::new();
+    for number in 0..RELOADS {
+        let path = format!("/new-{kind}-{number}");
+        let yaml = plan.yaml() + &format!("  - {{ path: {path}, upstream: backend, access: public }}\n");
+        let mut client = Client::connect(&gateway.address)?;
+        let saved = save(&gateway.config, &yaml)?;
+        tell(gateway)?;
+        while client.get(&path, None)?.status != 200 {
+            if saved.elapsed() > PATIENCE {
+                return Err("the new route didn't come to be".into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        took.push(saved.elapsed().as_secs_f64() * 1e3);
+        // Lest the next one meets what follows this one.
+        std::thread::sleep(Duration::from_millis(1500));
+    }
+    Ok(took)
+}
+
+/// As editors do: the whole file at once.
+fn save(config: &Path, yaml: &str) -> Result<Instant, Failure> {
+    let next = config.with_extension("next");
+    std::fs::write(&next, yaml)?;
+    let saved = Instant::now();
+    std::fs::rename(&next, config)?;
+    Ok(saved)
+}
+
+fn hang_up(gateway: &Gateway) -> Result<(), Failure> {
+    Command::new("kill").args(["-HUP", &gateway.process.id().to_string()]).status()?;
+    Ok(())
+}
+
+fn print_reloads(how: &str, took: &[f64]) -> Result<(), Failure> {
+    let (half, most) = (median(took.iter().copied()), quantile(took.iter().copied(), 1.0));
+    say(&format!(
+        "from saving the 10,000 routes with one more until that one answers, {how}: median {half:.0} ms, longest {most:.0} ms (target < {MOST_MS:.0} ms: {})",
+        verdict(half < MOST_MS)
+    ))?;
+    Ok(())
+}
