@@ -21,6 +21,8 @@ pub struct Plan<'a> {
     pub port: u16,
     /// As in `storage.state`.
     pub state: &'a str,
+    /// As in `revocation.mode`.
+    pub mode: &'a str,
     /// Of the accounts and the embedded state.
     pub data: PathBuf,
     /// Further lines beneath `limits:` and beneath `routes:`.
@@ -31,17 +33,18 @@ pub struct Plan<'a> {
 impl<'a> Plan<'a> {
     pub fn new(stage: &Stage, port: u16, state: &'a str) -> Result<Self, Failure> {
         let data = stage.folder(&format!("{port}-data"))?;
-        Ok(Self { port, state, data, more_limits: "", more_routes: "" })
+        Ok(Self { port, state, mode: "mirrored", data, more_limits: "", more_routes: "" })
     }
 
     pub fn yaml(&self) -> String {
-        let Self { port, state, more_limits, more_routes, .. } = self;
+        let Self { port, state, mode, more_limits, more_routes, .. } = self;
         format!(
             "version: 1
 listen: {{ proxy: [{{ address: \"127.0.0.1:{port}\" }}], admin: \"127.0.0.1:{admin}\" }}
 storage: {{ users: \"sqlite://{data}/users.db\", state: \"{state}\" }}
 tokens: {{ issuer: {NAME}, audience: {NAME}, access_ttl: 1h, keys: [{{ id: {NAME}, algorithm: HS256, secret: \"{SECRET}\" }}] }}
 auth: {{ limits: {{}}, lockout: {{ failures: 100, for: 1m }} }}
+revocation: {{ mode: {mode} }}
 upstreams: {{ backend: {{ servers: [\"{UPSTREAM}\"] }} }}
 limits:
   per-user: {{ rate: 1000000/1s, by: user }}

@@ -6,8 +6,8 @@ use crate::report::{self, Startup};
 use crate::stage::{Bare, Stage};
 use crate::wrk::{self, Subject};
 
-const ROUNDS: usize = 9;
-const SECONDS: u32 = 2;
+const ROUNDS: usize = 15;
+const SECONDS: u32 = 1;
 
 pub fn run(stage: &Stage) -> Result<(), Failure> {
     let startup = measure_startup(stage)?;
@@ -15,6 +15,8 @@ pub fn run(stage: &Stage) -> Result<(), Failure> {
     let redis_url = Stage::redis_url();
     let embedded = gateway::start(stage, &Plan::new(stage, 19010, "embedded")?)?;
     let redis = gateway::start(stage, &Plan::new(stage, 19020, &redis_url)?)?;
+    let strict = Plan { mode: "strict", ..Plan::new(stage, 19040, &redis_url)? };
+    let strict = gateway::start(stage, &strict)?;
     let subjects = [
         Subject {
             name: "(a) bare Pingora passthrough",
@@ -24,7 +26,8 @@ pub fn run(stage: &Stage) -> Result<(), Failure> {
         },
         embedded.subject("(b) public route", "/public", false),
         embedded.subject("(c) JWT + revocation + limit + role, embedded", "/protected", true),
-        redis.subject("(d) the same on Redis", "/protected", true),
+        strict.subject("(d) the same on Redis, one script per request", "/protected", true),
+        redis.subject("(d) the same on Redis, mirrored and leased", "/protected", true),
         embedded.subject("(e) cache hit, embedded", "/cached", true),
         redis.subject("(e) cache hit, Redis", "/cached", true),
     ];
