@@ -3,8 +3,8 @@
 //! request's head, a quarter of what a request costs outside the kernel (docs/performance.md).
 //!
 //! Both lanes make the same request and the same answer and fail with the same codes: they share
-//! `choose_upstream`, `rewrite_request`, `request_body` and `respond::pass_on`. Every test of the
-//! proxy runs through both. `forwarding: { fast_lane: false }` closes this one.
+//! `choose_upstream`, `rewrite_request`, `request_body` and `respond::pass_on`. The tests of
+//! forwarding run through both (`full_lane.rs`). `forwarding: { fast_lane: false }` closes this one.
 
 mod connections;
 mod qualify;
@@ -62,7 +62,7 @@ impl FastLane {
         match outcome {
             Ok(()) => self.connections.keep(&target, upstream, exchange).await,
             Err(mut error) => {
-                let may_retry = is_reused && was_not_taken(&error) && is_repeatable(session);
+                let may_retry = is_reused && is_broken_off(&error) && is_repeatable(session);
                 error.set_retry(may_retry);
                 return Err(error);
             }
@@ -71,9 +71,9 @@ impl FastLane {
     }
 }
 
-/// Whether a connection that had been idle turned out to be closed before the server can have
-/// taken the request.
-fn was_not_taken(error: &Error) -> bool {
+/// Whether the connection broke instead of bringing an answer, as one does that the server closed
+/// while it was idle. The server may have taken the request all the same: see `is_repeatable`.
+fn is_broken_off(error: &Error) -> bool {
     let of_upstream = *error.esource() == pingora::ErrorSource::Upstream;
     let is_closed =
         matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError);
