@@ -1,5 +1,4 @@
-//! A parsed file: its values, and where each of them stands. Reading the text is
-//! `server::load`'s job, since only that file knows the YAML library.
+//! A parsed file: its values, and where each of them stands.
 
 use serde_json::Value;
 

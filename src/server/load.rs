@@ -1,11 +1,9 @@
-//! Reads gateway.yaml and what it refers to: the only file that names the YAML library, the
-//! environment and the file system for the configuration.
+//! Reads gateway.yaml and what it refers to: the only file that names the environment and the file
+//! system for the configuration.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
-
-use serde_json::Value;
 
 use crate::config::compile::{Compiled, compile};
 use crate::config::document::Document;
@@ -37,26 +35,13 @@ pub fn render(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("{problem}\n")).collect()
 }
 
-/// The marks come first: they end at anything that could make the values large or deep.
 fn parse(name: &str, text: &str) -> Result<Document, Vec<Flaw>> {
-    let text = text.trim_start_matches('\u{feff}');
-    let marks = Marks::read(text)?;
-    let tree: Value = serde_yaml::from_str(text).map_err(|error| vec![yaml_flaw(&error)])?;
+    let marks = Marks::read(text.trim_start_matches('\u{feff}'))?;
+    let tree = marks.values();
     if tree.is_null() {
         return Err(vec![flaw_at_start("the file is empty; a small one has `upstreams:` and `routes:`")]);
     }
     Ok(Document { name: name.to_owned(), tree, marks })
-}
-
-fn yaml_flaw(error: &serde_yaml::Error) -> Flaw {
-    let Some(location) = error.location() else {
-        return flaw_at_start(&error.to_string());
-    };
-    let message = error.to_string();
-    let suffix = format!(" at line {} column {}", location.line(), location.column());
-    let message = message.strip_suffix(&suffix).unwrap_or(&message).to_owned();
-    let position = Position { line: location.line(), column: location.column() };
-    Flaw { position, path: Default::default(), message }
 }
 
 fn flaw_at_start(message: &str) -> Flaw {

@@ -55,8 +55,8 @@ pub fn compile(mut document: Document, surroundings: &dyn Surroundings) -> Resul
 
 /// SHA-256 in hex. The keys of a mapping are sorted in the tree, so that their order doesn't count.
 fn digest(tree: &Value) -> String {
-    let text = tree.to_string();
-    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    let text = serde_json::to_vec(tree).unwrap_or_default();
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text);
     hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

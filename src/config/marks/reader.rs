@@ -1,17 +1,15 @@
-//! Line and column of every key and value of a YAML text, found in one pass over its events.
-//!
-//! The pass also refuses what a configuration file has no use for and an attacker has: repeated
-//! keys, several documents, deep nesting, aliases that multiply.
+//! Reads a YAML text, and refuses what a configuration file has no use for and an attacker has:
+//! repeated keys, several documents, deep nesting, aliases that multiply, control characters.
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::fmt;
 use std::rc::Rc;
 use std::str::Chars;
 
-use saphyr_parser::{Event, Marker, Parser};
+use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
-use super::place::{Path, Step};
+use super::{Content, Entry, Extent, Flaw, Marks, Node, Position, scalar};
+use crate::config::place::{Path, Step};
 
 /// Levels of nesting; a real file has about six.
 const MAX_DEPTH: usize = 32;
@@ -23,81 +21,12 @@ const MAX_AHEAD: usize = 384 << 10;
 /// Characters of all scalars, with every alias written out.
 const MAX_TEXT: u64 = 32 << 20;
 
-/// A place in the text; both numbers start at 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    pub line: usize,
-    pub column: usize,
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.line, self.column)
-    }
-}
-
-impl From<Marker> for Position {
-    fn from(marker: Marker) -> Self {
-        Self { line: marker.line(), column: marker.col() + 1 }
-    }
-}
-
-/// Something wrong with the text itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flaw {
-    pub position: Position,
-    pub path: Path,
-    pub message: String,
-}
-
-/// The positions, as a tree of the same shape as the document. Aliases share their anchor's node.
-#[derive(Debug, Default)]
-pub struct Marks {
-    nodes: Vec<Node>,
-    root: Option<usize>,
-}
-
-#[derive(Debug)]
-struct Node {
-    position: Position,
-    extent: Extent,
-    content: Content,
-}
-
-#[derive(Debug)]
-enum Content {
-    Scalar,
-    List(Vec<usize>),
-    Table(Vec<Entry>),
-}
-
-#[derive(Debug)]
-struct Entry {
-    key: Box<str>,
-    position: Position,
-    value: usize,
-}
-
-/// How much a node holds once every alias in it is written out.
-#[derive(Debug, Clone, Copy, Default)]
-struct Extent {
-    /// Keys too.
-    values: u64,
-    text: u64,
-    depth: usize,
-}
-
-impl Extent {
-    fn add(&mut self, child: Extent) {
-        self.values = self.values.saturating_add(child.values);
-        self.text = self.text.saturating_add(child.text);
-        self.depth = self.depth.max(child.depth + 1);
-    }
-}
-
 impl Marks {
     /// Reads `text` up to the first error of syntax or a limit, past repeated keys.
     pub fn read(text: &str) -> Result<Marks, Vec<Flaw>> {
+        if let Some(flaw) = control_character(text) {
+            return Err(vec![flaw]);
+        }
         let allowance = Rc::new(Cell::new(MAX_AHEAD));
         let rationed = Rationed { text: text.chars(), allowance: allowance.clone() };
         let mut reader = Reader::default();
@@ -121,44 +50,17 @@ impl Marks {
         }
         if reader.flaws.is_empty() { Ok(reader.marks) } else { Err(reader.flaws) }
     }
+}
 
-    /// Where the key at the end of `path` stands.
-    pub fn key(&self, path: &Path) -> Option<Position> {
-        self.find(path).map(|(key, value)| key.unwrap_or(value))
-    }
-
-    /// Where the value at `path` stands, or its key if the value begins on a later line, or the
-    /// nearest part of the way to it that exists.
-    pub fn value(&self, path: &Path) -> Option<Position> {
-        let mut path = path.clone();
-        loop {
-            if let Some((key, value)) = self.find(&path) {
-                return Some(key.filter(|key| key.line < value.line).unwrap_or(value));
-            }
-            path.0.pop()?;
-        }
-    }
-
-    fn find(&self, path: &Path) -> Option<(Option<Position>, Position)> {
-        let mut key = None;
-        let mut node = &self.nodes[self.root?];
-        for step in &path.0 {
-            let next = match (step, &node.content) {
-                (Step::Item(index), Content::List(items)) => {
-                    key = None;
-                    *items.get(*index)?
-                }
-                (Step::Key(name), Content::Table(entries)) => {
-                    let entry = entries.iter().find(|entry| *entry.key == **name)?;
-                    key = Some(entry.position);
-                    entry.value
-                }
-                _ => return None,
-            };
-            node = &self.nodes[next];
-        }
-        Some((key, node.position))
-    }
+/// What YAML doesn't allow in a text, and the parser lets through.
+fn control_character(text: &str) -> Option<Flaw> {
+    let is_allowed = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r' | '\u{85}');
+    let at = text.find(|c| !is_allowed(c) || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}'))?;
+    let before = &text[..at];
+    let line = 1 + before.bytes().filter(|byte| *byte == b'\n').count();
+    let column = 1 + before.chars().rev().take_while(|c| *c != '\n').count();
+    let message = "control characters are not allowed".to_owned();
+    Some(Flaw { position: Position { line, column }, path: Path::default(), message })
 }
 
 /// The text, ending early when the allowance is used up.
@@ -197,9 +99,15 @@ impl Reader {
     fn take(&mut self, event: Event<'_>, at: Position) -> Result<(), Flaw> {
         match event {
             Event::DocumentStart(_) => self.begin_document(at),
-            Event::Scalar(text, _, anchor, _) => self.scalar(&text, anchor, at),
-            Event::SequenceStart(anchor, _) => self.begin(Content::List(Vec::new()), anchor, at),
-            Event::MappingStart(anchor, _) => self.begin(Content::Table(Vec::new()), anchor, at),
+            Event::Scalar(text, style, anchor, tag) => {
+                let is_text = self.is_tagged_text(tag.as_deref(), at)? || style != ScalarStyle::Plain;
+                self.scalar(&text, is_text, anchor, at)
+            }
+            Event::SequenceStart(_, Some(tag)) | Event::MappingStart(_, Some(tag)) => {
+                Err(self.unknown_tag(&tag, at))
+            }
+            Event::SequenceStart(anchor, None) => self.begin(Content::List(Vec::new()), anchor, at),
+            Event::MappingStart(anchor, None) => self.begin(Content::Table(Vec::new()), anchor, at),
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::Alias(anchor) => self.alias(anchor, at),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
@@ -214,13 +122,27 @@ impl Reader {
         Ok(())
     }
 
-    fn scalar(&mut self, text: &str, anchor: usize, at: Position) -> Result<(), Flaw> {
+    /// `!!str` says what quotes say; no other tag has a use here.
+    fn is_tagged_text(&self, tag: Option<&Tag>, at: Position) -> Result<bool, Flaw> {
+        match tag {
+            None => Ok(false),
+            Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => Ok(true),
+            Some(tag) => Err(self.unknown_tag(tag, at)),
+        }
+    }
+
+    fn unknown_tag(&self, tag: &Tag, at: Position) -> Flaw {
+        self.flaw(at, &format!("the tag `{tag}` has no meaning here; remove it"))
+    }
+
+    fn scalar(&mut self, text: &str, is_text: bool, anchor: usize, at: Position) -> Result<(), Flaw> {
         if self.expects_key() {
             self.begin_entry(text, at);
             return Ok(());
         }
         let extent = Extent { values: 1, text: text.len() as u64, depth: 1 };
-        let node = self.add(Content::Scalar, extent, at);
+        let value = if is_text { text.into() } else { scalar::plain(text) };
+        let node = self.add(Content::Scalar(value), extent, at);
         self.remember(anchor, node);
         self.attach(node)
     }
@@ -322,7 +244,7 @@ impl Reader {
                     entries.push(Entry { key, position, value: node });
                 }
             }
-            Content::Scalar => {}
+            Content::Scalar(_) => {}
         }
         if self.open.len() + extent.depth > MAX_DEPTH {
             return Err(self.too_deep(at));

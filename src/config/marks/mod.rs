@@ -1,0 +1,140 @@
+//! The values of a YAML text, with line and column of each and of its key. [`reader`] makes them in
+//! one pass over the text, so that what is checked, shown and used is one reading of it.
+
+mod reader;
+mod scalar;
+
+use std::fmt;
+
+use saphyr_parser::Marker;
+use serde_json::Value;
+
+use super::place::{Path, Step};
+
+/// A place in the text; both numbers start at 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+impl From<Marker> for Position {
+    fn from(marker: Marker) -> Self {
+        Self { line: marker.line(), column: marker.col() + 1 }
+    }
+}
+
+/// Something wrong with the text itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    pub position: Position,
+    pub path: Path,
+    pub message: String,
+}
+
+/// The document as a tree of nodes. Aliases share their anchor's node.
+#[derive(Debug, Default)]
+pub struct Marks {
+    nodes: Vec<Node>,
+    root: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Node {
+    position: Position,
+    extent: Extent,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Scalar(Value),
+    List(Vec<usize>),
+    Table(Vec<Entry>),
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: Box<str>,
+    position: Position,
+    value: usize,
+}
+
+/// How much a node holds once every alias in it is written out.
+#[derive(Debug, Clone, Copy, Default)]
+struct Extent {
+    /// Keys too.
+    values: u64,
+    text: u64,
+    depth: usize,
+}
+
+impl Extent {
+    fn add(&mut self, child: Extent) {
+        self.values = self.values.saturating_add(child.values);
+        self.text = self.text.saturating_add(child.text);
+        self.depth = self.depth.max(child.depth + 1);
+    }
+}
+
+impl Marks {
+    /// The values, with every alias written out.
+    pub fn values(&self) -> Value {
+        self.root.map_or(Value::Null, |root| self.value_of(root))
+    }
+
+    /// No deeper than the reader lets nodes be.
+    fn value_of(&self, node: usize) -> Value {
+        match &self.nodes[node].content {
+            Content::Scalar(value) => value.clone(),
+            Content::List(items) => items.iter().map(|item| self.value_of(*item)).collect(),
+            Content::Table(entries) => Value::Object(
+                entries.iter().map(|entry| (String::from(&*entry.key), self.value_of(entry.value))).collect(),
+            ),
+        }
+    }
+
+    /// Where the key at the end of `path` stands.
+    pub fn key(&self, path: &Path) -> Option<Position> {
+        self.find(path).map(|(key, value)| key.unwrap_or(value))
+    }
+
+    /// Where the value at `path` stands, or its key if the value begins on a later line, or the
+    /// nearest part of the way to it that exists.
+    pub fn value(&self, path: &Path) -> Option<Position> {
+        let mut path = path.clone();
+        loop {
+            if let Some((key, value)) = self.find(&path) {
+                return Some(key.filter(|key| key.line < value.line).unwrap_or(value));
+            }
+            path.0.pop()?;
+        }
+    }
+
+    fn find(&self, path: &Path) -> Option<(Option<Position>, Position)> {
+        let mut key = None;
+        let mut node = &self.nodes[self.root?];
+        for step in &path.0 {
+            let next = match (step, &node.content) {
+                (Step::Item(index), Content::List(items)) => {
+                    key = None;
+                    *items.get(*index)?
+                }
+                (Step::Key(name), Content::Table(entries)) => {
+                    let entry = entries.iter().find(|entry| *entry.key == **name)?;
+                    key = Some(entry.position);
+                    entry.value
+                }
+                _ => return None,
+            };
+            node = &self.nodes[next];
+        }
+        Some((key, node.position))
+    }
+}
