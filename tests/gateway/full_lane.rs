@@ -1,9 +1,14 @@
-//! The promises that forwarding has a part in, once more with the fast lane closed: whichever way
-//! a request goes, they hold. `harness::Setup` writes `fast_lane: false` for this program.
+//! Every attack class, and every promise that forwarding has a part in, once more with the fast lane
+//! closed: whichever way a request goes, they hold. `harness::Setup` writes `fast_lane: false` for
+//! this program.
 
 mod access_rules;
+mod algorithms;
+mod bad_input;
+mod class_accounts;
 mod class_cache;
 mod class_cache_poisoning;
+mod class_claims;
 mod class_credentials;
 mod class_framing;
 mod class_headers;
@@ -11,14 +16,20 @@ mod class_headers_of_tokens;
 mod class_hosts;
 mod class_http2;
 mod class_methods;
+mod class_openness;
+mod class_passwords;
 mod class_paths;
+mod class_refresh;
 mod class_sessions;
+mod class_token_texts;
 mod class_tokens;
 mod drain;
+mod exact_limits;
 mod forge;
 #[allow(dead_code, unused_imports, reason = "tools for every test file, whichever of them it needs")]
 mod harness;
 mod identity_presets;
+mod limits;
 mod proxying;
 #[allow(dead_code, reason = "the same")]
 mod refusal;

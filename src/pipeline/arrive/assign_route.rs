@@ -2,6 +2,7 @@
 
 use pingora::http::RequestHeader;
 
+use super::content_length;
 use crate::config::policy::Assignment;
 use crate::exchange::Exchange;
 use crate::rejection::{Code, Rejection};
@@ -29,10 +30,8 @@ pub fn run(request: &RequestHeader, exchange: &mut Exchange) -> Result<(), Rejec
 /// Refuses a body that says it is too large before any of it is read; bodies without a length are
 /// counted as they come.
 fn check_length(request: &RequestHeader, exchange: &Exchange) -> Result<(), Rejection> {
-    let Some(value) = request.headers.get(http::header::CONTENT_LENGTH) else { return Ok(()) };
-    let length = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-    let length =
-        length.ok_or_else(|| Rejection::from(Code::BadRequest).because("Content-Length is not a number"))?;
+    let odd = |_| Rejection::from(Code::BadRequest).because("Content-Length is not a number");
+    let Some(length) = content_length(&request.headers).map_err(odd)? else { return Ok(()) };
     let max = exchange.route.as_ref().map_or(0, |route| route.max_body);
     if length > max {
         return Err(Rejection::from(Code::BodyTooLarge).because(format!("the body may have {max} bytes")));

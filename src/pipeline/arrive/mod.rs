@@ -6,7 +6,9 @@ mod assign_route;
 mod authenticate;
 mod authorize;
 mod client;
+mod content_length;
 pub use client::{is_trusted, peer_address};
+pub use content_length::content_length;
 pub mod meter;
 pub mod target;
 

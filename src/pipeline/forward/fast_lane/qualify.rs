@@ -1,10 +1,11 @@
 //! Which requests are plain enough. Whatever is odd goes Pingora's way, which knows what to do.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use pingora::proxy::Session;
 
 use crate::config::policy::Destination;
 use crate::exchange::Exchange;
+use crate::pipeline::arrive::content_length;
 
 /// Longer bodies are streamed, Pingora's way; shorter ones are read whole before a server is chosen,
 /// so that a slow client holds no connection to it.
@@ -21,9 +22,10 @@ pub fn run(session: &mut Session, exchange: &Exchange) -> bool {
         && session.subrequest_ctx.is_none()
         && matches!(request.version, Version::HTTP_11 | Version::HTTP_2)
         && request.headers.iter().all(|(name, value)| is_plain(name, value))
-        && match request.headers.contains_key(header::CONTENT_LENGTH) {
-            true => has_short_body(&request.headers),
-            false => session.is_body_empty(),
+        && match content_length(&request.headers) {
+            Ok(Some(length)) => length <= MAX_BODY,
+            Ok(None) => session.is_body_empty(),
+            Err(_) => false,
         }
 }
 
@@ -44,17 +46,6 @@ fn is_plain(name: &HeaderName, value: &HeaderValue) -> bool {
         | header::UPGRADE => false,
         _ => !matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings"),
     }
-}
-
-fn has_short_body(headers: &HeaderMap) -> bool {
-    content_length(headers).is_some_and(|length| length <= MAX_BODY)
-}
-
-/// What the one `Content-Length` says; `None` without one, or with one that says nothing plain.
-pub fn content_length(headers: &HeaderMap) -> Option<u64> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let (Some(length), None) = (lengths.next(), lengths.next()) else { return None };
-    length.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -86,22 +77,6 @@ mod tests {
         }
         for (name, value) in [("connection", "Keep-Alive"), ("connection", "close"), ("accept", "*/*")] {
             assert!(is_plain(name, value), "{name}: {value}");
-        }
-    }
-
-    #[test]
-    fn a_body_is_short_when_its_one_length_says_so() {
-        let lengths = |values: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(header::CONTENT_LENGTH, HeaderValue::from_static(value));
-            }
-            has_short_body(&headers)
-        };
-
-        assert!(lengths(&["0"]) && lengths(&["65536"]));
-        for odd in [&["65537"][..], &["5", "5"], &["5, 5"], &["-1"], &["x"], &[]] {
-            assert!(!lengths(odd), "{odd:?}");
         }
     }
 }

@@ -8,9 +8,8 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::Upstream;
-use super::qualify::content_length;
 use crate::exchange::Exchange;
-use crate::pipeline::arrive;
+use crate::pipeline::arrive::{self, content_length};
 use crate::pipeline::forward::{choose_upstream, request_body, rewrite_request};
 
 /// The whole body, which `qualify` found to be short; `None` when there is none.
@@ -25,7 +24,8 @@ pub async fn read_body(session: &mut Session, exchange: &mut Exchange) -> Result
             request_body::run(&mut Some(piece), false, exchange)?;
         }
     }
-    if whole.len() as u64 != content_length(&session.req_header().headers).unwrap_or(0) {
+    let promised = content_length(&session.req_header().headers).ok().flatten().unwrap_or(0);
+    if whole.len() as u64 != promised {
         let error =
             Error::explain(ErrorType::InvalidHTTPHeader, "a body of another length than its head says");
         return Err(error.into_down());
