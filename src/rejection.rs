@@ -19,6 +19,7 @@ pub enum Code {
     NotOwner,
     RateLimited,
     RouteNotFound,
+    NotFound,
     MethodNotAllowed,
     BadPath,
     BadRequest,
@@ -41,7 +42,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 30] = [
+    pub const ALL: [Code; 31] = [
         Code::NoCredentials,
         Code::TokenMalformed,
         Code::TokenInvalid,
@@ -53,6 +54,7 @@ impl Code {
         Code::NotOwner,
         Code::RateLimited,
         Code::RouteNotFound,
+        Code::NotFound,
         Code::MethodNotAllowed,
         Code::BadPath,
         Code::BadRequest,
@@ -87,6 +89,7 @@ impl Code {
             Code::NotOwner => "not_owner",
             Code::RateLimited => "rate_limited",
             Code::RouteNotFound => "route_not_found",
+            Code::NotFound => "not_found",
             Code::MethodNotAllowed => "method_not_allowed",
             Code::BadPath => "bad_path",
             Code::BadRequest => "bad_request",
@@ -127,7 +130,7 @@ impl Code {
             | Code::AccountLocked
             | Code::AccountDisabled
             | Code::RegistrationClosed => StatusCode::FORBIDDEN,
-            Code::RouteNotFound => StatusCode::NOT_FOUND,
+            Code::RouteNotFound | Code::NotFound => StatusCode::NOT_FOUND,
             Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Code::UsernameTaken => StatusCode::CONFLICT,
             Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -155,6 +158,7 @@ impl Code {
             Code::NotOwner => "This resource belongs to another account",
             Code::RateLimited => "Too many requests",
             Code::RouteNotFound => "No route has this path",
+            Code::NotFound => "There is no such thing here",
             Code::MethodNotAllowed => "This path does not allow this method",
             Code::BadPath => "The request target is not in plain canonical form",
             Code::BadRequest => "The request is not well-formed",

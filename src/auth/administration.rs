@@ -1,27 +1,39 @@
-//! What operators do to accounts; the command line calls it. Whatever takes rights away takes
-//! effect at once: tokens made before are revoked in the same breath.
+//! What operators do to accounts and sessions; the command line and the admin API call it. Whatever
+//! takes rights away takes effect at once: tokens made before are revoked in the same breath.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
-use super::Stores;
+use super::{PasswordQueue, Stores, audit};
 use crate::clock::{Timestamp, now};
 use crate::config::policy::Policy;
-use crate::identity::{name, password};
-use crate::store::{Account, AuditEvent, AuditRecord, CreateError, NewAccount, Revocation, StoreError};
-
-const PAGE: u32 = 200;
+use crate::identity::{SessionId, UserId, name, password};
+use crate::rejection::Rejection;
+use crate::store::{
+    Account, AccountFilter, AuditEntry, AuditEvent, AuditFilter, AuditRecord, CreateError, NewAccount,
+    Revocation, Session, StoreError,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum AdministrationError {
     #[error("no account is called {0:?}")]
     Unknown(String),
+    #[error("there is no session {0}")]
+    UnknownSession(SessionId),
     #[error("the username {0:?} is taken")]
     Taken(String),
     /// One sentence about what was wrong with the input.
     #[error("{0}")]
     Bad(String),
+    /// One sentence about what was wrong with the password.
+    #[error("{0}")]
+    Weak(String),
+    /// Hashing was refused.
+    #[error("{}", .0.code.detail())]
+    Busy(Rejection),
     #[error("the store failed: {0}")]
     Store(#[from] StoreError),
 }
@@ -34,96 +46,158 @@ pub struct NewUser<'a> {
     pub roles: &'a [String],
 }
 
+/// Who does it, for the audit log.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// A username, or `cli:` and the login at the command line.
+    pub name: String,
+    pub address: Option<IpAddr>,
+    pub user_agent: Option<String>,
+    pub request_id: Option<String>,
+}
+
 pub struct Administration {
-    stores: Stores,
-    policy: Arc<Policy>,
+    pub stores: Stores,
+    pub policy: Arc<Policy>,
+    pub passwords: PasswordQueue,
+    pub operator: Operator,
 }
 
 type Done<T> = Result<T, AdministrationError>;
 
 impl Administration {
-    pub fn new(stores: Stores, policy: Arc<Policy>) -> Self {
-        Self { stores, policy }
-    }
-
     pub async fn add(&self, new: NewUser<'_>) -> Done<Account> {
-        let rules = &self.policy.auth.password;
         name::check_username(new.username).map_err(AdministrationError::Bad)?;
-        password::check(new.password, new.username, rules).map_err(AdministrationError::Bad)?;
+        if let Some(email) = new.email {
+            name::check_email(email).map_err(AdministrationError::Bad)?;
+        }
         check_roles(new.roles)?;
         let account = NewAccount {
             id: Uuid::now_v7(),
             username: new.username.to_owned(),
             email: new.email.map(str::to_owned),
-            password_hash: password::hash(new.password, rules.argon2),
+            password_hash: self.hash(new.password, new.username).await?,
             roles: new.roles.to_vec(),
             created_at: now(),
         };
-        let account = match self.stores.accounts.create(&account).await {
-            Ok(account) => account,
-            Err(CreateError::UsernameTaken) => {
-                return Err(AdministrationError::Taken(new.username.to_owned()));
-            }
-            Err(CreateError::Store(error)) => return Err(error.into()),
-        };
-        self.note(AuditEvent::Registered, &account, Some(account.roles.join(","))).await?;
+        let roles = Some(account.roles.join(","));
+        let record = self.record(AuditEvent::Registered, account.id, new.username, roles);
+        let created = self.stores.accounts.create(&account, &record).await;
+        let account = created.map_err(|error| match error {
+            CreateError::UsernameTaken => AdministrationError::Taken(new.username.to_owned()),
+            CreateError::Store(error) => error.into(),
+        })?;
+        audit::log(&record);
         Ok(account)
     }
 
-    /// A page of accounts after the given username, in its order; empty at the end.
-    pub async fn list(&self, after: Option<&str>) -> Done<Vec<Account>> {
-        Ok(self.stores.accounts.list(after, PAGE).await?)
+    /// A page of accounts in order of username; empty at the end.
+    pub async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Done<Vec<Account>> {
+        Ok(self.stores.accounts.list(filter, limit).await?)
     }
 
-    pub async fn set_roles(&self, username: &str, roles: &[String]) -> Done<Account> {
+    /// By id or by username, which can't look like an id.
+    pub async fn find(&self, user: &str) -> Done<Account> {
+        let found = match Uuid::parse_str(user) {
+            Ok(id) => self.stores.accounts.find_by_id(id).await?,
+            Err(_) => self.stores.accounts.find_by_username(user).await?,
+        };
+        found.ok_or_else(|| AdministrationError::Unknown(user.to_owned()))
+    }
+
+    pub async fn set_roles(&self, user: &str, roles: &[String]) -> Done<Account> {
         check_roles(roles)?;
-        let account = self.find(username).await?;
-        let changed = self.stores.accounts.set_roles(account.id, roles, now()).await?;
-        let changed = changed.ok_or_else(|| AdministrationError::Unknown(username.to_owned()))?;
-        self.make_stale(&changed).await?;
-        self.note(AuditEvent::RolesChanged, &changed, Some(roles.join(","))).await?;
-        Ok(changed)
+        let account = self.find(user).await?;
+        let record = self.about(AuditEvent::RolesChanged, &account, Some(roles.join(",")));
+        let changed = self.stores.accounts.set_roles(account.id, roles, now(), &record).await?;
+        self.make_stale(user, changed, &record).await
     }
 
-    pub async fn set_disabled(&self, username: &str, disabled: bool) -> Done<Account> {
-        let account = self.find(username).await?;
-        let changed = self.stores.accounts.set_disabled(account.id, disabled, now()).await?;
-        let changed = changed.ok_or_else(|| AdministrationError::Unknown(username.to_owned()))?;
-        self.make_stale(&changed).await?;
+    pub async fn set_disabled(&self, user: &str, disabled: bool) -> Done<Account> {
+        let account = self.find(user).await?;
+        let event = if disabled { AuditEvent::Disabled } else { AuditEvent::Enabled };
+        let record = self.about(event, &account, None);
+        let changed = self.stores.accounts.set_disabled(account.id, disabled, now(), &record).await?;
+        let changed = self.make_stale(user, changed, &record).await?;
         if disabled {
             self.stores.sessions.end_all(changed.id, self.last_token_dies()).await?;
         }
-        self.note(if disabled { AuditEvent::Disabled } else { AuditEvent::Enabled }, &changed, None).await?;
+        Ok(changed)
+    }
+
+    /// A new password, whatever the old one was; every session ends.
+    pub async fn set_password(&self, user: &str, password: &str) -> Done<Account> {
+        let account = self.find(user).await?;
+        let hash = self.hash(password, &account.username).await?;
+        let record = self.about(AuditEvent::PasswordChanged, &account, None);
+        let changed = self.stores.accounts.set_password(account.id, None, &hash, now(), &record).await?;
+        let changed = self.make_stale(user, changed, &record).await?;
+        self.stores.sessions.end_all(changed.id, self.last_token_dies()).await?;
         Ok(changed)
     }
 
     /// `true` if there was a lockout or failures to clear.
-    pub async fn unlock(&self, username: &str) -> Done<bool> {
-        let account = self.find(username).await?;
+    pub async fn unlock(&self, user: &str) -> Done<bool> {
+        let account = self.find(user).await?;
         let was_locked = self.stores.lockouts.clear(&name::fold(&account.username)).await?;
-        self.note(AuditEvent::Unlocked, &account, None).await?;
+        self.append(self.about(AuditEvent::Unlocked, &account, None)).await?;
         Ok(was_locked)
     }
 
-    pub async fn delete(&self, username: &str) -> Done<()> {
-        let account = self.find(username).await?;
-        // Tokens first: should the second step fail, the account is still there to try again.
+    pub async fn delete(&self, user: &str) -> Done<()> {
+        let account = self.find(user).await?;
+        // Tokens first: should the last step fail, the account is still there to try again.
         let every_version = Revocation::UserBelow(account.id, u64::from(u32::MAX));
         self.stores.revocations.revoke(every_version, self.last_token_dies()).await?;
         self.stores.sessions.end_all(account.id, self.last_token_dies()).await?;
-        self.stores.accounts.delete(account.id).await?;
-        self.note(AuditEvent::Deleted, &account, None).await
+        let record = self.about(AuditEvent::Deleted, &account, None);
+        if self.stores.accounts.delete(account.id, &record).await? {
+            audit::log(&record);
+        }
+        Ok(())
     }
 
-    async fn find(&self, username: &str) -> Done<Account> {
-        let found = self.stores.accounts.find_by_username(username).await?;
-        found.ok_or_else(|| AdministrationError::Unknown(username.to_owned()))
+    pub async fn sessions(&self, user: &str) -> Done<Vec<Session>> {
+        let account = self.find(user).await?;
+        Ok(self.stores.sessions.list(account.id, now()).await?)
+    }
+
+    pub async fn end_session(&self, id: SessionId) -> Done<()> {
+        let found = self.stores.sessions.find(id, now()).await?;
+        let session = found.ok_or(AdministrationError::UnknownSession(id))?;
+        self.stores.sessions.end(id, self.last_token_dies()).await?;
+        let detail = Some(id.to_string());
+        self.append(self.record(AuditEvent::SessionEnded, session.user_id, &session.username, detail)).await
+    }
+
+    /// How many there were.
+    pub async fn end_sessions(&self, user: &str) -> Done<u64> {
+        let account = self.find(user).await?;
+        let ended = self.stores.sessions.end_all(account.id, self.last_token_dies()).await?;
+        let detail = Some(format!("everywhere: {ended} sessions"));
+        self.append(self.about(AuditEvent::SessionEnded, &account, detail)).await?;
+        Ok(ended)
+    }
+
+    /// Newest first.
+    pub async fn audit(&self, filter: &AuditFilter, limit: u32) -> Done<Vec<AuditEntry>> {
+        Ok(self.stores.audit.find(filter, limit).await?)
+    }
+
+    async fn hash(&self, password: &str, username: &str) -> Done<String> {
+        let rules = &self.policy.auth.password;
+        password::check(password, username, rules).map_err(AdministrationError::Weak)?;
+        let password = Zeroizing::new(password.to_owned());
+        self.passwords.hash(password, rules.argon2).await.map_err(AdministrationError::Busy)
     }
 
     /// Tokens made before the account's present version no longer count.
-    async fn make_stale(&self, account: &Account) -> Done<()> {
-        let below = Revocation::UserBelow(account.id, account.version);
-        Ok(self.stores.revocations.revoke(below, self.last_token_dies()).await?)
+    async fn make_stale(&self, user: &str, changed: Option<Account>, record: &AuditRecord) -> Done<Account> {
+        let changed = changed.ok_or_else(|| AdministrationError::Unknown(user.to_owned()))?;
+        audit::log(record);
+        let below = Revocation::UserBelow(changed.id, changed.version);
+        self.stores.revocations.revoke(below, self.last_token_dies()).await?;
+        Ok(changed)
     }
 
     /// When every access token that exists now has expired.
@@ -132,17 +206,27 @@ impl Administration {
         now() + tokens.access_ttl + tokens.leeway + std::time::Duration::from_secs(1)
     }
 
-    async fn note(&self, event: AuditEvent, account: &Account, detail: Option<String>) -> Done<()> {
-        let record = AuditRecord {
+    async fn append(&self, record: AuditRecord) -> Done<()> {
+        audit::log(&record);
+        Ok(self.stores.audit.append(&record).await?)
+    }
+
+    fn about(&self, event: AuditEvent, account: &Account, detail: Option<String>) -> AuditRecord {
+        self.record(event, account.id, &account.username, detail)
+    }
+
+    fn record(&self, event: AuditEvent, id: UserId, username: &str, detail: Option<String>) -> AuditRecord {
+        AuditRecord {
             at: now(),
             event,
-            user_id: Some(account.id),
-            username: account.username.clone(),
-            address: None,
-            request_id: None,
+            user_id: Some(id),
+            username: username.to_owned(),
+            actor: Some(self.operator.name.clone()),
+            address: self.operator.address,
+            user_agent: self.operator.user_agent.clone(),
+            request_id: self.operator.request_id.clone(),
             detail,
-        };
-        Ok(self.stores.audit.append(&record).await?)
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::{Caller, Wing};
 use crate::rejection::{Code, Rejection};
-use crate::store::StoreError;
+use crate::store::{CreateError, StoreError};
 
 const PORTCULLIS_REASON: HeaderName = HeaderName::from_static("portcullis-reason");
 
@@ -72,6 +72,15 @@ impl From<Rejection> for Refusal {
 impl From<Code> for Refusal {
     fn from(code: Code) -> Self {
         Self::Rejected(code.into())
+    }
+}
+
+impl From<CreateError> for Refusal {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::UsernameTaken => Code::UsernameTaken.into(),
+            CreateError::Store(error) => error.into(),
+        }
     }
 }
 

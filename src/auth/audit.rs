@@ -1,6 +1,7 @@
 //! Audit records: one JSON line (tracing target `audit`) and one row in the audit log each.
 //!
-//! A row that can't be written doesn't undo what it tells of: the failure is counted and logged,
+//! What changes an account hands its record to the account store, which writes both or neither.
+//! Any other row that can't be written doesn't undo what it tells of: the loss is counted and logged,
 //! and the line has gone out. (With the account store down, register and login are refused before
 //! they come to this point; refresh and logout have to work.)
 
@@ -20,31 +21,53 @@ pub struct Subject<'a> {
 }
 
 impl Wing {
-    /// Returns when the record is written or known to be lost.
-    pub async fn audit(&self, call: &Call, event: AuditEvent, subject: Subject<'_>, detail: Option<&str>) {
-        let record = AuditRecord {
+    /// What to hand to the account store together with a change.
+    pub fn record(
+        &self,
+        call: &Call,
+        event: AuditEvent,
+        subject: Subject<'_>,
+        detail: Option<&str>,
+    ) -> AuditRecord {
+        AuditRecord {
             at: call.now,
             event,
             user_id: subject.user_id,
             username: printable(subject.username),
+            actor: call.identity.as_ref().map(|identity| identity.username.clone()),
             address: Some(call.caller.address),
+            user_agent: call.user_agent(),
             request_id: Some(call.caller.request_id.clone()),
             detail: detail.map(str::to_owned),
-        };
-        tracing::info!(
-            target: "audit",
-            at = %record.at.to_rfc3339(),
-            event = event.as_str(),
-            user_id = subject.user_id.map(|id| id.to_string()),
-            username = record.username,
-            address = %call.caller.address,
-            request_id = call.caller.request_id,
-            detail,
-        );
+        }
+    }
+
+    /// Returns when the record is written or known to be lost.
+    pub async fn audit(&self, call: &Call, event: AuditEvent, subject: Subject<'_>, detail: Option<&str>) {
+        let record = self.record(call, event, subject, detail);
+        log(&record);
         if let Err(error) = self.stores.audit.append(&record).await {
+            self.metrics.audit_records_lost.inc();
             self.note_store_error(&error, "audit record only in the log");
         }
     }
+}
+
+/// The JSON line. What changes an account calls it once the record is stored.
+pub fn log(record: &AuditRecord) {
+    tracing::info!(
+        target: "audit",
+        at = %record.at.to_rfc3339(),
+        event = record.event.as_str(),
+        outcome = record.event.outcome(),
+        user_id = record.user_id.map(|id| id.to_string()),
+        username = record.username,
+        actor = record.actor,
+        address = record.address.map(|address| address.to_string()),
+        user_agent = record.user_agent,
+        request_id = record.request_id,
+        detail = record.detail,
+    );
 }
 
 /// Cut, and with control characters escaped: a name must not start a new line in anybody's log.

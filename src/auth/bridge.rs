@@ -11,6 +11,7 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use tower::ServiceExt;
+use uuid::Uuid;
 
 use super::{Caller, Settings};
 use crate::answer;
@@ -88,9 +89,10 @@ fn request(
     body: Bytes,
 ) -> Result<Request<Body>, Rejection> {
     let from = session.req_header();
+    let path = path(exchange, endpoint)?;
     let uri = match from.uri.query() {
-        Some(query) => format!("/{}?{query}", endpoint.as_str()),
-        None => format!("/{}", endpoint.as_str()),
+        Some(query) => format!("{path}?{query}"),
+        None => path,
     };
     let method = if from.method == Method::HEAD { Method::GET } else { from.method.clone() };
     let mut request = Request::builder()
@@ -118,6 +120,17 @@ fn request(
         extensions.insert(identity.clone());
     }
     Ok(request)
+}
+
+/// As the wing's router knows it. What stands for a parameter is an id, so it needs no encoding.
+fn path(exchange: &Exchange, endpoint: AuthEndpoint) -> Result<String, Rejection> {
+    let path = format!("/{}", endpoint.path());
+    if !path.contains("{id}") {
+        return Ok(path);
+    }
+    let id = exchange.param("id").and_then(|id| Uuid::parse_str(id).ok());
+    let id = id.ok_or_else(|| Rejection::from(Code::NotFound))?;
+    Ok(path.replace("{id}", &id.to_string()))
 }
 
 /// The wing says why it refused; the log and the metrics count by that code.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
+use http::header::USER_AGENT;
 use http::{HeaderMap, Uri};
 
 use super::answer::Refusal;
@@ -11,6 +12,8 @@ use super::{Caller, Settings, Wing};
 use crate::clock::{self, Timestamp};
 use crate::identity::Identity;
 use crate::rejection::{Code, Rejection};
+
+const MAX_USER_AGENT_CHARS: usize = 256;
 
 /// Every handler's argument beside the state.
 pub struct Call {
@@ -26,6 +29,12 @@ pub struct Call {
 }
 
 impl Call {
+    /// As the client names itself, cut.
+    pub fn user_agent(&self) -> Option<String> {
+        let value = self.headers.get(USER_AGENT)?.to_str().ok()?;
+        Some(value.chars().take(MAX_USER_AGENT_CHARS).collect())
+    }
+
     /// The bearer of an endpoint that asks for one. The proxy has checked already; without it,
     /// nobody passes.
     pub fn bearer(&self) -> Result<&Identity, Refusal> {

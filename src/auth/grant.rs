@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, SET_COOKIE};
+use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::answer::Refusal;
 use super::call::Call;
-use super::cookie;
+use super::{Wing, cookie};
 use crate::clock::{Timestamp, unix_seconds};
 use crate::identity::Identity;
-use crate::store::Session;
+use crate::store::{Account, Session};
 
 /// How much longer revocations live than any token they concern.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -21,6 +23,45 @@ const MARGIN: Duration = Duration::from_secs(10);
 pub struct Delivery {
     pub in_cookie: bool,
     pub in_body: bool,
+}
+
+/// Where a JSON client wants its refresh token.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wanted {
+    Cookie,
+    Body,
+}
+
+impl From<Option<Wanted>> for Delivery {
+    fn from(wanted: Option<Wanted>) -> Self {
+        let in_body = matches!(wanted, Some(Wanted::Body));
+        Self { in_cookie: !in_body, in_body }
+    }
+}
+
+/// Always a new one: a login never continues a session that somebody else may know. Stored before
+/// any token exists: a token without a session could never be revoked.
+pub async fn start_session(wing: &Wing, call: &Call, account: &Account) -> Result<Session, Refusal> {
+    let tokens = &call.settings.policy.tokens;
+    let ends_at = call.now + tokens.session_ttl;
+    let session = Session {
+        id: Uuid::now_v7(),
+        user_id: account.id,
+        username: account.username.clone(),
+        email: account.email.clone(),
+        roles: account.roles.clone(),
+        version: account.version,
+        generation: 1,
+        created_at: call.now,
+        rotated_at: call.now,
+        idle_until: (call.now + tokens.refresh_ttl).min(ends_at),
+        ends_at,
+        address: Some(call.caller.address),
+        user_agent: call.user_agent(),
+    };
+    wing.stores.sessions.start(&session).await?;
+    Ok(session)
 }
 
 /// The answer of RFC 6749 §5.1 for a session that is stored already.

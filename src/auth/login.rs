@@ -6,21 +6,17 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::USER_AGENT;
 use serde::Deserialize;
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::answer::{Refusal, SpeaksOAuth2};
 use super::audit::Subject;
 use super::call::Call;
-use super::grant::{self, Delivery};
+use super::grant::{self, Delivery, Wanted};
 use super::{Wing, body};
 use crate::identity::name;
 use crate::rejection::{Code, Rejection};
-use crate::store::{Account, AuditEvent, Session};
-
-const MAX_USER_AGENT_CHARS: usize = 256;
+use crate::store::{Account, AuditEvent};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,14 +24,6 @@ struct Document {
     username: String,
     password: String,
     refresh_token: Option<Wanted>,
-}
-
-/// Where a JSON client wants its refresh token.
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Wanted {
-    Cookie,
-    Body,
 }
 
 #[derive(Deserialize)]
@@ -64,11 +52,10 @@ impl Credentials {
             return Ok(Self { username: form.username, password, delivery });
         }
         let document: Document = body::json(call)?;
-        let in_body = matches!(document.refresh_token, Some(Wanted::Body));
         Ok(Self {
             username: document.username,
             password: Zeroizing::new(document.password),
-            delivery: Delivery { in_cookie: !in_body, in_body },
+            delivery: Delivery::from(document.refresh_token),
         })
     }
 }
@@ -92,9 +79,7 @@ async fn open_session(wing: &Wing, call: &Call) -> Result<Response, Refusal> {
     let credentials = Credentials::read(call)?;
     let delivery = credentials.delivery;
     let account = authenticate(wing, call, credentials).await?;
-    let session = new_session(call, &account);
-    // Stored before any token exists: a token without a session could never be revoked.
-    wing.stores.sessions.start(&session).await?;
+    let session = grant::start_session(wing, call, &account).await?;
     wing.audit(call, AuditEvent::LoggedIn, about(&account), None).await;
     Ok(grant::answer(call, &session, delivery))
 }
@@ -126,24 +111,30 @@ async fn authenticate(wing: &Wing, call: &Call, credentials: Credentials) -> Res
     }
 }
 
-/// The password was right. Looked at only now, after the hash: guesses sent in parallel with the
-/// right one have been counted by the time its turn comes.
-async fn admit(wing: &Wing, call: &Call, account: &Account) -> Result<(), Refusal> {
+/// Once the password was found right, after the hash: guesses sent in parallel with the right one
+/// have been counted by the time its turn comes.
+pub async fn check_lockout(wing: &Wing, call: &Call, account: &Account) -> Result<(), Refusal> {
     let key = name::fold(&account.username);
     if let Some(wait) = wing.stores.lockouts.locked_for(&key, call.now).await? {
         wing.audit(call, AuditEvent::LoginFailed, about(account), Some("locked")).await;
         return Err(Rejection::from(Code::AccountLocked).retry_after(wait).into());
     }
+    Ok(())
+}
+
+/// The password was right.
+async fn admit(wing: &Wing, call: &Call, account: &Account) -> Result<(), Refusal> {
+    check_lockout(wing, call, account).await?;
     if account.disabled {
         wing.audit(call, AuditEvent::LoginFailed, about(account), Some("disabled")).await;
         return Err(Code::AccountDisabled.into());
     }
-    wing.stores.lockouts.clear(&key).await?;
+    wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
     Ok(())
 }
 
 /// For unknown users too, so that nothing tells which accounts exist.
-async fn count_failure(wing: &Wing, call: &Call, subject: Subject<'_>) -> Result<(), Refusal> {
+pub async fn count_failure(wing: &Wing, call: &Call, subject: Subject<'_>) -> Result<(), Refusal> {
     let rule = call.settings.policy.auth.lockout;
     let key = name::fold(subject.username);
     let locks = wing.stores.lockouts.record_failure(&key, rule, call.now).await?;
@@ -163,32 +154,6 @@ async fn keep_upgrade(wing: &Wing, call: &Call, account: &Account, upgraded: Opt
     }
 }
 
-/// Always a new one: a login never continues a session that somebody else may know.
-fn new_session(call: &Call, account: &Account) -> Session {
-    let tokens = &call.settings.policy.tokens;
-    let ends_at = call.now + tokens.session_ttl;
-    Session {
-        id: Uuid::now_v7(),
-        user_id: account.id,
-        username: account.username.clone(),
-        email: account.email.clone(),
-        roles: account.roles.clone(),
-        version: account.version,
-        generation: 1,
-        created_at: call.now,
-        rotated_at: call.now,
-        idle_until: (call.now + tokens.refresh_ttl).min(ends_at),
-        ends_at,
-        address: Some(call.caller.address),
-        user_agent: user_agent(call),
-    }
-}
-
-fn user_agent(call: &Call) -> Option<String> {
-    let value = call.headers.get(USER_AGENT)?.to_str().ok()?;
-    Some(value.chars().take(MAX_USER_AGENT_CHARS).collect())
-}
-
-fn about(account: &Account) -> Subject<'_> {
+pub fn about(account: &Account) -> Subject<'_> {
     Subject { user_id: Some(account.id), username: &account.username }
 }

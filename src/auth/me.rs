@@ -1,22 +1,129 @@
-//! `GET /auth/me`: the bearer's own account, as it is now (the token may be older).
+//! `/auth/me`: the bearer's own account, as it is now (the token may be older): read, change, delete.
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Value, json};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::SET_COOKIE;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
-use super::Wing;
 use super::answer::Refusal;
+use super::audit::Subject;
 use super::call::Call;
-use crate::rejection::Code;
+use super::{Wing, audit, body, cookie, described, grant, login};
+use crate::identity::name;
+use crate::rejection::{Code, Rejection};
+use crate::store::{Account, AuditEvent, AuditRecord, Revocation};
 
-pub async fn me(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
+/// `PATCH`: what isn't named stays.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Changes {
+    username: Option<String>,
+    /// `null` removes it.
+    #[serde(default, deserialize_with = "present")]
+    email: Option<Option<String>>,
+}
+
+/// `PUT`: the whole of what the owner may change.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whole {
+    username: String,
+    email: Option<String>,
+}
+
+/// A member that is there, be it `null`.
+fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+pub async fn read(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
+    Ok(Json(described::own_account(&own_account(&wing, &call).await?)))
+}
+
+pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
+    let changes: Changes = body::json(&call)?;
+    let account = own_account(&wing, &call).await?;
+    let username = changes.username.unwrap_or_else(|| account.username.clone());
+    let email = changes.email.unwrap_or_else(|| account.email.clone());
+    set_profile(&wing, &call, &account, username, email).await
+}
+
+pub async fn replace(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
+    let whole: Whole = body::json(&call)?;
+    let account = own_account(&wing, &call).await?;
+    set_profile(&wing, &call, &account, whole.username, whole.email).await
+}
+
+/// Tokens first: should the last step fail, the account is still there to try again.
+pub async fn delete(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
+    let account = own_account(&wing, &call).await?;
+    let until = grant::last_token_until(&call);
+    let every_version = Revocation::UserBelow(account.id, u64::from(u32::MAX));
+    wing.stores.revocations.revoke(every_version, until).await?;
+    wing.stores.sessions.end_all(account.id, until).await?;
+    wing.metrics.revocations.with_label_values(&["user"]).inc();
+    let record = wing.record(&call, AuditEvent::Deleted, login::about(&account), None);
+    if wing.stores.accounts.delete(account.id, &record).await? {
+        audit::log(&record);
+    }
+    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie::clear(&call))]).into_response())
+}
+
+/// The token was good a moment ago, but the account may be gone, or disabled at this very moment.
+pub async fn own_account(wing: &Wing, call: &Call) -> Result<Account, Refusal> {
     let found = wing.stores.accounts.find_by_id(call.bearer()?.user_id).await?;
-    let account = found.ok_or(Code::TokenInvalid)?;
-    Ok(Json(json!({
-        "id": account.id,
-        "username": account.username,
-        "email": account.email,
-        "roles": account.roles,
-        "created_at": account.created_at,
-    })))
+    found.filter(|account| !account.disabled).ok_or_else(|| Code::TokenInvalid.into())
+}
+
+async fn set_profile(
+    wing: &Wing,
+    call: &Call,
+    account: &Account,
+    username: String,
+    email: Option<String>,
+) -> Result<Json<Value>, Refusal> {
+    if username == account.username && email == account.email {
+        return Ok(Json(described::own_account(account)));
+    }
+    let bad_request = |detail| Rejection::from(Code::BadRequest).because(detail);
+    name::check_username(&username).map_err(bad_request)?;
+    if let Some(email) = &email {
+        name::check_email(email).map_err(bad_request)?;
+    }
+    let record = profile_record(wing, call, account, &username, email.as_deref());
+    let accounts = &wing.stores.accounts;
+    let changed = accounts.set_profile(account.id, &username, email.as_deref(), call.now, &record).await?;
+    let changed = changed.ok_or(Code::TokenInvalid)?;
+    audit::log(&record);
+    // Backends must not go on under a name that somebody else may take now.
+    let below = Revocation::UserBelow(changed.id, changed.version);
+    wing.stores.revocations.revoke(below, grant::last_token_until(call)).await?;
+    wing.metrics.revocations.with_label_values(&["user"]).inc();
+    Ok(Json(described::own_account(&changed)))
+}
+
+/// Under the new name, with the old one as the detail.
+fn profile_record(
+    wing: &Wing,
+    call: &Call,
+    account: &Account,
+    username: &str,
+    email: Option<&str>,
+) -> AuditRecord {
+    let mut changes = Vec::new();
+    if username != account.username {
+        changes.push(format!("username, was {}", account.username));
+    }
+    if email != account.email.as_deref() {
+        changes.push("email".to_owned());
+    }
+    let subject = Subject { user_id: Some(account.id), username };
+    wing.record(call, AuditEvent::ProfileChanged, subject, Some(&changes.join("; ")))
 }

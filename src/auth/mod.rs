@@ -6,11 +6,13 @@
 
 pub mod administration;
 mod answer;
+pub mod api;
 mod audit;
 mod body;
 pub mod bridge;
 mod call;
 mod cookie;
+pub mod described;
 mod grant;
 mod introspect;
 mod jwks;
@@ -18,10 +20,12 @@ mod login;
 mod logout;
 mod me;
 mod origin;
+mod password;
 mod password_queue;
 mod presented;
 mod refresh;
 mod register;
+mod sessions;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,7 +33,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 pub use self::password_queue::PasswordQueue;
 use crate::config::policy::Policy;
@@ -88,11 +92,11 @@ impl Wing {
     }
 }
 
-/// The endpoints at `/<endpoint>`, by [`AuthEndpoint::as_str`]. Every request must carry the
+/// The endpoints at `/<endpoint>`, by [`AuthEndpoint::path`]. Every request must carry the
 /// extensions [`Settings`] and [`Caller`]. Every answer of 400 and above is a problem document and
 /// carries its [`Code`](crate::rejection::Code) as an extension, for the access log.
 ///
-/// [`AuthEndpoint::as_str`]: crate::config::policy::AuthEndpoint::as_str
+/// [`AuthEndpoint::path`]: crate::config::policy::AuthEndpoint::path
 pub fn router(stores: Stores, passwords: PasswordQueue, metrics: Arc<Metrics>) -> Router {
     let wing = Wing { stores, passwords, metrics };
     Router::new()
@@ -100,7 +104,10 @@ pub fn router(stores: Stores, passwords: PasswordQueue, metrics: Arc<Metrics>) -
         .route("/login", post(login::login))
         .route("/refresh", post(refresh::refresh))
         .route("/logout", post(logout::logout))
-        .route("/me", get(me::me))
+        .route("/me", get(me::read).put(me::replace).patch(me::change).delete(me::delete))
+        .route("/password", post(password::change))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/{id}", delete(sessions::end))
         .route("/introspect", post(introspect::introspect))
         .route("/jwks", get(jwks::jwks))
         .fallback(answer::no_such_endpoint)

@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
-use super::{Wing, body};
+use super::{Wing, audit, body};
 use crate::identity::{name, password};
 use crate::rejection::{Code, Rejection};
-use crate::store::{Account, AuditEvent, CreateError, NewAccount};
+use crate::store::{Account, AuditEvent, NewAccount};
 
 const DEFAULT_ROLE: &str = "user";
 
@@ -50,8 +50,6 @@ pub async fn register(State(wing): State<Wing>, call: Call) -> Result<Response, 
 
     let password_hash = wing.passwords.hash(password, rules.password.argon2).await?;
     let account = create(&wing, &call, document.username, document.email, password_hash).await?;
-    let subject = Subject { user_id: Some(account.id), username: &account.username };
-    wing.audit(&call, AuditEvent::Registered, subject, None).await;
 
     let body = json!({ "id": account.id, "username": account.username, "roles": account.roles });
     Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response())
@@ -72,10 +70,11 @@ async fn create(
         roles: vec![DEFAULT_ROLE.to_owned()],
         created_at: call.now,
     };
-    wing.stores.accounts.create(&new).await.map_err(|error| match error {
-        CreateError::UsernameTaken => Code::UsernameTaken.into(),
-        CreateError::Store(error) => error.into(),
-    })
+    let subject = Subject { user_id: Some(new.id), username: &new.username };
+    let record = wing.record(call, AuditEvent::Registered, subject, None);
+    let account = wing.stores.accounts.create(&new, &record).await?;
+    audit::log(&record);
+    Ok(account)
 }
 
 fn bad_request(detail: impl Into<String>) -> Refusal {

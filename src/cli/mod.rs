@@ -1,6 +1,9 @@
 //! The command line. Exit status: 0 done, 1 failed, 2 wrong usage.
 
+mod audit;
 mod health;
+mod operator;
+mod session;
 mod user;
 mod validate;
 
@@ -30,6 +33,10 @@ enum Command {
     Migrate(ConfigArg),
     /// Manage accounts
     User(user::UserArgs),
+    /// List and end sessions
+    Session(session::SessionArgs),
+    /// Read the audit log
+    Audit(audit::AuditArgs),
     /// Ask the running gateway whether it is ready
     Health(ConfigArg),
     /// Print the version
@@ -58,6 +65,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Validate(args) => validate::run(&args),
         Command::Migrate(arg) => migrate(&arg),
         Command::User(args) => user::run(&args),
+        Command::Session(args) => session::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Health(arg) => health::run(&arg),
         Command::Version => print(&format!("portcullis {}", env!("CARGO_PKG_VERSION"))),
     };

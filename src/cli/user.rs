@@ -3,16 +3,23 @@
 use std::io::BufRead;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
+use zeroize::Zeroizing;
 
-use super::{ConfigArg, block_on, print};
-use crate::auth::administration::{Administration, NewUser};
-use crate::server::{self, open_stores};
-use crate::store::Account;
+use super::operator::{self, OutputArg};
+use super::{ConfigArg, block_on};
+use crate::auth::administration::{Administration, AdministrationError, NewUser};
+use crate::auth::described;
+use crate::store::{Account, AccountFilter};
+
+const PAGE: u32 = 200;
 
 #[derive(Debug, Args)]
 pub struct UserArgs {
     #[command(flatten)]
     config: ConfigArg,
+    #[command(flatten)]
+    output: OutputArg,
     #[command(subcommand)]
     command: UserCommand,
 }
@@ -29,13 +36,21 @@ enum UserCommand {
         email: Option<String>,
     },
     /// List accounts
-    List,
+    List {
+        /// Only usernames that begin with this, in any case
+        #[arg(long, value_name = "PREFIX")]
+        search: Option<String>,
+    },
+    /// Show one account
+    Show { name: String },
     /// Replace the roles of an account; its tokens become stale at once
     SetRole {
         name: String,
         #[arg(required = true)]
         roles: Vec<String>,
     },
+    /// Replace the password of an account and end its sessions; it comes as with `add`
+    SetPassword { name: String },
     /// Disable an account and end its sessions
     Disable {
         name: String,
@@ -50,48 +65,60 @@ enum UserCommand {
 }
 
 pub fn run(args: &UserArgs) -> Result<(), String> {
-    let policy = server::load_policy(&args.config.config)?;
     block_on(async {
-        let stores = open_stores::open(&policy.storage, None).await.map_err(|error| error.to_string())?;
-        let administration = Administration::new(stores.for_auth(), policy.clone());
-        perform(&args.command, &administration).await
+        let administration = operator::administration(&args.config).await?;
+        perform(&args.command, &administration, &args.output).await
     })?
 }
 
-async fn perform(command: &UserCommand, administration: &Administration) -> Result<(), String> {
+async fn perform(
+    command: &UserCommand,
+    administration: &Administration,
+    output: &OutputArg,
+) -> Result<(), String> {
+    let said = |error: AdministrationError| error.to_string();
+    let print = |account: &Account| output.print(&line(account), &described::account(account));
     match command {
         UserCommand::Add { name, roles, email } => {
             let password = password()?;
             let new = NewUser { username: name, password: &password, email: email.as_deref(), roles };
-            let account = administration.add(new).await.map_err(|error| error.to_string())?;
-            print(&line(&account))
+            print(&administration.add(new).await.map_err(said)?)
         }
-        UserCommand::List => {
-            let mut after: Option<String> = None;
-            loop {
-                let page = administration.list(after.as_deref()).await.map_err(|error| error.to_string())?;
-                let Some(last) = page.last() else { return Ok(()) };
-                after = Some(last.username.clone());
-                page.iter().try_for_each(|account| print(&line(account)))?;
-            }
-        }
+        UserCommand::List { search } => list(administration, search.as_deref(), print).await,
+        UserCommand::Show { name } => print(&administration.find(name).await.map_err(said)?),
         UserCommand::SetRole { name, roles } => {
-            let account = administration.set_roles(name, roles).await.map_err(|error| error.to_string())?;
-            print(&line(&account))
+            print(&administration.set_roles(name, roles).await.map_err(said)?)
+        }
+        UserCommand::SetPassword { name } => {
+            print(&administration.set_password(name, &password()?).await.map_err(said)?)
         }
         UserCommand::Disable { name, undo } => {
-            let account =
-                administration.set_disabled(name, !undo).await.map_err(|error| error.to_string())?;
-            print(&line(&account))
+            print(&administration.set_disabled(name, !undo).await.map_err(said)?)
         }
         UserCommand::Unlock { name } => {
-            let was_locked = administration.unlock(name).await.map_err(|error| error.to_string())?;
-            print(if was_locked { "unlocked" } else { "was not locked" })
+            let was_locked = administration.unlock(name).await.map_err(said)?;
+            let text = if was_locked { "unlocked" } else { "was not locked" };
+            output.print(text, &json!({ "was_locked": was_locked }))
         }
         UserCommand::Delete { name } => {
-            administration.delete(name).await.map_err(|error| error.to_string())?;
-            print("deleted")
+            administration.delete(name).await.map_err(said)?;
+            output.print("deleted", &json!({ "deleted": name }))
         }
+    }
+}
+
+async fn list(
+    administration: &Administration,
+    search: Option<&str>,
+    print: impl Fn(&Account) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut after: Option<String> = None;
+    loop {
+        let filter = AccountFilter { prefix: search, after: after.as_deref() };
+        let page = administration.list(filter, PAGE).await.map_err(|error| error.to_string())?;
+        page.iter().try_for_each(&print)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.username.clone());
     }
 }
 
@@ -100,15 +127,15 @@ fn line(account: &Account) -> String {
     format!("{}  {}  {}  {state}", account.id, account.username, account.roles.join(","))
 }
 
-fn password() -> Result<String, String> {
+fn password() -> Result<Zeroizing<String>, String> {
     if let Ok(password) = std::env::var("PORTCULLIS_PASSWORD") {
-        return Ok(password);
+        return Ok(Zeroizing::new(password));
     }
-    let mut line = String::new();
+    let mut line = Zeroizing::new(String::new());
     std::io::stdin().lock().read_line(&mut line).map_err(|error| format!("reading the password: {error}"))?;
     let password = line.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         return Err("give the password on standard input or in PORTCULLIS_PASSWORD".into());
     }
-    Ok(password.to_owned())
+    Ok(Zeroizing::new(password.to_owned()))
 }

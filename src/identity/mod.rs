@@ -1,5 +1,6 @@
 //! Who somebody is and how they prove it: the core of both wings, without I/O.
 
+pub mod credentials;
 pub mod name;
 pub mod password;
 pub mod refresh;

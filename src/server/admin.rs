@@ -1,4 +1,4 @@
-//! The admin port: `/metrics`, `/healthz`, `/readyz`. Never on a proxy port.
+//! The admin port: `/metrics`, `/healthz`, `/readyz`, and the admin API. Never on a proxy port.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,16 +28,23 @@ struct Admin {
 }
 
 /// Binds and serves in the background; must run within the office runtime.
-pub async fn start(address: SocketAddr, status: Arc<Status>, stores: &OpenStores) -> Result<(), StartError> {
+pub async fn start(
+    address: SocketAddr,
+    status: Arc<Status>,
+    stores: &OpenStores,
+    api: Router,
+) -> Result<(), StartError> {
     let listener = TcpListener::bind(address).await.map_err(|cause| StartError::Listen { address, cause })?;
     let admin = Admin { status, accounts: stores.accounts.clone(), revocations: stores.revocations.clone() };
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .with_state(admin);
+        .with_state(admin)
+        .merge(api);
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
+        if let Err(error) = axum::serve(listener, service).await {
             tracing::error!(%error, "the admin port stopped");
         }
     });

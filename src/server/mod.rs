@@ -2,6 +2,7 @@
 //! but the command line.
 
 mod admin;
+mod api;
 mod editions;
 pub mod load;
 pub mod open_stores;
@@ -69,7 +70,8 @@ pub fn serve(config: &Path) -> Result<(), StartError> {
     let access_log = access_log(&metrics)?;
     let status = Arc::new(status::Status::new(metrics.clone()));
 
-    let router = auth::router(stores.for_auth(), passwords, metrics.clone());
+    let router = auth::router(stores.for_auth(), passwords.clone(), metrics.clone());
+    let api = api::router(editions.clone(), stores.for_auth(), passwords, metrics.clone());
     let gateway = Gateway {
         editions: editions.clone(),
         meter: Meter {
@@ -83,7 +85,7 @@ pub fn serve(config: &Path) -> Result<(), StartError> {
         metrics: metrics.clone(),
         access_log: access_log.clone(),
     };
-    office.block_on(admin::start(policy.listen.admin, status.clone(), &stores))?;
+    office.block_on(admin::start(policy.listen.admin, status.clone(), &stores, api))?;
     let reload = reload::Reload { path: PathBuf::from(config), builder, editions, status: status.clone() };
     reload.start(changes, &office).map_err(watching)?;
     proxy::run(gateway, &policy.listen, office.handle(), status, access_log)

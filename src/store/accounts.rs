@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::StoreError;
+use super::{AuditRecord, StoreError};
 use crate::clock::Timestamp;
 use crate::identity::UserId;
 
@@ -33,6 +33,16 @@ pub struct NewAccount {
     pub created_at: Timestamp,
 }
 
+/// Which accounts a list has, in order of username.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AccountFilter<'a> {
+    /// What the username begins with, in any case.
+    pub prefix: Option<&'a str>,
+    /// Only usernames after this one.
+    pub after: Option<&'a str>,
+}
+
+/// Why an account didn't get its name.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     #[error("the username is taken")]
@@ -41,21 +51,44 @@ pub enum CreateError {
     Store(#[from] StoreError),
 }
 
+/// Every change comes with its record for the audit log: both are written, or neither. A change of
+/// an unknown account changes and records nothing.
 #[async_trait]
 pub trait Accounts: Send + Sync {
     /// Adds an account with version 1. Of two at once with the same name (in any case), one wins.
-    async fn create(&self, new: &NewAccount) -> Result<Account, CreateError>;
+    async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError>;
     /// Without regard to case.
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError>;
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError>;
-    /// In order of username, `limit` at most, after `after` (a username, exclusive).
-    async fn list(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError>;
+    /// In order of username, `limit` at most.
+    async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Result<Vec<Account>, StoreError>;
+    /// Replaces username and email, and raises the version; the changed account, or `None` if
+    /// unknown.
+    async fn set_profile(
+        &self,
+        id: UserId,
+        username: &str,
+        email: Option<&str>,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, CreateError>;
+    /// Replaces the hash, where `old_hash` is given only if it still is that one (of two changes at
+    /// once, one wins), and raises the version; `None` if there was nothing to replace.
+    async fn set_password(
+        &self,
+        id: UserId,
+        old_hash: Option<&str>,
+        new_hash: &str,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError>;
     /// Replaces the roles and raises the version; the changed account, or `None` if unknown.
     async fn set_roles(
         &self,
         id: UserId,
         roles: &[String],
         now: Timestamp,
+        note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError>;
     /// Disables or enables, and raises the version; the changed account, or `None` if unknown.
     async fn set_disabled(
@@ -63,9 +96,10 @@ pub trait Accounts: Send + Sync {
         id: UserId,
         disabled: bool,
         now: Timestamp,
+        note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError>;
     /// Replaces the hash if it still is `old_hash` (two upgrades at once: one wins); the version
-    /// stays, since the password is the same. `false` if it was another one.
+    /// stays, since the password is the same, and so does the audit log. `false` if it was another one.
     async fn upgrade_hash(
         &self,
         id: UserId,
@@ -74,7 +108,7 @@ pub trait Accounts: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
     /// `false` if there was none.
-    async fn delete(&self, id: UserId) -> Result<bool, StoreError>;
+    async fn delete(&self, id: UserId, note: &AuditRecord) -> Result<bool, StoreError>;
     /// Whether the store answers at all; for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError>;
 }

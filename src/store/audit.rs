@@ -19,10 +19,13 @@ pub enum AuditEvent {
     Enabled,
     Unlocked,
     Deleted,
+    ProfileChanged,
+    PasswordChanged,
+    SessionEnded,
 }
 
 impl AuditEvent {
-    const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Registered,
         Self::LoggedIn,
         Self::LoginFailed,
@@ -34,6 +37,9 @@ impl AuditEvent {
         Self::Enabled,
         Self::Unlocked,
         Self::Deleted,
+        Self::ProfileChanged,
+        Self::PasswordChanged,
+        Self::SessionEnded,
     ];
 
     /// The reverse of [`as_str`](Self::as_str).
@@ -54,6 +60,17 @@ impl AuditEvent {
             Self::Enabled => "enabled",
             Self::Unlocked => "unlocked",
             Self::Deleted => "deleted",
+            Self::ProfileChanged => "profile_changed",
+            Self::PasswordChanged => "password_changed",
+            Self::SessionEnded => "session_ended",
+        }
+    }
+
+    /// `failure` where somebody was refused.
+    pub fn outcome(self) -> &'static str {
+        match self {
+            Self::LoginFailed | Self::RefreshReused => "failure",
+            _ => "success",
         }
     }
 }
@@ -66,9 +83,13 @@ pub struct AuditRecord {
     pub user_id: Option<UserId>,
     /// As presented; for failed logins of unknown users it is all there is. Cut to 64 characters.
     pub username: String,
+    /// Who did it: a username, or `cli:` and the login of the operator at the command line. `None`
+    /// where nobody has shown who they are.
+    pub actor: Option<String>,
     pub address: Option<std::net::IpAddr>,
+    pub user_agent: Option<String>,
     pub request_id: Option<String>,
-    /// More words for people, such as the new roles.
+    /// The reason, or more words for people, such as the new roles.
     pub detail: Option<String>,
 }
 
@@ -79,6 +100,8 @@ impl AuditRecord {
         let without_nul = |text: &str| text.replace('\0', "\u{fffd}");
         Self {
             username: without_nul(&self.username.chars().take(64).collect::<String>()),
+            actor: self.actor.as_deref().map(without_nul),
+            user_agent: self.user_agent.as_deref().map(without_nul),
             request_id: self.request_id.as_deref().map(without_nul),
             detail: self.detail.as_deref().map(without_nul),
             ..self.clone()
@@ -86,9 +109,31 @@ impl AuditRecord {
     }
 }
 
+/// A record and its place in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    pub id: i64,
+    pub record: AuditRecord,
+}
+
+/// Which records to find; all of the conditions that are given hold.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    pub user_id: Option<UserId>,
+    pub event: Option<AuditEvent>,
+    /// At this time or later.
+    pub since: Option<Timestamp>,
+    /// Earlier than this time.
+    pub until: Option<Timestamp>,
+    /// Only records with a smaller id: the next page.
+    pub before_id: Option<i64>,
+    /// Only records with a larger id: what has come since.
+    pub after_id: Option<i64>,
+}
+
 #[async_trait]
 pub trait AuditLog: Send + Sync {
     async fn append(&self, record: &AuditRecord) -> Result<(), StoreError>;
-    /// The newest `limit` records, newest first.
-    async fn recent(&self, limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
+    /// The newest `limit` records that fit, newest first.
+    async fn find(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError>;
 }

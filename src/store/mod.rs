@@ -19,8 +19,8 @@ mod sessions;
 
 /// What the operator configures, in the words of the traits.
 pub use crate::config::policy::{LockoutRule, Quota};
-pub use accounts::{Account, Accounts, CreateError, NewAccount};
-pub use audit::{AuditEvent, AuditLog, AuditRecord};
+pub use accounts::{Account, AccountFilter, Accounts, CreateError, NewAccount};
+pub use audit::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditRecord};
 pub use keys::GeneratedKeys;
 pub use limits::{Charge, Verdict};
 pub use lockouts::Lockouts;

@@ -79,6 +79,8 @@ pub trait Sessions: Send + Sync {
     ) -> Result<(), StoreError>;
     /// `None` when it ended or expired.
     async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Session>, StoreError>;
+    /// The user's sessions that are alive, newest first.
+    async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError>;
     /// Removes the session and revokes its access tokens until `revoked_until`, in one step, also
     /// when the session itself is already gone. `true` if it existed.
     async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError>;

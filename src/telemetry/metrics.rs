@@ -36,6 +36,7 @@ pub struct Metrics {
     pub http_requests_in_flight: IntGauge,
     pub fast_lane_requests: IntCounter,
     pub access_log_dropped: IntCounter,
+    pub audit_records_lost: IntCounter,
     pub config_last_reload_successful: IntGauge,
     pub config_last_reload_success_timestamp: Gauge,
 }
@@ -126,6 +127,11 @@ impl Metrics {
                 &registry,
                 "access_log_dropped_total",
                 "Access log lines lost because the writer was behind",
+            ),
+            audit_records_lost: counter(
+                &registry,
+                "audit_records_lost_total",
+                "Audit records that are only in the log, not in the table",
             ),
             config_last_reload_successful: int_gauge(
                 &registry,

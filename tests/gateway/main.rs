@@ -1,6 +1,7 @@
 //! Every promise over real sockets, against a real Postgres and a real Redis.
 
 mod access_rules;
+mod admin_api;
 mod algorithms;
 mod auth_endpoints;
 mod auth_wing;
@@ -35,6 +36,8 @@ mod harness;
 mod identity_presets;
 mod lanes;
 mod limits;
+mod operators;
+mod own_account;
 mod proxying;
 mod readme;
 mod refusal;

@@ -69,7 +69,16 @@ impl Compiler<'_> {
                 Err(message) => self.problems.error_in_key(place.path(), message),
             }
             if let Some(endpoint) = endpoint.and_then(|name| self.endpoint(&name, &place)) {
-                aliases.push((path, endpoint));
+                match endpoint.path().contains('{') {
+                    true => self.problems.error(
+                        &place,
+                        format!(
+                            "{name:?} needs a path with parameters, which an alias can't have",
+                            name = endpoint.as_str()
+                        ),
+                    ),
+                    false => aliases.push((path, endpoint)),
+                }
             }
         }
         aliases
@@ -151,10 +160,10 @@ impl Compiler<'_> {
     }
 }
 
-/// 5/1m by address for login and register, each counted on its own. A limit of that name in the
+/// 5/1m by address for what takes passwords (login, register, password), each counted on its own. A limit of that name in the
 /// file takes its place.
 fn built_in_limits(limits: &mut Names<Limit>) -> Vec<(AuthEndpoint, Vec<Arc<Limit>>)> {
-    [AuthEndpoint::Login, AuthEndpoint::Register]
+    [AuthEndpoint::Login, AuthEndpoint::Register, AuthEndpoint::Password]
         .into_iter()
         .map(|endpoint| {
             let name = format!("auth-{}", endpoint.as_str());

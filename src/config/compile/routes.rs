@@ -291,7 +291,7 @@ fn auth_paths(auth: &CompiledAuth) -> Vec<(String, AuthEndpoint)> {
     for endpoint in AuthEndpoint::ALL {
         paths.push(match endpoint {
             AuthEndpoint::Jwks => ("/.well-known/jwks.json".to_owned(), endpoint),
-            _ => (format!("{prefix}/{}", endpoint.as_str()), endpoint),
+            _ => (format!("{prefix}/{}", endpoint.path()), endpoint),
         });
     }
     // The name that OAuth2 libraries expect.
@@ -307,14 +307,18 @@ fn auth_route(path: String, endpoint: AuthEndpoint, auth: &CompiledAuth, index: 
         index,
         host: None,
         path,
-        methods: MethodSet::Only(vec![endpoint.method()]),
+        methods: MethodSet::Only(endpoint.methods()),
         destination: Destination::Auth(endpoint),
         access: match endpoint {
             AuthEndpoint::Register | AuthEndpoint::Login | AuthEndpoint::Refresh | AuthEndpoint::Jwks => {
                 Access::Public
             }
             AuthEndpoint::Logout => Access::Optional,
-            AuthEndpoint::Me | AuthEndpoint::Introspect => Access::Authenticated(Requirement::default()),
+            AuthEndpoint::Me
+            | AuthEndpoint::Password
+            | AuthEndpoint::Sessions
+            | AuthEndpoint::Session
+            | AuthEndpoint::Introspect => Access::Authenticated(Requirement::default()),
         },
         limits: limits.map(|(_, limits)| limits.clone()).unwrap_or_default(),
         cache: None,

@@ -43,13 +43,27 @@ pub enum AuthEndpoint {
     Refresh,
     Logout,
     Me,
+    Password,
+    Sessions,
+    /// One of them, by its id.
+    Session,
     Introspect,
     Jwks,
 }
 
 impl AuthEndpoint {
-    pub const ALL: [Self; 7] =
-        [Self::Register, Self::Login, Self::Refresh, Self::Logout, Self::Me, Self::Introspect, Self::Jwks];
+    pub const ALL: [Self; 10] = [
+        Self::Register,
+        Self::Login,
+        Self::Refresh,
+        Self::Logout,
+        Self::Me,
+        Self::Password,
+        Self::Sessions,
+        Self::Session,
+        Self::Introspect,
+        Self::Jwks,
+    ];
 
     /// As in `auth.limits` and `auth.aliases`, and the last part of the route's name.
     pub fn as_str(self) -> &'static str {
@@ -59,18 +73,35 @@ impl AuthEndpoint {
             Self::Refresh => "refresh",
             Self::Logout => "logout",
             Self::Me => "me",
+            Self::Password => "password",
+            Self::Sessions => "sessions",
+            Self::Session => "session",
             Self::Introspect => "introspect",
             Self::Jwks => "jwks",
         }
     }
 
-    /// The method it answers to.
-    pub fn method(self) -> http::Method {
+    /// Its path beneath the prefix; with parameters that the proxy matches.
+    pub fn path(self) -> &'static str {
         match self {
-            Self::Me | Self::Jwks => http::Method::GET,
-            Self::Register | Self::Login | Self::Refresh | Self::Logout | Self::Introspect => {
-                http::Method::POST
-            }
+            Self::Session => "sessions/{id}",
+            _ => self.as_str(),
+        }
+    }
+
+    /// The methods it answers to.
+    pub fn methods(self) -> Vec<http::Method> {
+        use http::Method;
+        match self {
+            Self::Sessions | Self::Jwks => vec![Method::GET],
+            Self::Me => vec![Method::GET, Method::PUT, Method::PATCH, Method::DELETE],
+            Self::Session => vec![Method::DELETE],
+            Self::Register
+            | Self::Login
+            | Self::Refresh
+            | Self::Logout
+            | Self::Password
+            | Self::Introspect => vec![Method::POST],
         }
     }
 }

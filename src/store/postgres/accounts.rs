@@ -1,12 +1,14 @@
 //! The table `users`.
 
 use async_trait::async_trait;
+use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::query::QueryAs;
 use uuid::Uuid;
 
-use super::{PostgresUsers, failed, in_time, version};
+use super::{PostgresUsers, audit, failed, in_time, version};
 use crate::clock::Timestamp;
 use crate::identity::UserId;
-use crate::store::{Account, Accounts, CreateError, NewAccount, StoreError};
+use crate::store::{Account, AccountFilter, Accounts, AuditRecord, CreateError, NewAccount, StoreError};
 
 #[derive(sqlx::FromRow)]
 struct UserRow {
@@ -41,9 +43,37 @@ fn account(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, StoreE
     row.map_err(failed)?.map(UserRow::account).transpose()
 }
 
+/// The same for what sets a name.
+fn named(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, CreateError> {
+    match row {
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(CreateError::UsernameTaken),
+        row => Ok(account(row)?),
+    }
+}
+
+impl PostgresUsers {
+    /// Runs the change and appends its record, both or neither; the changed row.
+    async fn change(
+        &self,
+        change: QueryAs<'_, Postgres, UserRow, PgArguments>,
+        note: &AuditRecord,
+    ) -> sqlx::Result<Option<UserRow>> {
+        in_time(async {
+            let mut transaction = self.pool.begin().await?;
+            let row = change.fetch_optional(&mut *transaction).await?;
+            if row.is_some() {
+                audit::insert(note).execute(&mut *transaction).await?;
+                transaction.commit().await?;
+            }
+            Ok(row)
+        })
+        .await
+    }
+}
+
 #[async_trait]
 impl Accounts for PostgresUsers {
-    async fn create(&self, new: &NewAccount) -> Result<Account, CreateError> {
+    async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError> {
         let insert = sqlx::query_as::<_, UserRow>(
             "INSERT INTO users (id, username, email, password_hash, roles, version, disabled, \
                                 created_at, updated_at) \
@@ -55,13 +85,7 @@ impl Accounts for PostgresUsers {
         .bind(&new.password_hash)
         .bind(&new.roles)
         .bind(new.created_at);
-        match in_time(insert.fetch_one(&self.pool)).await {
-            Ok(row) => Ok(row.account()?),
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                Err(CreateError::UsernameTaken)
-            }
-            Err(error) => Err(failed(error).into()),
-        }
+        named(self.change(insert, note).await)?.ok_or_else(|| failed("INSERT returned no row").into())
     }
 
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
@@ -80,15 +104,50 @@ impl Accounts for PostgresUsers {
         account(in_time(select.bind(id).fetch_optional(&self.pool)).await)
     }
 
-    async fn list(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
+    async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Result<Vec<Account>, StoreError> {
+        // Bounds rather than conditions that may be absent: the index finds its way by them even in
+        // a plan made for every filter. Nothing sorts after the last code point.
         let select = sqlx::query_as::<_, UserRow>(
             r#"SELECT * FROM users
-               WHERE $1::text IS NULL OR lower(username COLLATE "C") > lower($1::text COLLATE "C")
-               ORDER BY lower(username COLLATE "C") LIMIT $2"#,
+               WHERE lower(username COLLATE "C") > lower($1 COLLATE "C")
+                 AND lower(username COLLATE "C") >= lower($2 COLLATE "C")
+                 AND lower(username COLLATE "C") < lower($2 COLLATE "C") || chr(1114111)
+               ORDER BY lower(username COLLATE "C") LIMIT $3"#,
         );
-        let select = select.bind(after).bind(i64::from(limit));
+        let plain = |text: Option<&str>| text.unwrap_or_default().replace('\0', "\u{fffd}");
+        let select = select.bind(plain(filter.after)).bind(plain(filter.prefix)).bind(i64::from(limit));
         let rows = in_time(select.fetch_all(&self.pool)).await.map_err(failed)?;
         rows.into_iter().map(UserRow::account).collect()
+    }
+
+    async fn set_profile(
+        &self,
+        id: UserId,
+        username: &str,
+        email: Option<&str>,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, CreateError> {
+        let update = sqlx::query_as(
+            "UPDATE users SET username = $2, email = $3, version = version + 1, updated_at = $4 \
+             WHERE id = $1 RETURNING *",
+        );
+        named(self.change(update.bind(id).bind(username).bind(email).bind(now), note).await)
+    }
+
+    async fn set_password(
+        &self,
+        id: UserId,
+        old_hash: Option<&str>,
+        new_hash: &str,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError> {
+        let update = sqlx::query_as(
+            "UPDATE users SET password_hash = $3, version = version + 1, updated_at = $4 \
+             WHERE id = $1 AND password_hash = coalesce($2, password_hash) RETURNING *",
+        );
+        account(self.change(update.bind(id).bind(old_hash).bind(new_hash).bind(now), note).await)
     }
 
     async fn set_roles(
@@ -96,12 +155,13 @@ impl Accounts for PostgresUsers {
         id: UserId,
         roles: &[String],
         now: Timestamp,
+        note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
             "UPDATE users SET roles = $2, version = version + 1, updated_at = $3 \
              WHERE id = $1 RETURNING *",
         );
-        account(in_time(update.bind(id).bind(roles).bind(now).fetch_optional(&self.pool)).await)
+        account(self.change(update.bind(id).bind(roles).bind(now), note).await)
     }
 
     async fn set_disabled(
@@ -109,12 +169,13 @@ impl Accounts for PostgresUsers {
         id: UserId,
         disabled: bool,
         now: Timestamp,
+        note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
             "UPDATE users SET disabled = $2, version = version + 1, updated_at = $3 \
              WHERE id = $1 RETURNING *",
         );
-        account(in_time(update.bind(id).bind(disabled).bind(now).fetch_optional(&self.pool)).await)
+        account(self.change(update.bind(id).bind(disabled).bind(now), note).await)
     }
 
     async fn upgrade_hash(
@@ -135,10 +196,9 @@ impl Accounts for PostgresUsers {
         Ok(done.rows_affected() > 0)
     }
 
-    async fn delete(&self, id: UserId) -> Result<bool, StoreError> {
-        let delete = sqlx::query("DELETE FROM users WHERE id = $1").bind(id);
-        let done = in_time(delete.execute(&self.pool)).await.map_err(failed)?;
-        Ok(done.rows_affected() > 0)
+    async fn delete(&self, id: UserId, note: &AuditRecord) -> Result<bool, StoreError> {
+        let delete = sqlx::query_as("DELETE FROM users WHERE id = $1 RETURNING *").bind(id);
+        Ok(account(self.change(delete, note).await)?.is_some())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

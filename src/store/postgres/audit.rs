@@ -1,60 +1,89 @@
 //! The table `audit_log`.
 
 use async_trait::async_trait;
+use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::query::Query;
 use uuid::Uuid;
 
 use super::{PostgresUsers, failed, in_time};
 use crate::clock::Timestamp;
-use crate::store::{AuditEvent, AuditLog, AuditRecord, StoreError};
+use crate::store::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditRecord, StoreError};
 
 #[derive(sqlx::FromRow)]
 struct AuditRow {
+    id: i64,
     at: Timestamp,
     event: String,
     user_id: Option<Uuid>,
     username: String,
+    actor: Option<String>,
     address: Option<String>,
+    user_agent: Option<String>,
     request_id: Option<String>,
     detail: Option<String>,
 }
 
 impl AuditRow {
-    fn record(self) -> Result<AuditRecord, StoreError> {
+    fn entry(self) -> Result<AuditEntry, StoreError> {
         let event = AuditEvent::parse(&self.event);
-        Ok(AuditRecord {
+        let record = AuditRecord {
             at: self.at,
             event: event.ok_or_else(|| failed(format_args!("unknown event {:?}", self.event)))?,
             user_id: self.user_id,
             username: self.username,
+            actor: self.actor,
             address: self.address.map(|address| address.parse().map_err(failed)).transpose()?,
+            user_agent: self.user_agent,
             request_id: self.request_id,
             detail: self.detail,
-        })
+        };
+        Ok(AuditEntry { id: self.id, record })
     }
+}
+
+/// For a transaction of its own, or for that of what it records.
+pub(super) fn insert(record: &AuditRecord) -> Query<'static, Postgres, PgArguments> {
+    let record = record.storable();
+    sqlx::query(
+        "INSERT INTO audit_log (at, event, outcome, user_id, username, actor, address, user_agent, \
+                                request_id, detail) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(record.at)
+    .bind(record.event.as_str())
+    .bind(record.event.outcome())
+    .bind(record.user_id)
+    .bind(record.username)
+    .bind(record.actor)
+    .bind(record.address.map(|address| address.to_string()))
+    .bind(record.user_agent)
+    .bind(record.request_id)
+    .bind(record.detail)
 }
 
 #[async_trait]
 impl AuditLog for PostgresUsers {
     async fn append(&self, record: &AuditRecord) -> Result<(), StoreError> {
-        let record = record.storable();
-        let insert = sqlx::query(
-            "INSERT INTO audit_log (at, event, user_id, username, address, request_id, detail) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(record.at)
-        .bind(record.event.as_str())
-        .bind(record.user_id)
-        .bind(record.username)
-        .bind(record.address.map(|address| address.to_string()))
-        .bind(record.request_id)
-        .bind(record.detail);
-        in_time(insert.execute(&self.pool)).await.map_err(failed)?;
+        in_time(insert(record).execute(&self.pool)).await.map_err(failed)?;
         Ok(())
     }
 
-    async fn recent(&self, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
-        let select = sqlx::query_as::<_, AuditRow>("SELECT * FROM audit_log ORDER BY id DESC LIMIT $1");
-        let rows = in_time(select.bind(i64::from(limit)).fetch_all(&self.pool)).await.map_err(failed)?;
-        rows.into_iter().map(AuditRow::record).collect()
+    async fn find(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
+        let select = sqlx::query_as::<_, AuditRow>(
+            "SELECT * FROM audit_log \
+             WHERE ($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR event = $2) \
+               AND ($3::timestamptz IS NULL OR at >= $3) AND ($4::timestamptz IS NULL OR at < $4) \
+               AND id < $5 AND id > $6 \
+             ORDER BY id DESC LIMIT $7",
+        )
+        .bind(filter.user_id)
+        .bind(filter.event.map(AuditEvent::as_str))
+        .bind(filter.since)
+        .bind(filter.until)
+        .bind(filter.before_id.unwrap_or(i64::MAX))
+        .bind(filter.after_id.unwrap_or(0))
+        .bind(i64::from(limit));
+        let rows = in_time(select.fetch_all(&self.pool)).await.map_err(failed)?;
+        rows.into_iter().map(AuditRow::entry).collect()
     }
 }

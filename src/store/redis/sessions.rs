@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use redis::{Cmd, RedisWrite, Value};
 
 use super::key::Key;
@@ -28,6 +29,9 @@ const FIELDS: [&str; 12] = [
     "address",
     "user_agent",
 ];
+
+/// Questions on the way at once when a user's sessions are listed.
+const LISTED_AT_ONCE: usize = 32;
 
 type Fields = [Option<String>; 12];
 
@@ -132,6 +136,22 @@ impl Sessions for RedisState {
         }
         let session = session(id, fields)?;
         Ok(Some(session).filter(|session| session.is_alive(now)))
+    }
+
+    /// One question per session: only single keys are certain to be on one server.
+    async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+        let mut command = Cmd::new();
+        command.arg("ZRANGE");
+        command.write_arg_fmt(Key::SessionsOf(user));
+        command.arg(0).arg(-1);
+        let ids: Vec<String> = parse(self.connections.run(&command).await?)?;
+        let ids = ids.iter().map(|id| id.parse().map_err(failed));
+        let ids = ids.collect::<Result<Vec<SessionId>, _>>()?;
+        let finds = ids.into_iter().map(|id| self.find(id, now));
+        let found: Vec<Option<Session>> = stream::iter(finds).buffered(LISTED_AT_ONCE).try_collect().await?;
+        let mut sessions: Vec<Session> = found.into_iter().flatten().collect();
+        sessions.sort_by_key(|session| std::cmp::Reverse((session.created_at, session.id)));
+        Ok(sessions)
     }
 
     async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError> {

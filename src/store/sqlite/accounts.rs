@@ -1,12 +1,14 @@
 //! The table `users`.
 
 use async_trait::async_trait;
+use sqlx::query::QueryAs;
+use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use super::column::{self, micros};
-use super::{SqliteUsers, failed};
+use super::{SqliteUsers, audit, failed};
 use crate::clock::Timestamp;
 use crate::identity::UserId;
-use crate::store::{Account, Accounts, CreateError, NewAccount, StoreError};
+use crate::store::{Account, AccountFilter, Accounts, AuditRecord, CreateError, NewAccount, StoreError};
 
 #[derive(sqlx::FromRow)]
 struct UserRow {
@@ -41,9 +43,35 @@ fn account(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, StoreE
     row.map_err(failed)?.map(UserRow::account).transpose()
 }
 
+/// The same for what sets a name.
+fn named(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, CreateError> {
+    match row {
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(CreateError::UsernameTaken),
+        row => Ok(account(row)?),
+    }
+}
+
+impl SqliteUsers {
+    /// Runs the change and appends its record, both or neither; the changed row. Takes the write lock
+    /// at once: one taken later could fail half-way.
+    async fn change(
+        &self,
+        change: QueryAs<'_, Sqlite, UserRow, SqliteArguments>,
+        note: &AuditRecord,
+    ) -> sqlx::Result<Option<UserRow>> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let row = change.fetch_optional(&mut *transaction).await?;
+        if row.is_some() {
+            audit::insert(note).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+        }
+        Ok(row)
+    }
+}
+
 #[async_trait]
 impl Accounts for SqliteUsers {
-    async fn create(&self, new: &NewAccount) -> Result<Account, CreateError> {
+    async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError> {
         let insert = sqlx::query_as::<_, UserRow>(
             "INSERT INTO users (id, username, email, password_hash, roles, version, disabled, \
                                 created_at, updated_at) \
@@ -55,13 +83,7 @@ impl Accounts for SqliteUsers {
         .bind(&new.password_hash)
         .bind(column::roles_json(&new.roles))
         .bind(micros(new.created_at));
-        match insert.fetch_one(&self.pool).await {
-            Ok(row) => Ok(row.account()?),
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                Err(CreateError::UsernameTaken)
-            }
-            Err(error) => Err(failed(error).into()),
-        }
+        named(self.change(insert, note).await)?.ok_or_else(|| failed("INSERT returned no row").into())
     }
 
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
@@ -74,12 +96,47 @@ impl Accounts for SqliteUsers {
         account(select.bind(id.to_string()).fetch_optional(&self.pool).await)
     }
 
-    async fn list(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
+    async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Result<Vec<Account>, StoreError> {
+        // Nothing sorts after the last code point.
         let select = sqlx::query_as::<_, UserRow>(
-            "SELECT * FROM users WHERE ?1 IS NULL OR username > ?1 ORDER BY username LIMIT ?2",
+            "SELECT * FROM users WHERE username > ?1 AND username >= ?2 AND username < ?2 || char(1114111) \
+             ORDER BY username LIMIT ?3",
         );
-        let rows = select.bind(after).bind(limit).fetch_all(&self.pool).await.map_err(failed)?;
+        let select = select.bind(filter.after.unwrap_or_default()).bind(filter.prefix.unwrap_or_default());
+        let rows = select.bind(limit).fetch_all(&self.pool).await.map_err(failed)?;
         rows.into_iter().map(UserRow::account).collect()
+    }
+
+    async fn set_profile(
+        &self,
+        id: UserId,
+        username: &str,
+        email: Option<&str>,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, CreateError> {
+        let update = sqlx::query_as(
+            "UPDATE users SET username = ?2, email = ?3, version = version + 1, updated_at = ?4 \
+             WHERE id = ?1 RETURNING *",
+        );
+        let update = update.bind(id.to_string()).bind(username).bind(email).bind(micros(now));
+        named(self.change(update, note).await)
+    }
+
+    async fn set_password(
+        &self,
+        id: UserId,
+        old_hash: Option<&str>,
+        new_hash: &str,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError> {
+        let update = sqlx::query_as(
+            "UPDATE users SET password_hash = ?3, version = version + 1, updated_at = ?4 \
+             WHERE id = ?1 AND password_hash = coalesce(?2, password_hash) RETURNING *",
+        );
+        let update = update.bind(id.to_string()).bind(old_hash).bind(new_hash).bind(micros(now));
+        account(self.change(update, note).await)
     }
 
     async fn set_roles(
@@ -87,13 +144,14 @@ impl Accounts for SqliteUsers {
         id: UserId,
         roles: &[String],
         now: Timestamp,
+        note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
             "UPDATE users SET roles = ?2, version = version + 1, updated_at = ?3 \
              WHERE id = ?1 RETURNING *",
         );
         let update = update.bind(id.to_string()).bind(column::roles_json(roles)).bind(micros(now));
-        account(update.fetch_optional(&self.pool).await)
+        account(self.change(update, note).await)
     }
 
     async fn set_disabled(
@@ -101,13 +159,14 @@ impl Accounts for SqliteUsers {
         id: UserId,
         disabled: bool,
         now: Timestamp,
+        note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
             "UPDATE users SET disabled = ?2, version = version + 1, updated_at = ?3 \
              WHERE id = ?1 RETURNING *",
         );
         let update = update.bind(id.to_string()).bind(disabled).bind(micros(now));
-        account(update.fetch_optional(&self.pool).await)
+        account(self.change(update, note).await)
     }
 
     async fn upgrade_hash(
@@ -128,10 +187,9 @@ impl Accounts for SqliteUsers {
         Ok(done.rows_affected() > 0)
     }
 
-    async fn delete(&self, id: UserId) -> Result<bool, StoreError> {
-        let delete = sqlx::query("DELETE FROM users WHERE id = ?1").bind(id.to_string());
-        let done = delete.execute(&self.pool).await.map_err(failed)?;
-        Ok(done.rows_affected() > 0)
+    async fn delete(&self, id: UserId, note: &AuditRecord) -> Result<bool, StoreError> {
+        let delete = sqlx::query_as("DELETE FROM users WHERE id = ?1 RETURNING *").bind(id.to_string());
+        Ok(account(self.change(delete, note).await)?.is_some())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

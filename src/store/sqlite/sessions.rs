@@ -132,6 +132,16 @@ impl Sessions for SqliteState {
         read(&mut connection, id, now).await
     }
 
+    async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+        let select = sqlx::query_as::<_, SessionRow>(
+            "SELECT * FROM sessions WHERE user_id = ?1 AND idle_until > ?2 AND ends_at > ?2 \
+             ORDER BY created_at DESC, id DESC",
+        );
+        let select = select.bind(user.to_string()).bind(micros(now));
+        let rows = select.fetch_all(&self.pool).await.map_err(failed)?;
+        rows.into_iter().map(SessionRow::session).collect()
+    }
+
     async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
         let existed = remove(&mut transaction, id, revoked_until).await.map_err(failed)?;

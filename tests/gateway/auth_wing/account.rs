@@ -1,8 +1,6 @@
 //! `GET /auth/me`.
 
 use http::StatusCode;
-use portcullis::clock;
-use portcullis::store::Accounts;
 use serde_json::json;
 
 use super::wing::wing;
@@ -12,7 +10,7 @@ async fn me_is_the_account_as_it_is_now() {
     let wing = wing().await;
     let alice = wing.register("alice").await;
     let pair = wing.native_login("alice").await;
-    wing.stores.set_roles(alice.id, &["editor".to_owned()], clock::now()).await.unwrap();
+    wing.set_roles(alice.id, &["editor"]).await;
 
     let answer = wing.get("/me").bearer(&pair.access).send().await;
 
@@ -35,6 +33,6 @@ async fn me_needs_a_token_an_account_and_its_store() {
     wing.stores.break_down(&["accounts"]);
     assert_eq!(wing.get("/me").bearer(&pair.access).send().await.code(), "store_unavailable");
     wing.stores.break_down(&[]);
-    wing.stores.delete(alice.id).await.unwrap();
+    wing.delete_account(alice.id).await;
     assert_eq!(wing.get("/me").bearer(&pair.access).send().await.code(), "token_invalid");
 }

@@ -8,8 +8,9 @@ use portcullis::auth::Stores;
 use portcullis::clock::Timestamp;
 use portcullis::identity::{SessionId, UserId};
 use portcullis::store::{
-    Account, Accounts, AuditLog, AuditRecord, Bearer, CreateError, LockoutRule, Lockouts, NewAccount,
-    Revocation, Revocations, Rotation, Session, Sessions, Standing, StoreError,
+    Account, AccountFilter, Accounts, AuditEntry, AuditFilter, AuditLog, AuditRecord, Bearer, CreateError,
+    LockoutRule, Lockouts, NewAccount, Revocation, Revocations, Rotation, Session, Sessions, Standing,
+    StoreError,
 };
 
 pub struct Faulty {
@@ -44,8 +45,8 @@ impl Faulty {
 
 #[async_trait]
 impl Accounts for Faulty {
-    async fn create(&self, new: &NewAccount) -> Result<Account, CreateError> {
-        self.call("accounts.create")?.accounts.create(new).await
+    async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError> {
+        self.call("accounts.create")?.accounts.create(new, note).await
     }
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
         self.call("accounts.find_by_username")?.accounts.find_by_username(username).await
@@ -53,24 +54,48 @@ impl Accounts for Faulty {
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
         self.call("accounts.find_by_id")?.accounts.find_by_id(id).await
     }
-    async fn list(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
-        self.call("accounts.list")?.accounts.list(after, limit).await
+    async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Result<Vec<Account>, StoreError> {
+        self.call("accounts.list")?.accounts.list(filter, limit).await
+    }
+    async fn set_profile(
+        &self,
+        id: UserId,
+        username: &str,
+        email: Option<&str>,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, CreateError> {
+        let accounts = &self.call("accounts.set_profile")?.accounts;
+        accounts.set_profile(id, username, email, now, note).await
+    }
+    async fn set_password(
+        &self,
+        id: UserId,
+        old_hash: Option<&str>,
+        new_hash: &str,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError> {
+        let accounts = &self.call("accounts.set_password")?.accounts;
+        accounts.set_password(id, old_hash, new_hash, now, note).await
     }
     async fn set_roles(
         &self,
         id: UserId,
         roles: &[String],
         now: Timestamp,
+        note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
-        self.call("accounts.set_roles")?.accounts.set_roles(id, roles, now).await
+        self.call("accounts.set_roles")?.accounts.set_roles(id, roles, now, note).await
     }
     async fn set_disabled(
         &self,
         id: UserId,
         disabled: bool,
         now: Timestamp,
+        note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
-        self.call("accounts.set_disabled")?.accounts.set_disabled(id, disabled, now).await
+        self.call("accounts.set_disabled")?.accounts.set_disabled(id, disabled, now, note).await
     }
     async fn upgrade_hash(
         &self,
@@ -81,8 +106,8 @@ impl Accounts for Faulty {
     ) -> Result<bool, StoreError> {
         self.call("accounts.upgrade_hash")?.accounts.upgrade_hash(id, old_hash, new_hash, now).await
     }
-    async fn delete(&self, id: UserId) -> Result<bool, StoreError> {
-        self.call("accounts.delete")?.accounts.delete(id).await
+    async fn delete(&self, id: UserId, note: &AuditRecord) -> Result<bool, StoreError> {
+        self.call("accounts.delete")?.accounts.delete(id, note).await
     }
     async fn ping(&self) -> Result<(), StoreError> {
         self.call("accounts.ping")?.accounts.ping().await
@@ -94,8 +119,8 @@ impl AuditLog for Faulty {
     async fn append(&self, record: &AuditRecord) -> Result<(), StoreError> {
         self.call("audit.append")?.audit.append(record).await
     }
-    async fn recent(&self, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
-        self.call("audit.recent")?.audit.recent(limit).await
+    async fn find(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
+        self.call("audit.find")?.audit.find(filter, limit).await
     }
 }
 
@@ -129,6 +154,9 @@ impl Sessions for Faulty {
     }
     async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Session>, StoreError> {
         self.call("state.find")?.sessions.find(id, now).await
+    }
+    async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+        self.call("state.list")?.sessions.list(user, now).await
     }
     async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError> {
         self.call("state.end")?.sessions.end(id, revoked_until).await

@@ -2,10 +2,9 @@
 
 use futures::future::join_all;
 use http::StatusCode;
-use portcullis::clock;
 use portcullis::config::policy::Argon2Params;
 use portcullis::identity::password;
-use portcullis::store::{Accounts, AuditEvent};
+use portcullis::store::AuditEvent;
 use serde_json::json;
 
 use super::policy::LOCKING_FAILURES;
@@ -121,7 +120,7 @@ async fn whoever_does_not_know_the_password_learns_nothing() {
     }
     lock(&wing, "locked").await;
     let disabled = wing.account("disabled").await;
-    wing.stores.set_disabled(disabled.id, true, clock::now()).await.unwrap();
+    wing.set_disabled(disabled.id, true).await;
     wing.stores.take_calls();
 
     let mut seen: Vec<(Answer, Vec<&str>)> = Vec::new();
@@ -196,7 +195,7 @@ async fn a_right_password_starts_the_count_anew() {
 async fn only_the_owner_learns_that_an_account_is_disabled() {
     let wing = wing().await;
     let alice = wing.register("alice").await;
-    wing.stores.set_disabled(alice.id, true, clock::now()).await.unwrap();
+    wing.set_disabled(alice.id, true).await;
 
     assert_eq!(wing.login("alice", "wrong password").await.code(), "bad_credentials");
     let answer = wing.login("alice", PASSWORD).await;
@@ -264,4 +263,16 @@ async fn a_token_never_outlives_its_session() {
     let answer = wing.login("alice", PASSWORD).await;
 
     assert_eq!(answer.body["expires_in"], 60);
+}
+
+#[tokio::test]
+async fn an_audit_record_that_cannot_be_stored_is_counted_and_undoes_no_login() {
+    let wing = wing().await;
+    wing.register("alice").await;
+    wing.stores.break_down(&["audit"]);
+
+    assert_eq!(wing.login("alice", PASSWORD).await.status, StatusCode::OK);
+
+    assert!(wing.metric("portcullis_audit_records_lost_total 1"));
+    assert!(wing.metric(r#"portcullis_store_errors_total{store="sqlite"} 1"#));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use http::StatusCode;
 use portcullis::clock;
-use portcullis::store::{Accounts, AuditEvent, Revocation, Revocations, Standing};
+use portcullis::store::{AuditEvent, Revocation, Revocations, Standing};
 use serde_json::json;
 
 use super::wing::{PASSWORD, Wing, wing};
@@ -152,14 +152,14 @@ async fn a_disabled_or_deleted_account_refreshes_nothing() {
     let wing = wing().await;
     let (alice, bob) = (wing.register("alice").await, wing.register("bob").await);
     let (of_alice, of_bob) = (wing.native_login("alice").await, wing.native_login("bob").await);
-    wing.stores.set_disabled(alice.id, true, clock::now()).await.unwrap();
-    wing.stores.delete(bob.id).await.unwrap();
+    wing.set_disabled(alice.id, true).await;
+    wing.delete_account(bob.id).await;
 
     for pair in [of_alice, of_bob] {
         assert_eq!(wing.refresh(&pair.refresh).await.code(), "refresh_invalid");
         assert_eq!(wing.standing(&pair.access).await, Standing::Revoked);
     }
-    wing.stores.set_disabled(alice.id, false, clock::now()).await.unwrap();
+    wing.set_disabled(alice.id, false).await;
     assert_eq!(wing.login("alice", PASSWORD).await.status, StatusCode::OK);
 }
 
@@ -168,7 +168,7 @@ async fn new_roles_are_in_the_next_token() {
     let wing = wing().await;
     let alice = wing.register("alice").await;
     let pair = wing.native_login("alice").await;
-    wing.stores.set_roles(alice.id, &["admin".to_owned()], clock::now()).await.unwrap();
+    wing.set_roles(alice.id, &["admin"]).await;
 
     let refreshed = wing.refresh(&pair.refresh).await.tokens();
 

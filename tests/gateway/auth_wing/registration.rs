@@ -103,13 +103,3 @@ async fn without_the_account_store_registration_waits() {
     assert!(!answer.body.to_string().contains("out of order"));
     assert!(wing.metric(r#"portcullis_store_errors_total{store="sqlite"} 1"#));
 }
-
-#[tokio::test]
-async fn an_audit_record_that_cannot_be_stored_does_not_undo_a_registration() {
-    let wing = wing().await;
-    wing.stores.break_down(&["audit"]);
-
-    wing.register("alice").await;
-
-    assert!(wing.metric(r#"portcullis_store_errors_total{store="sqlite"} 1"#));
-}

@@ -14,7 +14,9 @@ use portcullis::identity::refresh::RefreshKeys;
 use portcullis::identity::token::KeyRing;
 use portcullis::identity::{Identity, UserId};
 use portcullis::store::sqlite::{SqliteState, SqliteUsers};
-use portcullis::store::{Account, Accounts, AuditEvent, AuditLog, Bearer, Revocations, Standing};
+use portcullis::store::{
+    Account, Accounts, AuditEvent, AuditFilter, AuditLog, AuditRecord, Bearer, Revocations, Standing,
+};
 use portcullis::telemetry::Metrics;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -107,8 +109,25 @@ impl Wing {
 
     /// Newest first.
     pub async fn audited(&self) -> Vec<(AuditEvent, Option<UserId>, String)> {
-        let records = self.stores.recent(100).await.unwrap();
-        records.into_iter().map(|record| (record.event, record.user_id, record.username)).collect()
+        let entries = AuditLog::find(&*self.stores, &AuditFilter::default(), 100).await.unwrap();
+        let records = entries.into_iter().map(|entry| entry.record);
+        records.map(|record| (record.event, record.user_id, record.username)).collect()
+    }
+
+    /// Behind the API's back.
+    pub async fn set_disabled(&self, id: UserId, disabled: bool) {
+        self.stores.set_disabled(id, disabled, clock::now(), &record()).await.unwrap();
+    }
+
+    /// Behind the API's back.
+    pub async fn set_roles(&self, id: UserId, roles: &[&str]) {
+        let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
+        self.stores.set_roles(id, &roles, clock::now(), &record()).await.unwrap();
+    }
+
+    /// Behind the API's back.
+    pub async fn delete_account(&self, id: UserId) {
+        self.stores.delete(id, &record()).await.unwrap();
     }
 
     pub fn metric(&self, line: &str) -> bool {
@@ -238,6 +257,20 @@ impl Answer {
 
     pub fn clears_cookie(&self) -> bool {
         self.set_cookie().is_some_and(|cookie| cookie.contains("Max-Age=0"))
+    }
+}
+
+fn record() -> AuditRecord {
+    AuditRecord {
+        at: clock::now(),
+        event: AuditEvent::RolesChanged,
+        user_id: None,
+        username: "somebody".to_owned(),
+        actor: None,
+        address: None,
+        user_agent: None,
+        request_id: None,
+        detail: None,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use portcullis::store::{Account, Accounts, CreateError, NewAccount};
+use portcullis::store::{
+    Account, AccountFilter, Accounts, AuditEvent, AuditFilter, AuditLog, AuditRecord, CreateError, NewAccount,
+};
 use uuid::Uuid;
 
 use super::{contract, in_parallel, now};
@@ -12,6 +14,12 @@ contract!([postgres_users, sqlite_users] {
     an_unknown_account_is_none_however_odd_its_name
     of_many_accounts_with_one_name_in_different_case_one_is_created
     accounts_are_listed_by_name_page_by_page
+    accounts_are_found_by_what_their_names_begin_with
+    a_profile_is_replaced_whole_and_raises_the_version
+    a_profile_never_takes_the_name_of_another
+    a_password_is_replaced_and_raises_the_version
+    of_many_password_changes_with_one_old_password_one_wins
+    a_change_and_its_record_are_written_together_or_not_at_all
     new_roles_replace_the_old_ones_and_raise_the_version
     disabling_and_enabling_raise_the_version
     parallel_changes_all_raise_the_version
@@ -31,8 +39,16 @@ pub(super) fn new_account(username: &str) -> NewAccount {
     }
 }
 
+/// What goes into the audit log with a change.
+pub(super) fn note(event: AuditEvent, username: &str) -> AuditRecord {
+    super::audit::record(event, username)
+}
+
 async fn create(accounts: &impl Accounts, username: &str) -> Account {
-    accounts.create(&new_account(username)).await.expect("the name is free")
+    accounts
+        .create(&new_account(username), &note(AuditEvent::Registered, username))
+        .await
+        .expect("the name is free")
 }
 
 async fn a_new_account_is_found_by_id_and_by_name_in_any_case(accounts: Arc<impl Accounts>) {
@@ -49,7 +65,8 @@ async fn a_new_account_is_found_by_id_and_by_name_in_any_case(accounts: Arc<impl
         updated_at: new.created_at,
     };
 
-    let created = accounts.create(&new).await.expect("the name is free");
+    let created =
+        accounts.create(&new, &note(AuditEvent::Registered, "Alice")).await.expect("the name is free");
 
     assert_eq!(created, expected);
     assert_eq!(accounts.find_by_id(new.id).await.unwrap(), Some(expected.clone()));
@@ -74,14 +91,14 @@ async fn of_many_accounts_with_one_name_in_different_case_one_is_created(
     let outcomes = in_parallel(16, |number| {
         let accounts = accounts.clone();
         let name = if number % 2 == 0 { "alice" } else { "ALICE" };
-        async move { accounts.create(&new_account(name)).await }
+        async move { accounts.create(&new_account(name), &note(AuditEvent::Registered, name)).await }
     })
     .await;
 
     let created = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let taken = outcomes.iter().filter(|outcome| matches!(outcome, Err(CreateError::UsernameTaken))).count();
     assert_eq!((created, taken), (1, 15));
-    assert_eq!(accounts.list(None, 10).await.unwrap().len(), 1);
+    assert_eq!(accounts.list(AccountFilter::default(), 10).await.unwrap().len(), 1);
 }
 
 async fn accounts_are_listed_by_name_page_by_page(accounts: Arc<impl Accounts>) {
@@ -90,9 +107,9 @@ async fn accounts_are_listed_by_name_page_by_page(accounts: Arc<impl Accounts>) 
     }
     let names = |page: Vec<Account>| page.into_iter().map(|account| account.username).collect::<Vec<_>>();
 
-    let first = names(accounts.list(None, 2).await.unwrap());
-    let second = names(accounts.list(Some("ALICE"), 2).await.unwrap());
-    let rest = names(accounts.list(Some("carol"), 10).await.unwrap());
+    let first = names(accounts.list(AccountFilter::default(), 2).await.unwrap());
+    let second = names(accounts.list(AccountFilter { after: Some("ALICE"), prefix: None }, 2).await.unwrap());
+    let rest = names(accounts.list(AccountFilter { after: Some("carol"), prefix: None }, 10).await.unwrap());
 
     assert_eq!(first, ["a_b", "alice"]);
     assert_eq!(second, ["Bob", "Carol"]);
@@ -104,23 +121,44 @@ async fn new_roles_replace_the_old_ones_and_raise_the_version(accounts: Arc<impl
     let later = now();
     let roles = ["admin".to_owned(), "audit:read".to_owned()];
 
-    let changed = accounts.set_roles(alice.id, &roles, later).await.unwrap();
+    let changed =
+        accounts.set_roles(alice.id, &roles, later, &note(AuditEvent::RolesChanged, "alice")).await.unwrap();
 
     let expected = Account { roles: roles.to_vec(), version: 2, updated_at: later, ..alice.clone() };
     assert_eq!(changed, Some(expected.clone()));
     assert_eq!(accounts.find_by_id(alice.id).await.unwrap(), Some(expected));
-    assert_eq!(accounts.set_roles(Uuid::now_v7(), &roles, later).await.unwrap(), None);
+    assert_eq!(
+        accounts
+            .set_roles(Uuid::now_v7(), &roles, later, &note(AuditEvent::RolesChanged, "nobody"))
+            .await
+            .unwrap(),
+        None
+    );
 }
 
 async fn disabling_and_enabling_raise_the_version(accounts: Arc<impl Accounts>) {
     let alice = create(&*accounts, "alice").await;
 
-    let disabled = accounts.set_disabled(alice.id, true, now()).await.unwrap().expect("it exists");
-    let enabled = accounts.set_disabled(alice.id, false, now()).await.unwrap().expect("it exists");
+    let disabled = accounts
+        .set_disabled(alice.id, true, now(), &note(AuditEvent::Disabled, "alice"))
+        .await
+        .unwrap()
+        .expect("it exists");
+    let enabled = accounts
+        .set_disabled(alice.id, false, now(), &note(AuditEvent::Disabled, "alice"))
+        .await
+        .unwrap()
+        .expect("it exists");
 
     assert_eq!((disabled.disabled, disabled.version), (true, 2));
     assert_eq!((enabled.disabled, enabled.version), (false, 3));
-    assert_eq!(accounts.set_disabled(Uuid::now_v7(), true, now()).await.unwrap(), None);
+    assert_eq!(
+        accounts
+            .set_disabled(Uuid::now_v7(), true, now(), &note(AuditEvent::Disabled, "alice"))
+            .await
+            .unwrap(),
+        None
+    );
 }
 
 async fn parallel_changes_all_raise_the_version(accounts: Arc<impl Accounts + 'static>) {
@@ -128,7 +166,9 @@ async fn parallel_changes_all_raise_the_version(accounts: Arc<impl Accounts + 's
 
     in_parallel(10, |_| {
         let accounts = accounts.clone();
-        async move { accounts.set_roles(alice.id, &[], now()).await.unwrap() }
+        async move {
+            accounts.set_roles(alice.id, &[], now(), &note(AuditEvent::RolesChanged, "alice")).await.unwrap()
+        }
     })
     .await;
 
@@ -150,13 +190,111 @@ async fn of_two_hash_upgrades_one_wins_and_the_version_stays(accounts: Arc<impl 
 async fn a_deleted_account_is_gone_and_its_name_is_free(accounts: Arc<impl Accounts>) {
     let alice = create(&*accounts, "alice").await;
 
-    assert!(accounts.delete(alice.id).await.unwrap());
+    assert!(accounts.delete(alice.id, &note(AuditEvent::Deleted, "alice")).await.unwrap());
 
-    assert!(!accounts.delete(alice.id).await.unwrap());
+    assert!(!accounts.delete(alice.id, &note(AuditEvent::Deleted, "alice")).await.unwrap());
     assert_eq!(accounts.find_by_id(alice.id).await.unwrap(), None);
     create(&*accounts, "ALICE").await;
 }
 
 async fn an_open_store_answers_pings(accounts: Arc<impl Accounts>) {
     accounts.ping().await.expect("the store is open");
+}
+
+async fn accounts_are_found_by_what_their_names_begin_with(accounts: Arc<impl Accounts>) {
+    for name in ["al", "Alice", "alicia", "ALIX", "bob", "a_lice", "alice@example.org"] {
+        create(&*accounts, name).await;
+    }
+    let search = async |prefix: &'static str, after: Option<&'static str>, limit: u32| {
+        let filter = AccountFilter { prefix: Some(prefix), after };
+        let page = accounts.list(filter, limit).await.unwrap();
+        page.into_iter().map(|account| account.username).collect::<Vec<_>>()
+    };
+
+    assert_eq!(search("ALI", None, 10).await, ["Alice", "alice@example.org", "alicia", "ALIX"]);
+    assert_eq!(search("ali", Some("alice"), 2).await, ["alice@example.org", "alicia"]);
+    assert_eq!(search("a_", None, 10).await, ["a_lice"]);
+    assert_eq!(search("", None, 10).await.len(), 7);
+    for odd in ["%", "\\", "\0", "' OR 1=1 --", "\u{10ffff}"] {
+        assert_eq!(search(odd, None, 10).await, Vec::<String>::new(), "{odd:?}");
+    }
+}
+
+async fn a_profile_is_replaced_whole_and_raises_the_version(accounts: Arc<impl Accounts>) {
+    let alice = create(&*accounts, "alice").await;
+    let record = note(AuditEvent::ProfileChanged, "Alicia");
+
+    let renamed = accounts.set_profile(alice.id, "Alicia", None, now(), &record).await.unwrap();
+    let recased =
+        accounts.set_profile(alice.id, "ALICIA", Some("a@example.net"), now(), &record).await.unwrap();
+
+    let (renamed, recased) = (renamed.expect("it exists"), recased.expect("it exists"));
+    assert_eq!((renamed.username.as_str(), renamed.email, renamed.version), ("Alicia", None, 2));
+    assert_eq!((recased.username.as_str(), recased.version), ("ALICIA", 3));
+    assert_eq!(accounts.find_by_username("alicia").await.unwrap(), Some(recased));
+    assert_eq!(accounts.find_by_username("alice").await.unwrap(), None);
+    let unknown = accounts.set_profile(Uuid::now_v7(), "carol", None, now(), &record).await;
+    assert!(matches!(unknown, Ok(None)), "{unknown:?}");
+}
+
+async fn a_profile_never_takes_the_name_of_another(accounts: Arc<impl Accounts>) {
+    let alice = create(&*accounts, "alice").await;
+    create(&*accounts, "Bob").await;
+
+    let record = note(AuditEvent::ProfileChanged, "bob");
+    let taken = accounts.set_profile(alice.id, "bob", None, now(), &record).await;
+
+    assert!(matches!(taken, Err(CreateError::UsernameTaken)), "{taken:?}");
+    assert_eq!(accounts.find_by_id(alice.id).await.unwrap(), Some(alice));
+}
+
+async fn a_password_is_replaced_and_raises_the_version(accounts: Arc<impl Accounts>) {
+    let alice = create(&*accounts, "alice").await;
+    let record = note(AuditEvent::PasswordChanged, "alice");
+
+    let wrong = accounts.set_password(alice.id, Some("$other"), "$new", now(), &record).await.unwrap();
+    let right = accounts.set_password(alice.id, Some("$argon2id$old"), "$new", now(), &record).await.unwrap();
+    let reset = accounts.set_password(alice.id, None, "$reset", now(), &record).await.unwrap();
+
+    assert_eq!(wrong, None);
+    let (right, reset) = (right.expect("it exists"), reset.expect("it exists"));
+    assert_eq!((right.password_hash.as_str(), right.version), ("$new", 2));
+    assert_eq!((reset.password_hash.as_str(), reset.version), ("$reset", 3));
+    assert_eq!(accounts.set_password(Uuid::now_v7(), None, "$new", now(), &record).await.unwrap(), None);
+}
+
+async fn of_many_password_changes_with_one_old_password_one_wins(accounts: Arc<impl Accounts + 'static>) {
+    let alice = create(&*accounts, "alice").await;
+
+    let changed = in_parallel(16, |number| {
+        let accounts = accounts.clone();
+        async move {
+            let (new, record) = (format!("$new{number}"), note(AuditEvent::PasswordChanged, "alice"));
+            accounts.set_password(alice.id, Some("$argon2id$old"), &new, now(), &record).await.unwrap()
+        }
+    })
+    .await;
+
+    assert_eq!(changed.iter().flatten().count(), 1);
+    assert_eq!(accounts.find_by_id(alice.id).await.unwrap().expect("it exists").version, 2);
+}
+
+async fn a_change_and_its_record_are_written_together_or_not_at_all(accounts: Arc<impl Accounts + AuditLog>) {
+    let alice = create(&*accounts, "alice").await;
+    let record = |event| note(event, "alice");
+    let id = alice.id;
+
+    accounts.create(&new_account("ALICE"), &record(AuditEvent::Registered)).await.unwrap_err();
+    accounts
+        .set_password(id, Some("$wrong"), "$new", now(), &record(AuditEvent::PasswordChanged))
+        .await
+        .unwrap();
+    accounts.set_roles(Uuid::now_v7(), &[], now(), &record(AuditEvent::RolesChanged)).await.unwrap();
+    accounts.set_disabled(id, true, now(), &record(AuditEvent::Disabled)).await.unwrap();
+    accounts.delete(id, &record(AuditEvent::Deleted)).await.unwrap();
+    accounts.delete(id, &record(AuditEvent::Deleted)).await.unwrap();
+
+    let entries = accounts.find(&AuditFilter::default(), 10).await.unwrap();
+    let events: Vec<_> = entries.iter().map(|entry| entry.record.event).collect();
+    assert_eq!(events, [AuditEvent::Deleted, AuditEvent::Disabled, AuditEvent::Registered]);
 }

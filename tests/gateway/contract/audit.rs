@@ -2,31 +2,41 @@
 
 use std::sync::Arc;
 
-use portcullis::store::{AuditEvent, AuditLog, AuditRecord};
+use portcullis::store::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditRecord};
 use uuid::Uuid;
 
-use super::{contract, now};
+use super::{MINUTE, contract, now};
 
 contract!([postgres_users, sqlite_users] {
     records_come_back_newest_first
+    records_are_found_by_user_event_time_and_place
     hostile_text_is_recorded_and_long_names_are_cut
 });
 
-fn record(event: AuditEvent, username: &str) -> AuditRecord {
+pub(super) fn record(event: AuditEvent, username: &str) -> AuditRecord {
     AuditRecord {
         at: now(),
         event,
         user_id: None,
         username: username.to_owned(),
+        actor: None,
         address: None,
+        user_agent: None,
         request_id: None,
         detail: None,
     }
 }
 
+async fn newest(audit: &impl AuditLog, limit: u32) -> Vec<AuditRecord> {
+    let entries = audit.find(&AuditFilter::default(), limit).await.unwrap();
+    entries.into_iter().map(|entry| entry.record).collect()
+}
+
 async fn records_come_back_newest_first(audit: Arc<impl AuditLog>) {
     let full = AuditRecord {
         user_id: Some(Uuid::now_v7()),
+        actor: Some("root".to_owned()),
+        user_agent: Some("curl/8".to_owned()),
         address: Some("2001:db8::1".parse().expect("an address")),
         request_id: Some("req-1".to_owned()),
         detail: Some("roles: admin".to_owned()),
@@ -39,8 +49,8 @@ async fn records_come_back_newest_first(audit: Arc<impl AuditLog>) {
     }
 
     let [first, second, third] = records;
-    assert_eq!(audit.recent(2).await.unwrap(), [third.clone(), second.clone()]);
-    assert_eq!(audit.recent(10).await.unwrap(), [third, second, first]);
+    assert_eq!(newest(&*audit, 2).await, [third.clone(), second.clone()]);
+    assert_eq!(newest(&*audit, 10).await, [third, second, first]);
 }
 
 async fn hostile_text_is_recorded_and_long_names_are_cut(audit: Arc<impl AuditLog>) {
@@ -50,7 +60,34 @@ async fn hostile_text_is_recorded_and_long_names_are_cut(audit: Arc<impl AuditLo
 
     audit.append(&hostile).await.unwrap();
 
-    let recent = audit.recent(1).await.unwrap();
+    let recent = newest(&*audit, 1).await;
     assert_eq!(recent[0].username, cut.replace('\0', "\u{fffd}"));
     assert_eq!(recent[0].detail.as_deref(), Some("a\u{fffd}b"));
+}
+
+async fn records_are_found_by_user_event_time_and_place(audit: Arc<impl AuditLog>) {
+    let (alice, start) = (Uuid::now_v7(), now());
+    let events = [AuditEvent::LoggedIn, AuditEvent::LoggedOut, AuditEvent::LoggedIn, AuditEvent::LoginFailed];
+    for (minute, event) in (0u32..).zip(events) {
+        let user_id = (minute != 3).then_some(alice);
+        let at = start + MINUTE * minute;
+        audit.append(&AuditRecord { at, user_id, ..record(event, "alice") }).await.unwrap();
+    }
+    let all = audit.find(&AuditFilter::default(), 10).await.unwrap();
+    let [failed, second, out, first] = all.as_slice() else { panic!("{all:?}") };
+    let found = async |filter: AuditFilter| audit.find(&filter, 10).await.unwrap();
+    let are = |entries: &[&AuditEntry]| entries.iter().map(|entry| (*entry).clone()).collect::<Vec<_>>();
+    let any = AuditFilter::default;
+
+    assert_eq!(found(AuditFilter { user_id: Some(alice), ..any() }).await, are(&[second, out, first]));
+    assert_eq!(
+        found(AuditFilter { event: Some(AuditEvent::LoggedIn), ..any() }).await,
+        are(&[second, first])
+    );
+    let (since, until) = (Some(start + MINUTE), Some(start + 3 * MINUTE));
+    assert_eq!(found(AuditFilter { since, until, ..any() }).await, are(&[second, out]));
+    assert_eq!(found(AuditFilter { before_id: Some(out.id), ..any() }).await, are(&[first]));
+    assert_eq!(found(AuditFilter { after_id: Some(out.id), ..any() }).await, are(&[failed, second]));
+    let both = AuditFilter { user_id: Some(alice), event: Some(AuditEvent::LoggedOut), ..any() };
+    assert_eq!(found(both).await, are(&[out]));
 }

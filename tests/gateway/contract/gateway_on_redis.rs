@@ -119,6 +119,10 @@ impl Sessions for GatewayOnRedis {
         self.state.find(id, now).await
     }
 
+    async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+        self.state.list(user, now).await
+    }
+
     async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError> {
         self.state.end(id, revoked_until).await
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis::store::postgres::PostgresUsers;
-use portcullis::store::{Accounts, CreateError};
+use portcullis::store::{Accounts, AuditEvent, CreateError};
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::accounts::new_account;
+use super::accounts::{new_account, note};
 use super::{eventually, in_parallel};
 use crate::servers;
 use crate::servers::postgres::Postgres;
@@ -41,12 +41,15 @@ async fn a_gateway_does_not_start_without_postgres_and_says_so() {
 async fn losing_postgres_is_survived_without_reopening() {
     let postgres = Postgres::start();
     let users = PostgresUsers::connect(&postgres.database().await).await.unwrap();
-    let alice = users.create(&new_account("alice")).await.unwrap();
+    let alice = users.create(&new_account("alice"), &note(AuditEvent::Registered, "alice")).await.unwrap();
 
     postgres.kill();
     let start = Instant::now();
     assert!(users.find_by_id(alice.id).await.is_err());
-    assert!(matches!(users.create(&new_account("bob")).await, Err(CreateError::Store(_))));
+    assert!(matches!(
+        users.create(&new_account("bob"), &note(AuditEvent::Registered, "bob")).await,
+        Err(CreateError::Store(_))
+    ));
     assert!(start.elapsed() < Duration::from_secs(7), "two questions took {:?}", start.elapsed());
 
     postgres.restart();

@@ -19,6 +19,7 @@ contract!([redis_state, strict_redis, mirrored_redis, sqlite_state] {
     a_generation_that_never_was_is_unknown_and_harms_nobody
     an_expired_session_is_unknown
     a_noted_account_shows_in_the_session
+    the_living_sessions_of_a_user_are_listed_newest_first
     noting_an_account_does_not_revive_an_ended_session
     ending_revokes_also_what_is_gone
     ending_all_ends_each_session_of_that_user_only
@@ -230,4 +231,22 @@ async fn ending_all_ends_each_session_of_that_user_only(state: Arc<impl State>) 
     assert_eq!(state.find(other.id, now()).await.unwrap(), Some(other.clone()));
     assert_eq!(standing(&*state, &other).await, Standing::Good);
     assert_eq!(state.end_all(first.user_id, now() + HOUR).await.unwrap(), 0);
+}
+
+async fn the_living_sessions_of_a_user_are_listed_newest_first(state: Arc<impl State>) {
+    let first = started(&*state).await;
+    let of_the_same = |created_at| Session { user_id: first.user_id, created_at, ..session() };
+    let second = of_the_same(first.created_at + MINUTE);
+    let idle = Session { idle_until: first.created_at + MINUTE, ..of_the_same(first.created_at) };
+    let ended = of_the_same(first.created_at);
+    for session in [&second, &idle, &ended] {
+        state.start(session).await.unwrap();
+    }
+    started(&*state).await;
+    state.end(ended.id, now() + HOUR).await.unwrap();
+
+    let listed = state.list(first.user_id, first.created_at + 2 * MINUTE).await.unwrap();
+
+    assert_eq!(listed, [second, first]);
+    assert_eq!(state.list(Uuid::now_v7(), now()).await.unwrap(), []);
 }

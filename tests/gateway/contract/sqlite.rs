@@ -6,9 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use portcullis::store::sqlite::{SqliteState, SqliteUsers};
-use portcullis::store::{Accounts, LockoutRule, Lockouts, Revocation, Revocations, Sessions, Standing};
+use portcullis::store::{
+    Accounts, AuditEvent, LockoutRule, Lockouts, Revocation, Revocations, Sessions, Standing,
+};
 
-use super::accounts::new_account;
+use super::accounts::{new_account, note};
 use super::revocations::bearer;
 use super::sessions::session;
 use super::{HOUR, eventually, in_parallel, now};
@@ -24,7 +26,7 @@ async fn only_the_owner_may_read_the_databases() {
 
     let users = SqliteUsers::open(&folder.join("portcullis.db")).await.unwrap();
     let _state = SqliteState::open(&folder.join("state.db")).await.unwrap();
-    users.create(&new_account("alice")).await.unwrap();
+    users.create(&new_account("alice"), &note(AuditEvent::Registered, "alice")).await.unwrap();
 
     assert_eq!(mode(&folder), 0o700);
     let files: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -43,7 +45,12 @@ async fn many_processes_may_open_a_new_database_at_once() {
         let path = path.clone();
         async move {
             let users = SqliteUsers::open(&path).await.map_err(|error| error.to_string())?;
-            let create = users.create(&new_account(&format!("user{number}"))).await;
+            let create = users
+                .create(
+                    &new_account(&format!("user{number}")),
+                    &note(AuditEvent::Registered, &format!("user{number}")),
+                )
+                .await;
             create.map(|_| ()).map_err(|error| error.to_string())
         }
     })

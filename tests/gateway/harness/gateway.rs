@@ -259,9 +259,14 @@ impl Gateway {
         .await;
     }
 
+    /// To the admin port, without credentials.
+    pub fn admin_request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        let http = client::builder().pool_max_idle_per_host(0).build().expect("nothing in it can fail");
+        http.request(method, format!("http://{}{path}", self.admin.address()))
+    }
+
     async fn admin_get(&self, path: &str) -> reqwest::Result<reqwest::Response> {
-        let http = client::builder().pool_max_idle_per_host(0).build()?;
-        http.get(format!("http://{}{path}", self.admin.address())).send().await
+        self.admin_request(reqwest::Method::GET, path).send().await
     }
 
     fn process(&self) -> std::sync::MutexGuard<'_, Process> {

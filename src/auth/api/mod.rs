@@ -1,0 +1,85 @@
+//! The admin API, at `/api/` on the admin port: what the command line does to accounts, sessions and
+//! the audit log, over HTTP. Every request needs the access token of an account with the role `admin`,
+//! from wherever it comes: a loopback address proves nothing.
+
+mod audit;
+mod call;
+mod sessions;
+mod users;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
+use http::HeaderMap;
+
+use super::answer::{self, Refusal};
+use super::{BODY_LIMIT_BYTES, PasswordQueue, Settings, Stores, Wing};
+use crate::clock;
+use crate::identity::{Identity, credentials};
+use crate::rejection::Code;
+use crate::store::{Bearer, Standing};
+use crate::telemetry::Metrics;
+
+const ROLE: &str = "admin";
+
+/// The endpoints beneath `/api`. Every request must carry the extensions [`Settings`] and
+/// [`Caller`](super::Caller).
+pub fn router(stores: Stores, passwords: PasswordQueue, metrics: Arc<Metrics>) -> Router {
+    let wing = Wing { stores, passwords, metrics };
+    Router::new()
+        .route("/users", get(users::list).post(users::add))
+        .route("/users/{user}", get(users::show).delete(users::delete))
+        .route("/users/{user}/roles", put(users::set_roles))
+        .route("/users/{user}/password", put(users::set_password))
+        .route("/users/{user}/disable", post(users::disable))
+        .route("/users/{user}/enable", post(users::enable))
+        .route("/users/{user}/unlock", post(users::unlock))
+        .route("/users/{user}/sessions", get(sessions::list).delete(sessions::end_all))
+        .route("/sessions/{id}", delete(sessions::end))
+        .route("/audit", get(audit::find))
+        .fallback(answer::no_such_endpoint)
+        .method_not_allowed_fallback(answer::wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
+        .layer(from_fn_with_state(wing.clone(), admit))
+        .layer(from_fn_with_state(wing.clone(), answer::render))
+        .with_state(wing)
+}
+
+async fn admit(State(wing): State<Wing>, mut request: Request, next: Next) -> Response {
+    let settings = request.extensions().get::<Settings>().cloned();
+    match authenticate(&wing, settings, request.headers()).await {
+        Ok(identity) => {
+            request.extensions_mut().insert(identity);
+            next.run(request).await
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// In the order of the proxy: a revoked token learns nothing about roles.
+async fn authenticate(
+    wing: &Wing,
+    settings: Option<Settings>,
+    headers: &HeaderMap,
+) -> Result<Arc<Identity>, Refusal> {
+    let settings = settings.ok_or(Code::Internal)?;
+    let token = credentials::bearer(headers)?.ok_or(Code::NoCredentials)?;
+    let now = clock::now();
+    let identity = settings.keys.verify_cached(token, now).map_err(Code::from)?;
+    let bearer = Bearer::from(&*identity);
+    let revocations = &wing.stores.revocations;
+    let standing = match revocations.standing_at_once(bearer, now) {
+        Some(standing) => standing,
+        None => revocations.standing(bearer, now).await?,
+    };
+    match standing {
+        Standing::Good if identity.has_role(ROLE) => Ok(identity),
+        Standing::Good => Err(Code::RoleMissing.into()),
+        Standing::Revoked => Err(Code::TokenRevoked.into()),
+        Standing::Stale => Err(Code::TokenStale.into()),
+    }
+}

@@ -1,0 +1,69 @@
+//! `POST /auth/password`: a new password for the old one. Every session ends, and a new one starts.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::answer::Refusal;
+use super::call::Call;
+use super::grant::{self, Delivery, Wanted};
+use super::{Wing, audit, body, login, me};
+use crate::identity::{name, password};
+use crate::rejection::{Code, Rejection};
+use crate::store::{Account, AuditEvent, Revocation};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    old_password: String,
+    new_password: String,
+    refresh_token: Option<Wanted>,
+}
+
+pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
+    let document: Document = body::json(&call)?;
+    let old = Zeroizing::new(document.old_password);
+    let new = Zeroizing::new(document.new_password);
+    let delivery = Delivery::from(document.refresh_token);
+    let account = me::own_account(&wing, &call).await?;
+    let rules = &call.settings.policy.auth.password;
+    password::check(&new, &account.username, rules)
+        .map_err(|reason| Rejection::from(Code::WeakPassword).because(reason))?;
+    confirm(&wing, &call, &account, old).await?;
+    let hash = wing.passwords.hash(new, rules.argon2).await?;
+    let account = replace(&wing, &call, &account, &hash).await?;
+    let session = grant::start_session(&wing, &call, &account).await?;
+    Ok(grant::answer(&call, &session, delivery))
+}
+
+/// A wrong one counts like a failed login: whoever holds a stolen token must not guess on.
+async fn confirm(wing: &Wing, call: &Call, account: &Account, old: Zeroizing<String>) -> Result<(), Refusal> {
+    let params = call.settings.policy.auth.password.argon2;
+    let verification = wing.passwords.verify(old, Some(account.password_hash.clone()), params).await?;
+    if !verification.matches {
+        login::count_failure(wing, call, login::about(account)).await?;
+        return Err(Rejection::from(Code::BadCredentials).because("The old password is wrong").into());
+    }
+    login::check_lockout(wing, call, account).await?;
+    wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
+    Ok(())
+}
+
+/// Sessions end before and after: before, so that a state store that fails leaves the password as it
+/// was; after, for logins with the old password that came in between.
+async fn replace(wing: &Wing, call: &Call, account: &Account, hash: &str) -> Result<Account, Refusal> {
+    let until = grant::last_token_until(call);
+    wing.stores.sessions.end_all(account.id, until).await?;
+    let record = wing.record(call, AuditEvent::PasswordChanged, login::about(account), None);
+    let old_hash = Some(account.password_hash.as_str());
+    let changed = wing.stores.accounts.set_password(account.id, old_hash, hash, call.now, &record).await?;
+    // Somebody was faster: this old password is no longer the old one.
+    let changed = changed.ok_or(Code::BadCredentials)?;
+    audit::log(&record);
+    let below = Revocation::UserBelow(changed.id, changed.version);
+    wing.stores.revocations.revoke(below, until).await?;
+    wing.stores.sessions.end_all(changed.id, until).await?;
+    wing.metrics.revocations.with_label_values(&["user"]).inc();
+    Ok(changed)
+}

@@ -1,0 +1,150 @@
+//! `portcullis audit`: what happened to accounts and sessions.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use super::operator::{self, OutputArg};
+use super::{ConfigArg, block_on};
+use crate::auth::administration::Administration;
+use crate::auth::described;
+use crate::clock::Timestamp;
+use crate::store::{AuditEntry, AuditEvent, AuditFilter};
+
+const POLL: Duration = Duration::from_millis(500);
+/// More than this between two polls comes with the polls that follow.
+const PAGE: u32 = 500;
+
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    output: OutputArg,
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// List records, newest first
+    List {
+        #[command(flatten)]
+        wanted: Wanted,
+        /// At this time or later, as in 2026-01-31T12:00:00Z
+        #[arg(long)]
+        since: Option<Timestamp>,
+        /// Earlier than this time
+        #[arg(long)]
+        until: Option<Timestamp>,
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Print the newest records in their order, then new ones as they come
+    Tail {
+        #[command(flatten)]
+        wanted: Wanted,
+        /// How many to begin with
+        #[arg(long, default_value_t = 10)]
+        lines: u32,
+        /// Stop after these
+        #[arg(long)]
+        no_follow: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Wanted {
+    /// An account's username, or its id, which stays when the account is gone
+    #[arg(long)]
+    user: Option<String>,
+    /// Such as login_failed
+    #[arg(long, value_parser = event)]
+    event: Option<AuditEvent>,
+}
+
+fn event(word: &str) -> Result<AuditEvent, String> {
+    AuditEvent::parse(word).ok_or_else(|| {
+        let known: Vec<&str> = AuditEvent::ALL.into_iter().map(AuditEvent::as_str).collect();
+        format!("it is none of {}", known.join(", "))
+    })
+}
+
+pub fn run(args: &AuditArgs) -> Result<(), String> {
+    block_on(async {
+        let administration = operator::administration(&args.config).await?;
+        perform(&args.command, &administration, &args.output).await
+    })?
+}
+
+async fn perform(
+    command: &AuditCommand,
+    administration: &Administration,
+    output: &OutputArg,
+) -> Result<(), String> {
+    match command {
+        AuditCommand::List { wanted, since, until, limit } => {
+            let filter =
+                AuditFilter { since: *since, until: *until, ..filter(administration, wanted).await? };
+            let entries = find(administration, &filter, *limit).await?;
+            entries.iter().try_for_each(|entry| print(entry, output))
+        }
+        AuditCommand::Tail { wanted, lines, no_follow } => {
+            let filter = filter(administration, wanted).await?;
+            let last = print_in_order(find(administration, &filter, *lines).await?, output)?;
+            if *no_follow { Ok(()) } else { follow(administration, filter, last, output).await }
+        }
+    }
+}
+
+async fn follow(
+    administration: &Administration,
+    mut filter: AuditFilter,
+    last: Option<i64>,
+    output: &OutputArg,
+) -> Result<(), String> {
+    filter.after_id = last;
+    loop {
+        tokio::time::sleep(POLL).await;
+        let entries = find(administration, &filter, PAGE).await?;
+        filter.after_id = print_in_order(entries, output)?.or(filter.after_id);
+    }
+}
+
+/// The id of the last one.
+fn print_in_order(entries: Vec<AuditEntry>, output: &OutputArg) -> Result<Option<i64>, String> {
+    entries.iter().rev().try_for_each(|entry| print(entry, output))?;
+    Ok(entries.first().map(|entry| entry.id))
+}
+
+async fn filter(administration: &Administration, wanted: &Wanted) -> Result<AuditFilter, String> {
+    let user_id = match wanted.user.as_deref().map(|user| (user, Uuid::parse_str(user))) {
+        None => None,
+        Some((_, Ok(id))) => Some(id),
+        Some((name, Err(_))) => Some(administration.find(name).await.map_err(|error| error.to_string())?.id),
+    };
+    Ok(AuditFilter { user_id, event: wanted.event, ..AuditFilter::default() })
+}
+
+async fn find(
+    administration: &Administration,
+    filter: &AuditFilter,
+    limit: u32,
+) -> Result<Vec<AuditEntry>, String> {
+    administration.audit(filter, limit).await.map_err(|error| error.to_string())
+}
+
+fn print(entry: &AuditEntry, output: &OutputArg) -> Result<(), String> {
+    let record = &entry.record;
+    let address = record.address.map_or("-".to_owned(), |address| address.to_string());
+    let text = format!(
+        "{}  {}  {}  by {}  from {address}  {}",
+        record.at.to_rfc3339(),
+        record.event.as_str(),
+        record.username,
+        record.actor.as_deref().unwrap_or("-"),
+        record.detail.as_deref().unwrap_or("")
+    );
+    output.print(text.trim_end(), &described::audit(entry))
+}

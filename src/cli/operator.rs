@@ -1,0 +1,51 @@
+//! What commands for operators have in common: the stores of the configuration, who is at the
+//! keyboard, and how to print.
+
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use super::{ConfigArg, print};
+use crate::auth::PasswordQueue;
+use crate::auth::administration::{Administration, Operator};
+use crate::server::{self, open_stores};
+use crate::telemetry::Metrics;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Lines for people
+    Text,
+    /// JSON for programs: one document, or one line for each item of a list
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct OutputArg {
+    /// How to print
+    #[arg(long, value_enum, default_value = "text", global = true)]
+    pub output: Format,
+}
+
+impl OutputArg {
+    pub fn print(&self, text: &str, json: &Value) -> Result<(), String> {
+        match self.output {
+            Format::Text => print(text),
+            Format::Json => print(&json.to_string()),
+        }
+    }
+}
+
+pub async fn administration(arg: &ConfigArg) -> Result<Administration, String> {
+    let policy = server::load_policy(&arg.config)?;
+    let stores = open_stores::open(&policy.storage, None).await.map_err(|error| error.to_string())?;
+    let passwords = PasswordQueue::start(1, 1, Arc::new(Metrics::new()));
+    let passwords = passwords.map_err(|error| format!("starting a thread: {error}"))?;
+    Ok(Administration { stores: stores.for_auth(), policy, passwords, operator: operator() })
+}
+
+fn operator() -> Operator {
+    let login = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let name = format!("cli:{}", login.as_deref().unwrap_or("unknown"));
+    Operator { name, address: None, user_agent: None, request_id: None }
+}

@@ -1,0 +1,70 @@
+//! `portcullis session`: who is logged in, and ending that.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::operator::{self, OutputArg};
+use super::{ConfigArg, block_on};
+use crate::auth::administration::Administration;
+use crate::auth::described;
+use crate::identity::SessionId;
+use crate::store::Session;
+
+#[derive(Debug, Args)]
+pub struct SessionArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    output: OutputArg,
+    #[command(subcommand)]
+    command: SessionCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum SessionCommand {
+    /// List the sessions of an account, newest first
+    List { user: String },
+    /// End one session, or all of an account; their tokens stop working at once
+    Revoke {
+        #[arg(required_unless_present = "user")]
+        id: Option<SessionId>,
+        /// Every session of this account
+        #[arg(long, conflicts_with = "id")]
+        user: Option<String>,
+    },
+}
+
+pub fn run(args: &SessionArgs) -> Result<(), String> {
+    block_on(async {
+        let administration = operator::administration(&args.config).await?;
+        perform(&args.command, &administration, &args.output).await
+    })?
+}
+
+async fn perform(
+    command: &SessionCommand,
+    administration: &Administration,
+    output: &OutputArg,
+) -> Result<(), String> {
+    match command {
+        SessionCommand::List { user } => {
+            let sessions = administration.sessions(user).await.map_err(|error| error.to_string())?;
+            sessions.iter().try_for_each(|session| output.print(&line(session), &described::session(session)))
+        }
+        SessionCommand::Revoke { id: Some(id), .. } => {
+            administration.end_session(*id).await.map_err(|error| error.to_string())?;
+            output.print("revoked", &json!({ "ended": 1 }))
+        }
+        SessionCommand::Revoke { user, .. } => {
+            let user = user.as_deref().unwrap_or_default();
+            let ended = administration.end_sessions(user).await.map_err(|error| error.to_string())?;
+            output.print(&format!("{ended} revoked"), &json!({ "ended": ended }))
+        }
+    }
+}
+
+fn line(session: &Session) -> String {
+    let address = session.address.map_or("-".to_owned(), |address| address.to_string());
+    let (created, used) = (session.created_at.to_rfc3339(), session.rotated_at.to_rfc3339());
+    format!("{}  {created}  {used}  {address}  {}", session.id, session.user_agent.as_deref().unwrap_or("-"))
+}

@@ -1,0 +1,53 @@
+//! Brings the admin API onto the admin port: what each of its requests must carry.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use http::header::HOST;
+
+use crate::auth::{self, Caller, PasswordQueue, Settings, Stores};
+use crate::edition::Edition;
+use crate::telemetry::Metrics;
+use crate::telemetry::request_id::RequestId;
+
+/// Serves `/api/…`; by the edition in force when a request comes in.
+pub fn router(
+    editions: Arc<ArcSwap<Edition>>,
+    stores: Stores,
+    passwords: PasswordQueue,
+    metrics: Arc<Metrics>,
+) -> Router {
+    let api = auth::api::router(stores, passwords, metrics);
+    Router::new().nest("/api", api).layer(from_fn_with_state(editions, introduce))
+}
+
+async fn introduce(
+    State(editions): State<Arc<ArcSwap<Edition>>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let edition = editions.load();
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let caller = Caller {
+        address: peer.ip(),
+        request_id: RequestId::next().to_string(),
+        scheme: "http",
+        host: host.unwrap_or_default().to_ascii_lowercase(),
+    };
+    let settings = Settings {
+        policy: edition.policy.clone(),
+        keys: edition.keys.clone(),
+        refresh_keys: edition.refresh_keys.clone(),
+    };
+    drop(edition);
+    let extensions = request.extensions_mut();
+    extensions.insert(settings);
+    extensions.insert(caller);
+    next.run(request).await
+}
