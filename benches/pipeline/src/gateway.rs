@@ -28,16 +28,18 @@ pub struct Plan<'a> {
     /// Further lines beneath `limits:` and beneath `routes:`.
     pub more_limits: &'a str,
     pub more_routes: &'a str,
+    /// Further keys of the file.
+    pub more: &'a str,
 }
 
 impl<'a> Plan<'a> {
     pub fn new(stage: &Stage, port: u16, state: &'a str) -> Result<Self, Failure> {
         let data = stage.folder(&format!("{port}-data"))?;
-        Ok(Self { port, state, mode: "mirrored", data, more_limits: "", more_routes: "" })
+        Ok(Self { port, state, mode: "mirrored", data, more_limits: "", more_routes: "", more: "" })
     }
 
     pub fn yaml(&self) -> String {
-        let Self { port, state, mode, more_limits, more_routes, .. } = self;
+        let Self { port, state, mode, more_limits, more_routes, more, .. } = self;
         format!(
             "version: 1
 listen: {{ proxy: [{{ address: \"127.0.0.1:{port}\" }}], admin: \"127.0.0.1:{admin}\" }}
@@ -45,6 +47,7 @@ storage: {{ users: \"sqlite://{data}/users.db\", state: \"{state}\" }}
 tokens: {{ issuer: {NAME}, audience: {NAME}, access_ttl: 1h, keys: [{{ id: {NAME}, algorithm: HS256, secret: \"{SECRET}\" }}] }}
 auth: {{ limits: {{}}, lockout: {{ failures: 100, for: 1m }} }}
 revocation: {{ mode: {mode} }}
+{more}
 upstreams: {{ backend: {{ servers: [\"{UPSTREAM}\"] }} }}
 limits:
   per-user: {{ rate: 1000000/1s, by: user }}

@@ -4,6 +4,7 @@
 //! core 0 is the limit, only the former tells. Subjects take turns within each round and are
 //! compared within it; tables show medians over all rounds. Ratios count, not figures.
 
+mod callgrind;
 mod client;
 mod gateway;
 mod peers;
@@ -13,11 +14,14 @@ mod report;
 mod sections;
 mod stage;
 mod table;
+mod train;
 mod wrk;
 
 use std::error::Error;
 
 use stage::Stage;
+
+const USAGE: &str = "usage: portcullis-bench [table | peers | latency | logins | routes | commands | logout | memory | instructions | soak [seconds] | train]";
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -29,10 +33,9 @@ fn main() -> Result<(), Failure> {
         }
         Some("table") => table::run(&Stage::set()?),
         Some("peers") => peers::run(&Stage::set()?),
+        Some("train") => train::run(&Stage::set()?),
+        Some("soak") => sections::soak::run(&Stage::set()?, std::env::args().nth(2).as_deref()),
         Some(section) if sections::knows(section) => sections::run(Some(section)),
-        Some(_) => {
-            Err("usage: portcullis-bench [table | peers | logins | routes | commands | logout | memory]"
-                .into())
-        }
+        Some(_) => Err(USAGE.into()),
     }
 }

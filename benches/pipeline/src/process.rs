@@ -71,6 +71,26 @@ impl Process {
         Ok(line.split_whitespace().nth(1).ok_or("no figure after VmRSS")?.parse()?)
     }
 
+    /// Asks it to end and waits until it has: a program that counts for the compiler writes down what it
+    /// counted then.
+    pub fn end(mut self) -> Result<(), Failure> {
+        self.signal("INT")?;
+        let ended = self.child.wait()?;
+        if !ended.success() {
+            return Err(format!("it ended with {ended}").into());
+        }
+        Ok(())
+    }
+
+    /// `name` without `SIG`.
+    pub fn signal(&self, name: &str) -> Result<(), Failure> {
+        let sent = Command::new("kill").args(["-s", name, &self.id().to_string()]).status()?;
+        if !sent.success() {
+            return Err(format!("SIG{name} wasn't sent").into());
+        }
+        Ok(())
+    }
+
     /// What it and its children have used so far, by themselves and in the kernel on their behalf.
     pub fn cpu_time(&self) -> Result<Duration, Failure> {
         /// `USER_HZ`, which Linux fixes for all programs.

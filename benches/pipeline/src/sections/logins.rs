@@ -19,7 +19,7 @@ const MOST: f64 = 1.5;
 
 pub fn run(stage: &Stage) -> Result<(), Failure> {
     let gateway = gateway::start(stage, &Plan::new(stage, 19040, "embedded")?)?;
-    let proxied = || steady::latencies(&gateway.address, "/public", LASTING);
+    let proxied = || steady::latencies(&gateway.address, "/public", None, LASTING);
     let (mut idle, mut flooded, mut logins) = (Vec::new(), Vec::new(), Tally::new());
     proxied()?;
     for _ in 0..ROUNDS {

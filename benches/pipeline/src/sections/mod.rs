@@ -1,12 +1,15 @@
-//! What the table doesn't show: how the gateway holds up under logins, many routes, logouts, idle
-//! connections, and what it asks of Redis.
+//! What the table doesn't show: how the gateway holds up under a constant rate, logins, many
+//! routes, logouts, idle connections and long use, what it asks of Redis, and what a request takes.
 
 mod commands;
 mod flood;
+mod instructions;
+mod latency;
 mod logins;
 mod logout;
 mod memory;
 mod routes;
+pub mod soak;
 mod steady;
 
 use crate::Failure;
@@ -15,12 +18,14 @@ use crate::stage::Stage;
 
 type Section = fn(&Stage) -> Result<(), Failure>;
 
-const ALL: [(&str, &str, Section); 5] = [
+const ALL: [(&str, &str, Section); 7] = [
+    ("latency", "Latency at a constant rate", latency::run),
     ("logins", "Login flood", logins::run),
     ("routes", "Route tables of any size", routes::run),
     ("commands", "Redis commands per request", commands::run),
     ("logout", "Logout across two gateways", logout::run),
     ("memory", "Memory per idle connection", memory::run),
+    ("instructions", "Instructions and allocations per request", instructions::run),
 ];
 
 /// The section of that name, or all of them. One that fails is named; the others are run.

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::verdict;
@@ -16,8 +15,9 @@ use crate::wrk;
 const PAIRS: usize = 5;
 const ROUNDS: usize = 3;
 const SECONDS: u32 = 1;
-const ROUTES: usize = 10_000;
-const LIMITS: usize = 1_000;
+pub const FEW: usize = 10;
+pub const ROUTES: usize = 10_000;
+pub const LIMITS: usize = 1_000;
 const LEAST: f64 = 0.95;
 const RELOADS: usize = 5;
 const MOST_MS: f64 = 200.0;
@@ -25,9 +25,10 @@ const MOST_MS: f64 = 200.0;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn run(stage: &Stage) -> Result<(), Failure> {
-    let few_routes = routes(10);
-    let few = Plan { more_routes: &few_routes, ..Plan::new(stage, 19050, "embedded")? };
-    let (limits, many_routes) = (limits(), routes(ROUTES));
+    let (few_limits, few_routes) = (limits(FEW), routes(FEW, FEW));
+    let few =
+        Plan { more_limits: &few_limits, more_routes: &few_routes, ..Plan::new(stage, 19050, "embedded")? };
+    let (limits, many_routes) = (limits(LIMITS), routes(ROUTES, LIMITS));
     let many =
         Plan { more_limits: &limits, more_routes: &many_routes, ..Plan::new(stage, 19060, "embedded")? };
     let pairs: Vec<(f64, f64)> =
@@ -61,22 +62,22 @@ fn compare(stage: &Stage, few: &Plan<'_>, many: &Plan<'_>) -> Result<(f64, f64),
     Ok((of_many.rate_against(of_few), of_many.cpu_against(of_few)))
 }
 
-fn limits() -> String {
-    (0..LIMITS).fold(String::new(), |mut text, number| {
-        let _ = writeln!(text, "  limit-{number}: {{ rate: {}/1s, by: user }}", 1000 + number);
+pub fn limits(count: usize) -> String {
+    (0..count).fold(String::new(), |mut text, number| {
+        let _ = writeln!(text, "  limit-{number}: {{ rate: {}/1s, by: user }}", 900_000 + number);
         text
     })
 }
 
-/// Fixed paths, parameters and wildcards in turn.
-fn routes(count: usize) -> String {
+/// Fixed paths, parameters and wildcards in turn, each with one of so many limits.
+pub fn routes(count: usize, limits: usize) -> String {
     (0..count).fold(String::new(), |mut text, number| {
         let rest = ["list", "{id}/items", "{*rest}"][number % 3];
-        let limit = match count {
-            ROUTES => format!(", limits: [limit-{}]", number % LIMITS),
-            _ => String::new(),
-        };
-        let _ = writeln!(text, "  - {{ path: \"/service-{number}/{rest}\", upstream: backend{limit} }}");
+        let limit = number % limits;
+        let _ = writeln!(
+            text,
+            "  - {{ path: \"/service-{number}/{rest}\", upstream: backend, limits: [limit-{limit}] }}"
+        );
         text
     })
 }
@@ -118,8 +119,7 @@ fn save(config: &Path, yaml: &str) -> Result<Instant, Failure> {
 }
 
 fn hang_up(gateway: &Gateway) -> Result<(), Failure> {
-    Command::new("kill").args(["-HUP", &gateway.process.id().to_string()]).status()?;
-    Ok(())
+    gateway.process.signal("HUP")
 }
 
 fn print_reloads(how: &str, took: &[f64]) -> Result<(), Failure> {

@@ -9,12 +9,17 @@ const CONNECTIONS: u32 = 4;
 const REQUESTS_PER_SECOND: u32 = 2000;
 
 /// How long each answer took, in microseconds. Any answer but 200 is a failure.
-pub fn latencies(address: &str, path: &str, lasting: Duration) -> Result<Vec<f64>, Failure> {
+pub fn latencies(
+    address: &str,
+    path: &str,
+    token: Option<&str>,
+    lasting: Duration,
+) -> Result<Vec<f64>, Failure> {
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..CONNECTIONS)
             .map(|number| {
                 let begins = Instant::now() + Duration::from_secs(1) / REQUESTS_PER_SECOND * number;
-                scope.spawn(move || one_connection(address, path, begins, lasting))
+                scope.spawn(move || one_connection(address, path, token, begins, lasting))
             })
             .collect();
         let mut all = Vec::new();
@@ -28,6 +33,7 @@ pub fn latencies(address: &str, path: &str, lasting: Duration) -> Result<Vec<f64
 fn one_connection(
     address: &str,
     path: &str,
+    token: Option<&str>,
     begins: Instant,
     lasting: Duration,
 ) -> Result<Vec<f64>, Failure> {
@@ -41,7 +47,7 @@ fn one_connection(
         // From when it was due, if the answer before it kept it waiting: a client that waits along
         // with the gateway would hide the worst.
         let sent = if now > due { due } else { Instant::now() };
-        let status = client.get(path, None)?.status;
+        let status = client.get(path, token)?.status;
         if status != 200 {
             return Err(format!("{path} got {status}").into());
         }
