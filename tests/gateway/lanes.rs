@@ -1,5 +1,6 @@
 //! Plain requests take the fast lane, others Pingora's way, and nobody can tell which from the
-//! answer or at the backend. (`full_lane.rs` runs most of the other promises with it closed.)
+//! answer or at the backend. (`full_lane.rs` runs every attack class and the promises of
+//! forwarding with it closed.)
 
 use std::net::SocketAddr;
 use std::sync::Arc;

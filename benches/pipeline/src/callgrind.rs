@@ -14,6 +14,7 @@ const ALLOCATES: [&str; 6] =
 pub struct Recorder {
     process: Process,
     folder: PathBuf,
+    records: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,16 +31,17 @@ impl Recorder {
         let mut words = vec!["--tool=callgrind", "--fair-sched=yes", "--instr-atstart=no", &out, program];
         words.extend(arguments);
         let process = Process::start(PROXY_CORE, Path::new("valgrind"), &words)?.listening(address)?;
-        Ok(Self { process, folder: folder.to_path_buf() })
+        Ok(Self { process, folder: folder.to_path_buf(), records: 0 })
     }
 
     /// What the program did while `work` was done.
-    pub fn record(&self, work: impl FnOnce() -> Result<(), Failure>) -> Result<Counts, Failure> {
+    pub fn record(&mut self, work: impl FnOnce() -> Result<(), Failure>) -> Result<Counts, Failure> {
         self.control(&["-i", "on"])?;
         work()?;
         self.control(&["-i", "off"])?;
         self.control(&["-d"])?;
-        let written = self.folder.join("counts.1");
+        self.records += 1;
+        let written = self.folder.join(format!("counts.{}", self.records));
         read(&std::fs::read_to_string(&written).map_err(|error| format!("{}: {error}", written.display()))?)
     }
 

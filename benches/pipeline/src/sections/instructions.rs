@@ -15,7 +15,10 @@ use crate::report::say;
 use crate::sections::routes;
 use crate::stage::{Bare, Stage, UPSTREAM};
 
-const REQUESTS: u32 = 2000;
+/// What the program does beside requests, such as looking whether its file has changed, falls into one
+/// of these, and the one with the least counts.
+const RECORDS: usize = 3;
+const REQUESTS: u32 = 1000;
 const WARM_UP: u32 = 200;
 const MOST_ALLOCATIONS: f64 = 10.0;
 const MOST_OF_ROUTES: f64 = 1.05;
@@ -97,7 +100,7 @@ fn record(
     path: &str,
     token: Option<&str>,
 ) -> Result<Counts, Failure> {
-    let recorder =
+    let mut recorder =
         Recorder::start(&stage.folder(&format!("{name}-callgrind"))?, program, arguments, address)?;
     let mut client = Client::connect(address)?;
     let mut ask = |times: u32| -> Result<(), Failure> {
@@ -110,7 +113,12 @@ fn record(
         Ok(())
     };
     ask(WARM_UP)?;
-    recorder.record(|| ask(REQUESTS)).map(|counts| counts.per(REQUESTS))
+    let mut least: Option<Counts> = None;
+    for _ in 0..RECORDS {
+        let counts = recorder.record(|| ask(REQUESTS))?.per(REQUESTS);
+        least = Some(least.filter(|least| least.instructions <= counts.instructions).unwrap_or(counts));
+    }
+    least.ok_or_else(|| "nothing was recorded".into())
 }
 
 fn print(name: &str, counts: &Counts, bare: &Counts) -> Result<(), Failure> {
