@@ -29,6 +29,7 @@ use crate::telemetry::request_id::RequestId;
 pub struct Gateway {
     pub editions: Arc<ArcSwap<Edition>>,
     pub meter: arrive::meter::Meter,
+    pub keys: arrive::api_keys::KnownKeys,
     pub cache: Cache,
     pub fast_lane: FastLane,
     pub auth: Bridge,
@@ -52,7 +53,7 @@ impl ProxyHttp for Gateway {
     /// `true` when the request was answered here. The rare ways out are boxed: this future is made
     /// and moved for every request.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<bool> {
-        let arrived = arrive::run(session, exchange, &self.meter).await;
+        let arrived = arrive::run(session, exchange, &self.keys, &self.meter).await;
         exchange.arrived_after = Some(exchange.started.elapsed());
         if let Err(rejection) = arrived {
             Box::pin(respond::render_error::run(session, exchange, &rejection)).await;

@@ -16,6 +16,7 @@ pub mod described;
 mod grant;
 mod introspect;
 mod jwks;
+mod keys;
 mod login;
 mod logout;
 mod me;
@@ -39,7 +40,7 @@ pub use self::password_queue::PasswordQueue;
 use crate::config::policy::Policy;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
-use crate::store::{Accounts, AuditLog, Lockouts, Revocations, Sessions, StoreError};
+use crate::store::{Accounts, ApiKeys, AuditLog, Lockouts, Revocations, Sessions, StoreError};
 use crate::telemetry::Metrics;
 
 /// No body of this API comes near it; the proxy has the same limit.
@@ -70,6 +71,7 @@ pub struct Caller {
 #[derive(Clone)]
 pub struct Stores {
     pub accounts: Arc<dyn Accounts>,
+    pub api_keys: Arc<dyn ApiKeys>,
     pub audit: Arc<dyn AuditLog>,
     pub sessions: Arc<dyn Sessions>,
     pub revocations: Arc<dyn Revocations>,
@@ -108,6 +110,8 @@ pub fn router(stores: Stores, passwords: PasswordQueue, metrics: Arc<Metrics>) -
         .route("/password", post(password::change))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", delete(sessions::end))
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{id}", delete(keys::delete))
         .route("/introspect", post(introspect::introspect))
         .route("/jwks", get(jwks::jwks))
         .fallback(answer::no_such_endpoint)

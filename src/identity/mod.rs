@@ -1,5 +1,6 @@
 //! Who somebody is and how they prove it: the core of both wings, without I/O.
 
+pub mod api_key;
 pub mod credentials;
 pub mod name;
 pub mod password;
@@ -14,7 +15,8 @@ pub type UserId = Uuid;
 /// A session: one login and everything refreshed from it (claim `sid`).
 pub type SessionId = Uuid;
 
-/// What a verified access token says. Only [`token::KeyRing::verify`] makes one, so a function
+/// What a verified access token says, or a good API key stands for. Only [`token::KeyRing::verify`]
+/// and the stage that looks keys up make one, so a function
 /// that takes an `Identity` need not ask again whether the caller is authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {

@@ -23,6 +23,7 @@ use crate::auth::bridge::Bridge;
 use crate::auth::{self, PasswordQueue};
 use crate::config::policy::Policy;
 use crate::gateway::Gateway;
+use crate::pipeline::arrive::api_keys::KnownKeys;
 use crate::pipeline::arrive::meter::Meter;
 use crate::pipeline::cache::enable::Cache;
 use crate::pipeline::cache::storage::ResponseStorage;
@@ -79,6 +80,7 @@ pub fn serve(config: &Path) -> Result<(), StartError> {
             fallback: LocalCounters::default(),
             metrics: metrics.clone(),
         },
+        keys: KnownKeys::new(stores.api_keys.clone(), stores.gatekeeper.clone(), metrics.clone()),
         cache: Cache::new(ResponseStorage::new(stores.responses.clone(), metrics.clone())),
         fast_lane: FastLane::default(),
         auth: Bridge::new(router, office.handle().clone()),

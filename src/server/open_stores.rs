@@ -10,7 +10,8 @@ use crate::store::postgres::PostgresUsers;
 use crate::store::redis::{RedisGatekeeper, RedisState};
 use crate::store::sqlite::{SqliteState, SqliteUsers};
 use crate::store::{
-    Accounts, AuditLog, Gatekeeper, GeneratedKeys, Lockouts, Responses, Revocations, Sessions, StoreError,
+    Accounts, ApiKeys, AuditLog, Gatekeeper, GeneratedKeys, Lockouts, Responses, Revocations, Sessions,
+    StoreError,
 };
 
 /// What the embedded response cache may hold.
@@ -18,6 +19,7 @@ const MEMORY_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 pub struct OpenStores {
     pub accounts: Arc<dyn Accounts>,
+    pub api_keys: Arc<dyn ApiKeys>,
     pub audit: Arc<dyn AuditLog>,
     pub keys: Arc<dyn GeneratedKeys>,
     pub sessions: Arc<dyn Sessions>,
@@ -31,6 +33,7 @@ impl OpenStores {
     pub fn for_auth(&self) -> auth::Stores {
         auth::Stores {
             accounts: self.accounts.clone(),
+            api_keys: self.api_keys.clone(),
             audit: self.audit.clone(),
             sessions: self.sessions.clone(),
             revocations: self.revocations.clone(),
@@ -55,12 +58,13 @@ pub fn names(storage: &Storage) -> [&'static str; 2] {
 /// Opens both stores and brings their tables up to date. With `max_staleness`, revocations in Redis are
 /// mirrored from now on; commands, which admit nobody, need no mirror.
 pub async fn open(storage: &Storage, max_staleness: Option<Duration>) -> Result<OpenStores, StoreError> {
-    let (accounts, audit, keys) = open_users(&storage.users).await?;
+    let Users { accounts, api_keys, audit, keys } = open_users(&storage.users).await?;
     match &storage.state {
         StateStorage::Embedded(path) => {
             let state = Arc::new(SqliteState::open(path).await?);
             Ok(OpenStores {
                 accounts,
+                api_keys,
                 audit,
                 keys,
                 sessions: state.clone(),
@@ -77,6 +81,7 @@ pub async fn open(storage: &Storage, max_staleness: Option<Duration>) -> Result<
             }
             Ok(OpenStores {
                 accounts,
+                api_keys,
                 audit,
                 keys,
                 sessions: state.clone(),
@@ -89,17 +94,26 @@ pub async fn open(storage: &Storage, max_staleness: Option<Duration>) -> Result<
     }
 }
 
-type Users = (Arc<dyn Accounts>, Arc<dyn AuditLog>, Arc<dyn GeneratedKeys>);
+/// What one database holds.
+struct Users {
+    accounts: Arc<dyn Accounts>,
+    api_keys: Arc<dyn ApiKeys>,
+    audit: Arc<dyn AuditLog>,
+    keys: Arc<dyn GeneratedKeys>,
+}
+
+impl Users {
+    fn of(store: Arc<impl Accounts + ApiKeys + AuditLog + GeneratedKeys + 'static>) -> Self {
+        Self { accounts: store.clone(), api_keys: store.clone(), audit: store.clone(), keys: store }
+    }
+}
 
 async fn open_users(storage: &UserStorage) -> Result<Users, StoreError> {
     match storage {
-        UserStorage::Sqlite(path) => {
-            let users = Arc::new(SqliteUsers::open(path).await?);
-            Ok((users.clone(), users.clone(), users))
-        }
+        UserStorage::Sqlite(path) => Ok(Users::of(Arc::new(SqliteUsers::open(path).await?))),
         UserStorage::Postgres(url) => {
-            let users = Arc::new(PostgresUsers::connect(&String::from_utf8_lossy(url.expose())).await?);
-            Ok((users.clone(), users.clone(), users))
+            let url = String::from_utf8_lossy(url.expose());
+            Ok(Users::of(Arc::new(PostgresUsers::connect(&url).await?)))
         }
     }
 }

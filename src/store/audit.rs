@@ -22,10 +22,12 @@ pub enum AuditEvent {
     ProfileChanged,
     PasswordChanged,
     SessionEnded,
+    KeyCreated,
+    KeyDeleted,
 }
 
 impl AuditEvent {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Registered,
         Self::LoggedIn,
         Self::LoginFailed,
@@ -40,6 +42,8 @@ impl AuditEvent {
         Self::ProfileChanged,
         Self::PasswordChanged,
         Self::SessionEnded,
+        Self::KeyCreated,
+        Self::KeyDeleted,
     ];
 
     /// The reverse of [`as_str`](Self::as_str).
@@ -63,6 +67,8 @@ impl AuditEvent {
             Self::ProfileChanged => "profile_changed",
             Self::PasswordChanged => "password_changed",
             Self::SessionEnded => "session_ended",
+            Self::KeyCreated => "key_created",
+            Self::KeyDeleted => "key_deleted",
         }
     }
 

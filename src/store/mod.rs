@@ -9,6 +9,7 @@ pub mod redis;
 pub mod sqlite;
 
 mod accounts;
+mod api_keys;
 mod audit;
 mod keys;
 mod limits;
@@ -20,6 +21,7 @@ mod sessions;
 /// What the operator configures, in the words of the traits.
 pub use crate::config::policy::{LockoutRule, Quota};
 pub use accounts::{Account, AccountFilter, Accounts, CreateError, NewAccount};
+pub use api_keys::{ApiKey, ApiKeys};
 pub use audit::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditRecord};
 pub use keys::GeneratedKeys;
 pub use limits::{Charge, Verdict};

@@ -229,7 +229,7 @@ fn the_rest_of_the_file_is_checked_as_closely() {
         ),
         (
             "auth: { aliases: { /login: signin } }",
-            "1:28 auth.aliases./login: \"signin\" isn't one of register, login, refresh, logout, me, password, sessions, session, introspect, jwks",
+            "1:28 auth.aliases./login: \"signin\" isn't one of register, login, refresh, logout, me, password, sessions, session, keys, key, introspect, jwks",
         ),
         (
             "limits: { a: { rate: 0/1m, by: user } }",

@@ -3,6 +3,7 @@
 mod access_rules;
 mod admin_api;
 mod algorithms;
+mod api_keys;
 mod auth_endpoints;
 mod auth_wing;
 mod bad_input;

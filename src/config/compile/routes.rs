@@ -318,6 +318,8 @@ fn auth_route(path: String, endpoint: AuthEndpoint, auth: &CompiledAuth, index: 
             | AuthEndpoint::Password
             | AuthEndpoint::Sessions
             | AuthEndpoint::Session
+            | AuthEndpoint::Keys
+            | AuthEndpoint::Key
             | AuthEndpoint::Introspect => Access::Authenticated(Requirement::default()),
         },
         limits: limits.map(|(_, limits)| limits.clone()).unwrap_or_default(),

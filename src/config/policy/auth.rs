@@ -47,12 +47,15 @@ pub enum AuthEndpoint {
     Sessions,
     /// One of them, by its id.
     Session,
+    Keys,
+    /// One of them, by its id.
+    Key,
     Introspect,
     Jwks,
 }
 
 impl AuthEndpoint {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Register,
         Self::Login,
         Self::Refresh,
@@ -61,6 +64,8 @@ impl AuthEndpoint {
         Self::Password,
         Self::Sessions,
         Self::Session,
+        Self::Keys,
+        Self::Key,
         Self::Introspect,
         Self::Jwks,
     ];
@@ -76,6 +81,8 @@ impl AuthEndpoint {
             Self::Password => "password",
             Self::Sessions => "sessions",
             Self::Session => "session",
+            Self::Keys => "keys",
+            Self::Key => "key",
             Self::Introspect => "introspect",
             Self::Jwks => "jwks",
         }
@@ -85,6 +92,7 @@ impl AuthEndpoint {
     pub fn path(self) -> &'static str {
         match self {
             Self::Session => "sessions/{id}",
+            Self::Key => "keys/{id}",
             _ => self.as_str(),
         }
     }
@@ -95,7 +103,8 @@ impl AuthEndpoint {
         match self {
             Self::Sessions | Self::Jwks => vec![Method::GET],
             Self::Me => vec![Method::GET, Method::PUT, Method::PATCH, Method::DELETE],
-            Self::Session => vec![Method::DELETE],
+            Self::Keys => vec![Method::GET, Method::POST],
+            Self::Session | Self::Key => vec![Method::DELETE],
             Self::Register
             | Self::Login
             | Self::Refresh

@@ -1,14 +1,16 @@
-//! Who is it? Verifies the bearer token (RFC 6750 §2.1), on routes that look at one. Touches no
-//! store: whether the token was revoked is asked together with the limits, in `meter`.
+//! Who is it? Verifies the bearer token (RFC 6750 §2.1) or API key, on routes that look at one. Touches
+//! no store but for API keys that aren't known here: whether the token was revoked is asked together with the limits, in `meter`.
 
 use std::sync::Arc;
 
 use pingora::http::RequestHeader;
 
+use super::api_keys::KnownKeys;
 use crate::config::policy::Access;
 use crate::exchange::Exchange;
-use crate::identity::{Identity, credentials};
-use crate::rejection::Code;
+use crate::identity::Identity;
+use crate::identity::credentials::{self, Credential};
+use crate::rejection::{Code, Rejection};
 
 /// What the request presented. A bad token isn't refused here yet: it is charged first.
 pub enum Presented {
@@ -19,19 +21,30 @@ pub enum Presented {
     Bad(Code),
 }
 
-pub fn run(request: &RequestHeader, exchange: &Exchange) -> Presented {
+/// `Err` only when nobody can say at the moment.
+pub async fn run(
+    request: &RequestHeader,
+    exchange: &Exchange,
+    keys: &KnownKeys,
+) -> Result<Presented, Rejection> {
     let required = match exchange.route.as_ref().map(|route| &route.access) {
-        None | Some(Access::Public) => return Presented::Nothing,
+        None | Some(Access::Public) => return Ok(Presented::Nothing),
         Some(Access::Optional) => false,
         Some(Access::Authenticated(_)) => true,
     };
-    match credentials::bearer(&request.headers) {
+    Ok(match credentials::presented(&request.headers) {
         Ok(None) if required => Presented::Bad(Code::NoCredentials),
         Ok(None) => Presented::Nothing,
         Err(code) => Presented::Bad(code),
-        Ok(Some(token)) => match exchange.edition.keys.verify_cached(token, exchange.arrived_at) {
-            Ok(identity) => Presented::Token(identity),
-            Err(error) => Presented::Bad(error.into()),
-        },
-    }
+        // A key must not make another one with more rights, nor end its owner's sessions.
+        Ok(Some(Credential::Key(_))) if exchange.is_for_auth() => Presented::Bad(Code::TokenInvalid),
+        // Boxed: this future is made and moved for every request.
+        Ok(Some(Credential::Key(key))) => Box::pin(keys.identify(key, exchange)).await?,
+        Ok(Some(Credential::Token(token))) => {
+            match exchange.edition.keys.verify_cached(token, exchange.arrived_at) {
+                Ok(identity) => Presented::Token(identity),
+                Err(error) => Presented::Bad(error.into()),
+            }
+        }
+    })
 }

@@ -2,6 +2,7 @@
 //! cache hits skip every later filter. The order of lines is the order of events.
 
 pub mod admit;
+pub mod api_keys;
 mod assign_route;
 mod authenticate;
 mod authorize;
@@ -19,10 +20,15 @@ use crate::rejection::Rejection;
 
 /// Lets a request pass or says why not. Repeatable: a background revalidation comes through here
 /// again and isn't charged.
-pub async fn run(session: &Session, exchange: &mut Exchange, meter: &meter::Meter) -> Result<(), Rejection> {
+pub async fn run(
+    session: &Session,
+    exchange: &mut Exchange,
+    keys: &api_keys::KnownKeys,
+    meter: &meter::Meter,
+) -> Result<(), Rejection> {
     admit::run(session, exchange)?;
     assign_route::run(session.req_header(), exchange)?;
-    let presented = authenticate::run(session.req_header(), exchange);
+    let presented = authenticate::run(session.req_header(), exchange, keys).await?;
     // At most one round trip for revocation and limits; a bad token is charged to its address first, so
     // that guessing costs. Before authorize: a revoked token learns nothing of the rules.
     let charged = session.subrequest_ctx.is_none();

@@ -15,6 +15,7 @@ use super::reserved::is_reserved;
 use crate::config::policy::{CacheRule, QueryKey, VaryBy};
 use crate::exchange::Exchange;
 use crate::field_values::FieldValues;
+use crate::identity::credentials;
 use crate::pipeline::arrive;
 use crate::pipeline::cache::key::selected_query;
 
@@ -89,7 +90,7 @@ pub fn fields(
     Ok(fields)
 }
 
-/// Everything but the reserved names, cookies and, unless it is kept, the bearer token.
+/// Everything but the reserved names, cookies, our API keys and, unless it is kept, the bearer token.
 fn passed_on(received: &HeaderMap, keeps_authorization: bool) -> Result<HeaderMap> {
     let too_many = "too many header fields";
     let mut fields = HeaderMap::try_with_capacity(received.len() + ADDED)
@@ -97,7 +98,8 @@ fn passed_on(received: &HeaderMap, keeps_authorization: bool) -> Result<HeaderMa
     for (name, value) in received {
         let is_withheld = *name == header::COOKIE
             || (*name == header::AUTHORIZATION && !keeps_authorization)
-            || is_reserved(name.as_str());
+            || is_reserved(name.as_str())
+            || credentials::is_api_key(name, value.as_bytes());
         if !is_withheld {
             fields.try_append(name.clone(), value.clone()).or_err(ErrorType::InvalidHTTPHeader, too_many)?;
         }

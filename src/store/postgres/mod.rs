@@ -4,6 +4,7 @@
 //! waits longer than a few seconds for an answer.
 
 mod accounts;
+mod api_keys;
 mod audit;
 mod keys;
 

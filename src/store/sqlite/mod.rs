@@ -2,6 +2,7 @@
 //! (sessions, revocations, lockouts), each in a database file of its own.
 
 mod accounts;
+mod api_keys;
 mod audit;
 mod column;
 mod database;

@@ -1,5 +1,6 @@
 //! Real stores behind a switch: notes every call, and fails those it is told to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,9 +9,9 @@ use portcullis::auth::Stores;
 use portcullis::clock::Timestamp;
 use portcullis::identity::{SessionId, UserId};
 use portcullis::store::{
-    Account, AccountFilter, Accounts, AuditEntry, AuditFilter, AuditLog, AuditRecord, Bearer, CreateError,
-    LockoutRule, Lockouts, NewAccount, Revocation, Revocations, Rotation, Session, Sessions, Standing,
-    StoreError,
+    Account, AccountFilter, Accounts, ApiKeys, AuditEntry, AuditFilter, AuditLog, AuditRecord, Bearer,
+    CreateError, LockoutRule, Lockouts, NewAccount, Revocation, Revocations, Rotation, Session, Sessions,
+    Standing, StoreError,
 };
 
 pub struct Faulty {
@@ -27,6 +28,11 @@ impl Faulty {
     /// From now on calls fail whose name (`accounts.create`) starts with one of these.
     pub fn break_down(&self, names: &[&'static str]) {
         *self.broken.lock() = names.to_vec();
+    }
+
+    /// These never fail here.
+    pub fn api_keys(&self) -> Arc<dyn ApiKeys> {
+        self.inner.api_keys.clone()
     }
 
     /// The calls since the last time somebody asked.

@@ -47,6 +47,7 @@ impl Wing {
         let passwords = PasswordQueue::start(1, 256, metrics.clone()).unwrap();
         let shared = Stores {
             accounts: stores.clone(),
+            api_keys: stores.api_keys(),
             audit: stores.clone(),
             sessions: stores.clone(),
             revocations: stores.clone(),
@@ -285,6 +286,7 @@ async fn open_stores(directory: &Path) -> Stores {
     let state = Arc::new(SqliteState::open(&directory.join("state.db")).await.unwrap());
     Stores {
         accounts: users.clone(),
+        api_keys: users.clone(),
         audit: users,
         sessions: state.clone(),
         revocations: state.clone(),

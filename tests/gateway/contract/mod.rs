@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a behaviour is a test, though not marked as one; see `contract!`")]
 
 mod accounts;
+mod api_keys;
 mod audit;
 mod gatekeeper;
 mod gateway_on_redis;

@@ -1,0 +1,116 @@
+//! Personal API keys on the request path: known ones are answered here, others by the account store.
+//!
+//! A key that was good is remembered for as long as revocations of access tokens are: whatever ends
+//! it before (its deletion, a change of the account) is in the mirror of revocations by then, as the
+//! key's id stands where a token has its session. Where this process can't say how the key stands,
+//! the store is asked; while that is away, nobody passes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+
+use super::authenticate::Presented;
+use crate::clock::{Timestamp, unix_seconds};
+use crate::exchange::Exchange;
+use crate::identity::{Identity, api_key, name};
+use crate::rejection::{Code, Rejection};
+use crate::store::{Account, ApiKey, ApiKeys, Bearer, Gatekeeper, Standing};
+use crate::telemetry::Metrics;
+
+const REMEMBERED_KEYS: usize = 10_000;
+/// At most, so that `last_used_at` is right to the minute.
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+pub struct KnownKeys {
+    store: Arc<dyn ApiKeys>,
+    gatekeeper: Arc<dyn Gatekeeper>,
+    metrics: Arc<Metrics>,
+    /// By the whole text: a hash alone would let a collision pass as somebody else.
+    good: Cache<Box<str>, Remembered>,
+}
+
+#[derive(Clone)]
+struct Remembered {
+    identity: Arc<Identity>,
+    until: Timestamp,
+}
+
+impl KnownKeys {
+    pub fn new(store: Arc<dyn ApiKeys>, gatekeeper: Arc<dyn Gatekeeper>, metrics: Arc<Metrics>) -> Self {
+        Self { store, gatekeeper, metrics, good: Cache::new(REMEMBERED_KEYS) }
+    }
+
+    /// Whose key it is. A bad one is charged like a bad token; `Err` when the store fails, which isn't
+    /// the client's fault.
+    pub async fn identify(&self, text: &str, exchange: &Exchange) -> Result<Presented, Rejection> {
+        let now = exchange.arrived_at;
+        if let Some(known) = self.good.get(text) {
+            let standing = self.gatekeeper.known_standing(Bearer::from(&*known.identity));
+            if now < known.until && standing == Some(Standing::Good) {
+                return Ok(Presented::Token(known.identity));
+            }
+            self.good.remove(text);
+        }
+        let Some(opened) = api_key::open(text) else { return Ok(Presented::Bad(Code::TokenMalformed)) };
+        let found = self.store.find(opened.id).await.map_err(|error| {
+            self.metrics.store_errors.with_label_values(&[error.store]).inc();
+            tracing::warn!(request_id = %exchange.request_id, %error, "an API key could not be looked up");
+            Rejection::from(Code::StoreUnavailable).retry_after(STORE_RETRY)
+        })?;
+        let Some((key, account)) = found.filter(|(key, _)| opened.matches(&key.secret_hash)) else {
+            return Ok(Presented::Bad(Code::TokenInvalid));
+        };
+        if let Err(code) = check(&key, &account, now) {
+            return Ok(Presented::Bad(code));
+        }
+        let identity = Arc::new(identity(&key, account));
+        self.remember(text, &identity, &key, exchange);
+        if let Err(error) = self.store.note_use(key.id, now).await {
+            self.metrics.store_errors.with_label_values(&[error.store]).inc();
+            tracing::warn!(request_id = %exchange.request_id, %error, "an API key's use was not noted");
+        }
+        Ok(Presented::Token(identity))
+    }
+
+    /// Never for longer than revocations last.
+    fn remember(&self, text: &str, identity: &Arc<Identity>, key: &ApiKey, exchange: &Exchange) {
+        let most = REMEMBERED_FOR.min(exchange.edition.policy.tokens.access_ttl);
+        let until = exchange.arrived_at + most;
+        let until = key.expires_at.map_or(until, |end| until.min(end));
+        self.good.insert(text.into(), Remembered { identity: identity.clone(), until });
+    }
+}
+
+fn check(key: &ApiKey, account: &Account, now: Timestamp) -> Result<(), Code> {
+    if account.disabled {
+        return Err(Code::TokenRevoked);
+    }
+    if !name::fits_header(&account.username) {
+        return Err(Code::TokenInvalid);
+    }
+    match key.expires_at {
+        Some(end) if end <= now => Err(Code::TokenExpired),
+        _ => Ok(()),
+    }
+}
+
+/// The account with those of the key's roles that it still has. What identity headers can't say is left
+/// out, as it is of a token.
+fn identity(key: &ApiKey, account: Account) -> Identity {
+    let roles =
+        account.roles.into_iter().filter(|role| key.roles.contains(role) && name::is_role(role)).collect();
+    Identity {
+        user_id: account.id,
+        username: account.username,
+        email: account.email.filter(|email| name::fits_header(email)),
+        roles,
+        scopes: Vec::new(),
+        session_id: key.id,
+        token_id: key.id,
+        version: account.version,
+        issued_at: unix_seconds(key.created_at),
+        expires_at: key.expires_at.map_or(u64::MAX, unix_seconds),
+    }
+}

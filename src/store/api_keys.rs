@@ -1,0 +1,39 @@
+//! Personal API keys, beside the accounts they belong to.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{Account, AuditRecord, StoreError};
+use crate::clock::Timestamp;
+use crate::identity::UserId;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    pub id: Uuid,
+    pub user_id: UserId,
+    /// The owner's word for it.
+    pub name: String,
+    pub secret_hash: Vec<u8>,
+    /// The key has those of them that the account has, too.
+    pub roles: Vec<String>,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    /// To the minute or so.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Keys go with their account. Making and deleting one come with their record for the audit log: both
+/// are written, or neither.
+#[async_trait]
+pub trait ApiKeys: Send + Sync {
+    /// `false`, and nothing written, if the account is gone or has `most` keys already.
+    async fn create(&self, key: &ApiKey, most: u32, note: &AuditRecord) -> Result<bool, StoreError>;
+    /// In order of creation.
+    async fn list(&self, user: UserId) -> Result<Vec<ApiKey>, StoreError>;
+    /// With its account, as it is now.
+    async fn find(&self, id: Uuid) -> Result<Option<(ApiKey, Account)>, StoreError>;
+    /// Notes that it was used; never goes back.
+    async fn note_use(&self, id: Uuid, now: Timestamp) -> Result<(), StoreError>;
+    /// `false` if the user has no such key.
+    async fn delete(&self, user: UserId, id: Uuid, note: &AuditRecord) -> Result<bool, StoreError>;
+}

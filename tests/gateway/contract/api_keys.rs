@@ -1,0 +1,133 @@
+//! What every `ApiKeys` promises.
+
+use std::sync::Arc;
+
+use portcullis::store::{Accounts, ApiKey, ApiKeys, AuditEvent, AuditFilter, AuditLog};
+use uuid::Uuid;
+
+use super::accounts::{new_account, note};
+use super::{HOUR, MINUTE, contract, in_parallel, now};
+
+contract!([postgres_users, sqlite_users] {
+    a_key_is_found_with_its_account_as_it_is_now
+    keys_are_listed_in_order_of_creation
+    use_is_noted_and_never_goes_back
+    only_the_owner_deletes_a_key
+    keys_go_with_their_account
+    of_many_keys_made_at_once_no_more_than_allowed_are_kept
+    keys_and_their_records_are_written_together_or_not_at_all
+});
+
+async fn key_of(store: &impl Accounts, username: &str) -> ApiKey {
+    let new = new_account(username);
+    let account =
+        store.create(&new, &note(AuditEvent::Registered, username)).await.expect("the name is free");
+    ApiKey {
+        id: Uuid::new_v4(),
+        user_id: account.id,
+        name: "nightly \"report\"".to_owned(),
+        secret_hash: vec![7; 32],
+        roles: vec!["user".to_owned()],
+        created_at: now(),
+        expires_at: Some(now() + HOUR),
+        last_used_at: None,
+    }
+}
+
+async fn create(store: &impl ApiKeys, key: &ApiKey) -> bool {
+    store.create(key, 100, &note(AuditEvent::KeyCreated, "alice")).await.unwrap()
+}
+
+async fn a_key_is_found_with_its_account_as_it_is_now(store: Arc<impl Accounts + ApiKeys>) {
+    let key = key_of(&*store, "alice").await;
+    assert!(create(&*store, &key).await);
+    let record = note(AuditEvent::RolesChanged, "alice");
+    let account = store.set_roles(key.user_id, &["editor".to_owned()], now(), &record).await.unwrap();
+
+    assert_eq!(ApiKeys::find(&*store, key.id).await.unwrap(), Some((key, account.expect("it exists"))));
+    assert_eq!(ApiKeys::find(&*store, Uuid::new_v4()).await.unwrap(), None);
+}
+
+async fn keys_are_listed_in_order_of_creation(store: Arc<impl Accounts + ApiKeys>) {
+    let first = key_of(&*store, "alice").await;
+    let second = ApiKey {
+        id: Uuid::new_v4(),
+        created_at: first.created_at + MINUTE,
+        expires_at: None,
+        ..first.clone()
+    };
+    let others = key_of(&*store, "bob").await;
+    for key in [&second, &first, &others] {
+        assert!(create(&*store, key).await);
+    }
+
+    assert_eq!(ApiKeys::list(&*store, first.user_id).await.unwrap(), [first, second]);
+    assert_eq!(ApiKeys::list(&*store, Uuid::now_v7()).await.unwrap(), []);
+}
+
+async fn use_is_noted_and_never_goes_back(store: Arc<impl Accounts + ApiKeys>) {
+    let key = key_of(&*store, "alice").await;
+    create(&*store, &key).await;
+    let later = now() + MINUTE;
+
+    for at in [now(), later, now()] {
+        store.note_use(key.id, at).await.unwrap();
+    }
+    store.note_use(Uuid::new_v4(), later).await.unwrap();
+
+    let listed = ApiKeys::list(&*store, key.user_id).await.unwrap();
+    assert_eq!(listed, [ApiKey { last_used_at: Some(later), ..key }]);
+}
+
+async fn only_the_owner_deletes_a_key(store: Arc<impl Accounts + ApiKeys>) {
+    let key = key_of(&*store, "alice").await;
+    create(&*store, &key).await;
+    let record = note(AuditEvent::KeyDeleted, "alice");
+
+    assert!(!ApiKeys::delete(&*store, Uuid::now_v7(), key.id, &record).await.unwrap());
+    assert!(ApiKeys::delete(&*store, key.user_id, key.id, &record).await.unwrap());
+    assert!(!ApiKeys::delete(&*store, key.user_id, key.id, &record).await.unwrap());
+    assert_eq!(ApiKeys::find(&*store, key.id).await.unwrap(), None);
+}
+
+async fn keys_go_with_their_account(store: Arc<impl Accounts + ApiKeys>) {
+    let key = key_of(&*store, "alice").await;
+    create(&*store, &key).await;
+
+    Accounts::delete(&*store, key.user_id, &note(AuditEvent::Deleted, "alice")).await.unwrap();
+
+    assert_eq!(ApiKeys::find(&*store, key.id).await.unwrap(), None);
+    assert!(!create(&*store, &ApiKey { id: Uuid::new_v4(), ..key }).await, "nobody owns it");
+}
+
+async fn of_many_keys_made_at_once_no_more_than_allowed_are_kept(
+    store: Arc<impl Accounts + ApiKeys + 'static>,
+) {
+    let key = key_of(&*store, "alice").await;
+
+    let made = in_parallel(16, |_| {
+        let (store, key) = (store.clone(), ApiKey { id: Uuid::new_v4(), ..key.clone() });
+        async move { ApiKeys::create(&*store, &key, 5, &note(AuditEvent::KeyCreated, "alice")).await.unwrap() }
+    })
+    .await;
+
+    assert_eq!(made.into_iter().filter(|made| *made).count(), 5);
+    assert_eq!(ApiKeys::list(&*store, key.user_id).await.unwrap().len(), 5);
+}
+
+async fn keys_and_their_records_are_written_together_or_not_at_all(
+    store: Arc<impl Accounts + ApiKeys + AuditLog>,
+) {
+    let key = key_of(&*store, "alice").await;
+    let deleted = note(AuditEvent::KeyDeleted, "alice");
+
+    create(&*store, &key).await;
+    let second = ApiKey { id: Uuid::new_v4(), ..key.clone() };
+    ApiKeys::create(&*store, &second, 1, &note(AuditEvent::KeyCreated, "no")).await.unwrap();
+    ApiKeys::delete(&*store, Uuid::now_v7(), key.id, &deleted).await.unwrap();
+    ApiKeys::delete(&*store, key.user_id, key.id, &deleted).await.unwrap();
+
+    let entries = AuditLog::find(&*store, &AuditFilter::default(), 10).await.unwrap();
+    let events: Vec<_> = entries.iter().map(|entry| entry.record.event).collect();
+    assert_eq!(events, [AuditEvent::KeyDeleted, AuditEvent::KeyCreated, AuditEvent::Registered]);
+}
