@@ -74,8 +74,8 @@ pub async fn open(storage: &Storage, max_staleness: Option<Duration>) -> Result<
                 responses: Arc::new(MemoryResponses::new(MEMORY_CACHE_BYTES)),
             })
         }
-        StateStorage::Redis(url) => {
-            let state = Arc::new(RedisState::open(&String::from_utf8_lossy(url.expose()))?);
+        StateStorage::Redis(servers) => {
+            let state = Arc::new(RedisState::connect(servers)?);
             if let Some(max_staleness) = max_staleness {
                 state.follow(max_staleness);
             }

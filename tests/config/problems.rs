@@ -206,8 +206,18 @@ fn the_rest_of_the_file_is_checked_as_closely() {
             "1:19 storage.users: expected postgres://… or sqlite://data/portcullis.db",
         ),
         (
-            "storage: { state: redis+cluster://a }",
-            "1:19 storage.state: redis+cluster:// isn't supported yet; use redis:// or rediss://",
+            "storage: { state: 'redis+cluster://u:hunter2@a/1' }",
+            "1:19 storage.state: a Redis Cluster has one database, 0; leave the path out",
+        ),
+        (
+            "storage: { state: 'redis+sentinel://a,b' }",
+            "1:19 storage.state: the URL doesn't say what the sentinels call the master; write it like \
+             redis+sentinel://host:26379,host:26379/mymaster/0",
+        ),
+        (
+            "storage: { state: 'redis+sentinel://a,/m' }",
+            "1:19 storage.state: expected servers as `host` or `host:port` with commas between them; write it like \
+             redis+sentinel://host:26379,host:26379/mymaster/0",
         ),
         ("tokens: { leeway: 61s }", "1:19 tokens.leeway: more than 60s would keep expired tokens alive"),
         ("tokens: { issuer: '' }", "1:19 tokens.issuer: must not be empty"),

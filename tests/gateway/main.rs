@@ -30,6 +30,7 @@ mod contract;
 mod documented;
 mod drain;
 mod exact_limits;
+mod failover;
 mod fleet;
 mod forge;
 #[allow(dead_code, unused_imports, reason = "tools for every test file, whichever of them it needs")]
@@ -41,6 +42,8 @@ mod operators;
 mod own_account;
 mod proxying;
 mod readme;
+mod redis_cluster;
+mod redis_sentinel;
 mod refusal;
 mod reload;
 mod response_cache;

@@ -4,6 +4,8 @@
 pub mod ports;
 pub mod postgres;
 pub mod redis;
+pub mod redis_cluster;
+pub mod redis_sentinel;
 
 mod watched;
 

@@ -49,17 +49,14 @@ fn state_storage(url: &str, folder: &Path) -> Result<StateStorage, String> {
         return Ok(StateStorage::Embedded(folder.join("state.db")));
     }
     match split_scheme(url) {
-        Some(("redis" | "rediss", server)) => {
-            check_server(server, "redis://host:6379")?;
-            Ok(StateStorage::Redis(Secret::new(url)))
-        }
-        Some((scheme @ ("redis+cluster" | "redis+sentinel"), _)) => {
-            Err(format!("{scheme}:// isn't supported yet; use redis:// or rediss://"))
-        }
-        Some((scheme, _)) => {
-            Err(format!("the scheme {scheme:?} isn't supported; use `embedded`, redis:// or rediss://"))
-        }
-        None => Err("expected `embedded`, redis://… or rediss://…".to_owned()),
+        Some((
+            "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel",
+            _,
+        )) => Ok(StateStorage::Redis(url.parse()?)),
+        Some((scheme, _)) => Err(format!(
+            "the scheme {scheme:?} isn't supported; use `embedded`, redis://, redis+cluster:// or redis+sentinel://"
+        )),
+        None => Err("expected `embedded`, redis://…, redis+cluster://… or redis+sentinel://…".to_owned()),
     }
 }
 

@@ -6,6 +6,7 @@ mod auth;
 mod cache;
 mod limits;
 mod listen;
+mod redis_servers;
 mod revocation;
 mod routes;
 mod storage;
@@ -17,6 +18,7 @@ pub use auth::{Argon2Params, Auth, AuthEndpoint, LockoutRule, PasswordRules};
 pub use cache::{CacheRule, QueryKey, VaryBy};
 pub use limits::{Limit, LimitBy, OnStoreError, Quota};
 pub use listen::{Listen, ProxyListener, TlsFiles};
+pub use redis_servers::{RedisAccess, RedisAddress, RedisServers};
 pub use revocation::Revocation;
 pub use routes::{
     Assignment, Destination, MethodSet, Params, Route, RouteConflict, RouteTable, RouteTableBuilder,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::RedisServers;
 use crate::identity::secret::Secret;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,5 @@ pub enum UserStorage {
 pub enum StateStorage {
     /// Sessions and revocations in SQLite at this path, limits and cache in this process.
     Embedded(PathBuf),
-    /// The connection URL, which may hold a password.
-    Redis(Secret),
+    Redis(RedisServers),
 }

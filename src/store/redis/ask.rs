@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::key::Key;
-use super::script::Script;
+use super::key::{Key, Layout};
+use super::script::{Call, Script};
 use super::{RedisState, failed, parse};
 use crate::store::{Admission, Bearer, Charge, Gatekeeper, Standing, StoreError, Verdict};
 
@@ -20,11 +20,26 @@ pub(super) struct Ask<'a> {
     pub count: u32,
 }
 
-/// What Redis said. With a bearer that isn't good, only the counters `before_identity` are judged.
+/// What Redis said.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub standing: Standing,
-    pub counters: Vec<Counter>,
+    /// One per counter of the question. With a bearer that isn't good, only those that count before the
+    /// identity does are judged; of a cluster, some may be unknown where the answer is a refusal anyway.
+    pub counters: Vec<Option<Counter>>,
+}
+
+/// Why there is no answer, and which counters were charged all the same, as a cluster may do.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub error: StoreError,
+    pub counters: Vec<Option<Counter>>,
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { error, counters: Vec::new() }
+    }
 }
 
 /// One counter, as the script left it.
@@ -39,14 +54,23 @@ pub(super) struct Counter {
 }
 
 impl RedisState {
-    pub(super) async fn ask(&self, bearer: Option<Bearer>, asks: &[Ask<'_>]) -> Result<Answer, StoreError> {
+    pub(super) async fn ask(&self, bearer: Option<Bearer>, asks: &[Ask<'_>]) -> Result<Answer, Failure> {
+        match self.layout() {
+            Layout::OneServer => Ok(self.ask_at_once(bearer, asks).await?),
+            Layout::Cluster => self.ask_in_parts(bearer, asks).await,
+        }
+    }
+
+    /// All of it in one script.
+    pub(super) async fn ask_at_once(
+        &self,
+        bearer: Option<Bearer>,
+        asks: &[Ask<'_>],
+    ) -> Result<Answer, StoreError> {
         let bearer_keys = if bearer.is_some() { 3 } else { 0 };
         let mut call = ADMIT.call(bearer_keys + asks.len(), 2 + 4 * asks.len());
         if let Some(bearer) = bearer {
-            call = call
-                .key(Key::RevokedToken(bearer.token))
-                .key(Key::RevokedSession(bearer.session))
-                .key(Key::RevokedUser(bearer.user));
+            call = self.keys_of(bearer).into_iter().fold(call, Call::key);
         }
         for ask in asks {
             call = call.key(Key::Limit(&ask.charge.key));
@@ -56,7 +80,8 @@ impl RedisState {
             call = call.arg(quota.step_us()).arg(quota.tolerance_us());
             call = call.arg(u8::from(*before_identity)).arg(*count);
         }
-        answer(&numbers(&parse::<Bytes>(call.run(&self.connections).await?)?)?)
+        let numbers = numbers(&parse::<Bytes>(call.run(&self.connections).await?)?)?;
+        answer(&numbers, asks.iter().map(|ask| ask.charge.before_identity))
     }
 }
 
@@ -68,11 +93,14 @@ impl Gatekeeper for RedisState {
             return Ok(Admission { standing: Standing::Good, verdicts: Vec::new() });
         }
         let asks: Vec<Ask<'_>> = charges.iter().map(|charge| Ask { charge, count: 1 }).collect();
-        let answer = self.ask(bearer, &asks).await?;
-        Ok(Admission {
-            standing: answer.standing,
-            verdicts: answer.counters.iter().map(Counter::verdict).collect(),
-        })
+        let Answer { standing, counters } = self.ask(bearer, &asks).await.map_err(|failure| failure.error)?;
+        let judged = charges.iter().zip(&counters);
+        let judged = judged.filter(|(charge, _)| standing == Standing::Good || charge.before_identity);
+        let verdict = |(charge, counter): (&Charge, &Option<Counter>)| match counter {
+            Some(counter) => counter.verdict(),
+            None => charge.quota.verdict(0, false),
+        };
+        Ok(Admission { standing, verdicts: judged.map(verdict).collect() })
     }
 }
 
@@ -94,23 +122,33 @@ fn numbers(answer: &[u8]) -> Result<Vec<u64>, StoreError> {
     words.collect::<Option<_>>().ok_or_else(|| failed("admit.lua answered with something else than numbers"))
 }
 
-fn answer(numbers: &[u64]) -> Result<Answer, StoreError> {
+/// `asked` tells of each counter whether it counts before the identity does.
+fn answer(numbers: &[u64], asked: impl Iterator<Item = bool>) -> Result<Answer, StoreError> {
     let (standing, judged) = match numbers {
         [0, judged @ ..] => (Standing::Good, judged),
         [1, judged @ ..] => (Standing::Revoked, judged),
         [2, judged @ ..] => (Standing::Stale, judged),
         _ => return Err(failed("admit.lua answered without a standing")),
     };
-    let (counters, []) = judged.as_chunks::<4>() else {
+    let (judged, []) = judged.as_chunks::<4>() else {
         return Err(failed("admit.lua answered with half a verdict"));
     };
-    let counter = |&[wait_us, remaining, level_us, granted]: &[u64; 4]| Counter {
+    let mut judged = judged.iter().map(|&[wait_us, remaining, level_us, granted]| Counter {
         wait_us,
         remaining,
         level_us,
         granted: u32::try_from(granted).unwrap_or(u32::MAX),
+    });
+    let other = || failed("admit.lua judged other counters than it was asked to");
+    let counter = |before_identity| match before_identity || standing == Standing::Good {
+        true => judged.next().map(Some).ok_or_else(other),
+        false => Ok(None),
     };
-    Ok(Answer { standing, counters: counters.iter().map(counter).collect() })
+    let counters = asked.map(counter).collect::<Result<_, _>>()?;
+    if judged.next().is_some() {
+        return Err(other());
+    }
+    Ok(Answer { standing, counters })
 }
 
 #[cfg(test)]
@@ -119,11 +157,17 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_number_by_number_and_nonsense_is_a_failure() {
-        let read = |text: &str| numbers(text.as_bytes()).and_then(|numbers| answer(&numbers)).ok();
+        let read = |text: &str| {
+            numbers(text.as_bytes()).and_then(|numbers| answer(&numbers, [true, false].into_iter())).ok()
+        };
 
         let counter = Counter { wait_us: 0, remaining: 9, level_us: 360_000_000, granted: 1 };
-        let expected = Answer { standing: Standing::Stale, counters: vec![counter] };
+        let expected = Answer { standing: Standing::Stale, counters: vec![Some(counter), None] };
         assert_eq!(read("2 0 9 360000000 1"), Some(expected));
+        let expected = Answer { standing: Standing::Good, counters: vec![Some(counter), Some(counter)] };
+        assert_eq!(read("0 0 9 360000000 1 0 9 360000000 1"), Some(expected));
+        assert_eq!(read("0 0 9 360000000 1"), None, "one judged of two");
+        assert_eq!(read("1 0 9 360000000 1 0 9 360000000 1"), None, "two judged of one");
         for nonsense in ["", "3", "0 1", "0 1 2 3", "0 a b c d", "0  1", "-1", "0 0 9 360000000 1 7"] {
             assert_eq!(read(nonsense), None, "{nonsense:?}");
         }

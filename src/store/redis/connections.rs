@@ -1,193 +1,84 @@
-//! One multiplexed connection per Tokio runtime. The proxy's workers have a runtime each, so a
-//! connection's driver lives on the thread that uses it and no answer has to wake another thread.
-//!
-//! A Redis that is away or hangs costs a request at most a connection's or a command's time-out.
-//! After that everybody is refused at once, until the next attempt shortly after.
+//! The way to Redis, whether that is one server, an elected one, or a cluster.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::LazyLock;
 
-use parking_lot::{Mutex, RwLock};
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
-    ServerErrorKind, Value,
-};
-use tokio::runtime;
+use redis::{AsyncConnectionConfig, Cmd, RedisResult, Script, Value};
 
+use super::cluster::{Cluster, slot_of_key};
 use super::failed;
+use super::key::{Key, Layout};
+use super::sentinels::Sentinels;
+use super::server::{Question, Server};
+use crate::config::policy::{RedisAddress, RedisServers};
 use crate::store::StoreError;
 
-/// To connect, log in and be greeted.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// For one command.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
-/// After a failed attempt, how long everybody is refused without another one.
-const REST: Duration = Duration::from_millis(100);
-/// Commands that may wait for the socket before their senders have to.
-const QUEUE: usize = 1024;
-/// A program has a handful of runtimes; beyond this, some are long gone.
-const MOST_LINES: usize = 256;
+/// Questions without a key go there, too: nobody is admitted for long without the revocations.
+static SLOT_OF_REVOCATIONS: LazyLock<u16> =
+    LazyLock::new(|| slot_of_key(Key::Revocations(Layout::Cluster).to_string().as_bytes()));
 
-pub(super) struct Connections {
-    client: Client,
-    config: AsyncConnectionConfig,
-    lines: RwLock<HashMap<runtime::Id, Arc<Line>>>,
-}
-
-/// The connection of one runtime.
-#[derive(Default)]
-struct Line {
-    state: Mutex<State>,
-    /// Held while connecting, so that one attempt serves all who wait.
-    connecting: tokio::sync::Mutex<()>,
-}
-
-#[derive(Default)]
-enum State {
-    #[default]
-    Closed,
-    Open(Open),
-    Down {
-        since: Instant,
-        cause: String,
-    },
-}
-
-#[derive(Clone)]
-struct Open {
-    connection: MultiplexedConnection,
-    /// Tells this connection from its successors.
-    opened_at: Instant,
+#[expect(clippy::large_enum_variant, reason = "a gateway has one")]
+pub(super) enum Connections {
+    Server(Server),
+    Cluster(Cluster),
 }
 
 impl Connections {
-    pub fn open(url: &str) -> RedisResult<Self> {
-        // Without TCP_NODELAY, small commands would wait for the acknowledgement of earlier ones.
-        let tcp = TcpSettings::default().set_nodelay(true);
-        let client = Client::open(url.into_connection_info()?.set_tcp_settings(tcp))?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(ANSWER_TIMEOUT))
-            .set_pipeline_buffer_size(QUEUE);
-        Ok(Self { client, config, lines: RwLock::default() })
+    pub fn open(servers: &RedisServers) -> RedisResult<Self> {
+        Ok(match servers {
+            RedisServers::One(url) => Self::Server(Server::at(&String::from_utf8_lossy(url.expose()))?),
+            RedisServers::Cluster { seeds, access } => Self::Cluster(Cluster::new(seeds, access)?),
+            RedisServers::Sentinel { sentinels, sentinel_access, master, access, database } => {
+                let sentinel = |address| Server::at(&sentinel_access.url(address, 0));
+                let sentinels = sentinels.iter().map(sentinel).collect::<RedisResult<_>>()?;
+                Self::Server(Server::elected(Sentinels::new(sentinels, master, access.clone(), *database)))
+            }
+        })
     }
 
-    /// For a connection of one's own.
-    pub fn client(&self) -> Client {
-        self.client.clone()
+    pub fn layout(&self) -> Layout {
+        match self {
+            Self::Server(_) => Layout::OneServer,
+            Self::Cluster(_) => Layout::Cluster,
+        }
     }
 
+    /// In a cluster, all keys of the command must have the slot of the first.
     pub async fn run(&self, command: &Cmd) -> Result<Value, StoreError> {
-        self.attempt(command).await.map_err(failed)
+        self.ask(Question::new(command)).await.map_err(failed)
     }
 
     /// `command` calls the script by its hash.
-    pub async fn run_script(&self, script: &redis::Script, command: &Cmd) -> Result<Value, StoreError> {
-        let answer = self.attempt(command).await;
-        let Err(error) = &answer else {
-            return answer.map_err(failed);
-        };
-        if error.kind() != ErrorKind::Server(ServerErrorKind::NoScript) {
-            return answer.map_err(failed);
-        }
-        let line = self.line();
-        let mut open = self.connection(&line).await.map_err(failed)?;
-        script.load_async(&mut open.connection).await.map_err(failed)?;
-        self.attempt(command).await.map_err(failed)
+    pub async fn run_script(&self, script: &Script, command: &Cmd) -> Result<Value, StoreError> {
+        let question = Question { script: Some(script), ..Question::new(command) };
+        self.ask(question).await.map_err(failed)
     }
 
-    /// A connection may have died unnoticed since its last use, so one that breaks gets a second
-    /// attempt. Should Redis have carried out the first and lost only the answer, a refresh is
-    /// answered as repeated and a charge or a failed login counts twice: never too little.
-    async fn attempt(&self, command: &Cmd) -> RedisResult<Value> {
-        let line = self.line();
-        match self.attempt_on(&line, command).await {
-            Err(error) if error.is_unrecoverable_error() && !line.is_down() => {
-                self.attempt_on(&line, command).await
-            }
-            answer => answer,
+    async fn ask(&self, question: Question<'_>) -> RedisResult<Value> {
+        match self {
+            Self::Server(server) => server.run(question).await,
+            Self::Cluster(cluster) => cluster.run(question, *SLOT_OF_REVOCATIONS).await,
         }
     }
 
-    async fn attempt_on(&self, line: &Line, command: &Cmd) -> RedisResult<Value> {
-        let mut open = self.connection(line).await?;
-        let answer = open.connection.send_packed_command(command).await.and_then(Value::extract_error);
-        if let Err(error) = &answer {
-            line.settle(&open, error);
-        }
-        answer
-    }
-
-    fn line(&self) -> Arc<Line> {
-        let runtime = runtime::Handle::current().id();
-        if let Some(line) = self.lines.read().get(&runtime) {
-            return line.clone();
-        }
-        let mut lines = self.lines.write();
-        if lines.len() >= MOST_LINES {
-            lines.clear();
-        }
-        lines.entry(runtime).or_default().clone()
-    }
-
-    async fn connection(&self, line: &Line) -> RedisResult<Open> {
-        if let Some(known) = line.known() {
-            return known;
-        }
-        let _turn = line.connecting.lock().await;
-        if let Some(known) = line.known() {
-            return known;
-        }
-        match self.client.get_multiplexed_async_connection_with_config(&self.config).await {
-            Ok(connection) => {
-                let open = Open { connection, opened_at: Instant::now() };
-                *line.state.lock() = State::Open(open.clone());
-                Ok(open)
-            }
-            Err(error) => {
-                *line.state.lock() = State::down(&error);
-                Err(error)
-            }
-        }
-    }
-}
-
-impl Line {
-    /// The connection, or why there is none; `None` when it is time to connect.
-    fn known(&self) -> Option<RedisResult<Open>> {
-        match &*self.state.lock() {
-            State::Open(open) => Some(Ok(open.clone())),
-            State::Down { since, cause } if since.elapsed() < REST => {
-                Some(Err(RedisError::from((ErrorKind::Client, "away a moment ago", cause.clone()))))
-            }
-            State::Down { .. } | State::Closed => None,
+    /// A connection of one's own to the server that holds the revocations, and to which of the
+    /// sentinels' servers, if they were asked.
+    pub async fn connect(
+        &self,
+        config: &AsyncConnectionConfig,
+    ) -> RedisResult<(MultiplexedConnection, Option<RedisAddress>)> {
+        match self {
+            Self::Server(server) => server.connect(config).await,
+            Self::Cluster(cluster) => Ok((cluster.connect(*SLOT_OF_REVOCATIONS, config).await?, None)),
         }
     }
 
-    fn is_down(&self) -> bool {
-        matches!(&*self.state.lock(), State::Down { .. })
-    }
-
-    /// What an error on `open` means for the connection, unless it has a successor already.
-    fn settle(&self, open: &Open, error: &RedisError) {
-        let mut state = self.state.lock();
-        let is_current = matches!(&*state, State::Open(held) if held.opened_at == open.opened_at);
-        if !is_current {
-            return;
+    /// `Err` when it is another server by now that holds the revocations, as far as that isn't
+    /// told by the server itself.
+    pub async fn confirm(&self, address: Option<&RedisAddress>) -> RedisResult<()> {
+        match self {
+            Self::Server(server) => server.confirm(address).await,
+            Self::Cluster(_) => Ok(()),
         }
-        if error.is_timeout() {
-            *state = State::down(error);
-        } else if error.is_unrecoverable_error() {
-            *state = State::Closed;
-        }
-    }
-}
-
-impl State {
-    fn down(error: &RedisError) -> Self {
-        Self::Down { since: Instant::now(), cause: error.to_string() }
     }
 }

@@ -10,13 +10,15 @@ use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisResult, Script};
+use redis::{AsyncConnectionConfig, RedisResult, Script};
 
-use super::connections::{ANSWER_TIMEOUT, CONNECT_TIMEOUT};
+use super::connections::Connections;
 use super::failed;
 use super::key::Key;
 use super::mirror::Mirror;
+use super::server::{ANSWER_TIMEOUT, CONNECT_TIMEOUT};
 use crate::clock::Timestamp;
+use crate::config::policy::RedisAddress;
 use crate::store::{Revocation, StoreError};
 
 static FOLLOW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/follow.lua")));
@@ -31,14 +33,19 @@ const ROUNDS: u32 = 8;
 const LONGEST_ROUND: Duration = Duration::from_millis(500);
 /// Between two attempts to reach a Redis that is away.
 const REST: Duration = Duration::from_millis(50);
+const CONFIRM_EVERY: Duration = Duration::from_secs(1);
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
 
 type Entries = Vec<(String, HashMap<String, String>)>;
 
 pub(super) struct Follower {
-    client: Client,
+    connections: Arc<Connections>,
+    stream: Key<'static>,
     config: AsyncConnectionConfig,
     connection: Option<MultiplexedConnection>,
+    /// Which of the sentinels' servers that leads to.
+    server: Option<RedisAddress>,
+    confirmed_at: Instant,
     /// The Redis whose stream was read.
     run_id: String,
     /// The last entry read.
@@ -49,16 +56,19 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub fn new(client: Client, max_staleness: Duration) -> Self {
+    pub fn new(connections: Arc<Connections>, max_staleness: Duration) -> Self {
         // A block of 0 would never end.
         let round = (max_staleness / ROUNDS).clamp(Duration::from_millis(1), LONGEST_ROUND);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(round + ANSWER_TIMEOUT));
         Self {
-            client,
+            stream: Key::Revocations(connections.layout()),
+            connections,
             config,
             connection: None,
+            server: None,
+            confirmed_at: Instant::now(),
             run_id: String::new(),
             position: START.to_owned(),
             round,
@@ -90,6 +100,7 @@ impl Follower {
             Some(connection) => connection,
             None => self.connect().await.map_err(failed)?,
         };
+        self.confirm().await?;
         self.catch_up(&mut connection, mirror).await?;
         self.wait(&mut connection, mirror).await?;
         self.connection = Some(connection);
@@ -99,7 +110,8 @@ impl Follower {
     /// What was read of another Redis, or of this one before it was started anew, says nothing
     /// about the ids of this one's stream. A Redis that doesn't tell which one it is might be either.
     async fn connect(&mut self) -> RedisResult<MultiplexedConnection> {
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&self.config).await?;
+        let (mut connection, server) = self.connections.connect(&self.config).await?;
+        (self.server, self.confirmed_at) = (server, Instant::now());
         let about = redis::cmd("INFO").arg("server").query_async::<String>(&mut connection).await;
         let about = about.unwrap_or_default();
         let run_id = about.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim();
@@ -110,6 +122,15 @@ impl Follower {
         Ok(connection)
     }
 
+    /// A server that was replaced without knowing it would have nothing new to tell.
+    async fn confirm(&mut self) -> Result<(), StoreError> {
+        if self.confirmed_at.elapsed() >= CONFIRM_EVERY {
+            self.connections.confirm(self.server.as_ref()).await.map_err(failed)?;
+            self.confirmed_at = Instant::now();
+        }
+        Ok(())
+    }
+
     /// Reads to the end of the stream.
     async fn catch_up(
         &mut self,
@@ -118,7 +139,7 @@ impl Follower {
     ) -> Result<(), StoreError> {
         loop {
             let asked = Instant::now();
-            let mut call = FOLLOW.key(Key::Revocations.to_string());
+            let mut call = FOLLOW.key(self.stream.to_string());
             let call = call.arg(&self.position).arg(BATCH);
             let (position, entries): (String, Entries) =
                 call.invoke_async(connection).await.map_err(failed)?;
@@ -141,7 +162,7 @@ impl Follower {
         let mut command = redis::cmd("XREAD");
         let block = u64::try_from(self.round.as_millis()).unwrap_or(u64::MAX);
         command.arg("COUNT").arg(BATCH).arg("BLOCK").arg(block);
-        command.arg("STREAMS").arg(Key::Revocations.to_string()).arg(&self.position);
+        command.arg("STREAMS").arg(self.stream.to_string()).arg(&self.position);
         let streams: Option<Vec<(String, Entries)>> =
             command.query_async(connection).await.map_err(failed)?;
         for (_, entries) in streams.unwrap_or_default() {
@@ -154,7 +175,7 @@ impl Follower {
     fn take_in(&mut self, entries: Entries, mirror: &Mirror) -> Result<(), StoreError> {
         for (id, fields) in entries {
             let (what, until) = revocation(&fields)
-                .ok_or_else(|| failed(format_args!("entry {id} of {} is unreadable", Key::Revocations)))?;
+                .ok_or_else(|| failed(format_args!("entry {id} of {} is unreadable", self.stream)))?;
             mirror.insert(what, until);
             self.position = id;
         }
@@ -175,9 +196,9 @@ impl Follower {
 }
 
 /// Starts the follower on the current runtime.
-pub(super) fn start(client: Client, max_staleness: Duration) -> Arc<Mirror> {
+pub(super) fn start(connections: Arc<Connections>, max_staleness: Duration) -> Arc<Mirror> {
     let mirror = Arc::new(Mirror::new(max_staleness));
-    tokio::spawn(Follower::new(client, max_staleness).run(Arc::downgrade(&mirror)));
+    tokio::spawn(Follower::new(connections, max_staleness).run(Arc::downgrade(&mirror)));
     mirror
 }
 

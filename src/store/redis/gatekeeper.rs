@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::ask::{Answer, Ask};
-use super::leases::{Leases, Outcome, Wish};
-use super::{RedisState, failed};
+use super::RedisState;
+use super::ask::{Answer, Ask, Counter, Failure};
+use super::leases::{Leases, Outcome, Used, Wish};
 use crate::clock;
 use crate::store::{Admission, Bearer, Charge, Gatekeeper, Revocations, Standing, StoreError, Verdict};
 
@@ -57,14 +57,15 @@ impl Gatekeeper for RedisGatekeeper {
         let unchecked = bearer.filter(|_| known.is_none());
         let asks: Vec<Ask<'_>> = items.iter().filter_map(Item::ask).collect();
         let answer = match (unchecked, asks.as_slice()) {
-            (None, []) => Answer { standing: Standing::Good, counters: Vec::new() },
-            (unchecked, asks) => {
-                let asked = self.state.ask(unchecked, asks).await;
-                asked.inspect_err(|_| items.iter().for_each(|item| self.undo(item)))?
-            }
+            (None, []) => Ok(Answer { standing: Standing::Good, counters: Vec::new() }),
+            (unchecked, asks) => self.state.ask(unchecked, asks).await,
         };
-        let standing = known.unwrap_or(answer.standing);
-        Ok(Admission { standing, verdicts: self.settle(items, &answer, asked_us)? })
+        let Answer { standing, counters } = answer.map_err(|Failure { error, counters }| {
+            self.keep_what_was_charged(&items, &counters, asked_us);
+            error
+        })?;
+        let verdicts = self.settle(&items, standing, &counters, asked_us);
+        Ok(Admission { standing: known.unwrap_or(standing), verdicts })
     }
 }
 
@@ -107,60 +108,71 @@ impl RedisGatekeeper {
         }
     }
 
-    /// Nothing comes of the charge.
-    fn undo(&self, item: &Item<'_>) {
-        match item.plan {
-            Plan::Taken(lease, _) => self.leases.give_back(item.charge, lease),
-            Plan::Asked(wish) => self.leases.give_up(item.charge, wish),
+    /// There is no answer.
+    fn keep_what_was_charged(&self, items: &[Item<'_>], counters: &[Option<Counter>], asked_us: u64) {
+        for (item, counter) in with_counters(items, counters) {
+            self.settle_unused(item, counter, asked_us);
+        }
+    }
+
+    /// Nothing comes of the charge. What Redis has charged for it is a lease.
+    fn settle_unused(&self, item: &Item<'_>, counter: Option<&Counter>, asked_us: u64) -> Verdict {
+        match (item.plan, counter) {
+            (Plan::Taken(lease, verdict), _) => {
+                self.leases.give_back(item.charge, lease);
+                verdict
+            }
+            (Plan::Asked(wish), Some(counter)) => {
+                self.leases.settle(item.charge, wish, counter, Used::None, asked_us)
+            }
+            (Plan::Asked(wish), None) => {
+                self.leases.give_up(item.charge, wish);
+                item.charge.quota.verdict(0, false)
+            }
         }
     }
 
     /// Takes in the answer: one verdict per charge that it judges.
     fn settle(
         &self,
-        mut items: Vec<Item<'_>>,
-        answer: &Answer,
+        items: &[Item<'_>],
+        standing: Standing,
+        counters: &[Option<Counter>],
         asked_us: u64,
-    ) -> Result<Vec<Verdict>, StoreError> {
-        items.retain(|item| {
-            let is_judged = answer.standing == Standing::Good || item.charge.before_identity;
-            if !is_judged {
-                self.undo(item);
+    ) -> Vec<Verdict> {
+        let is_judged = |item: &Item<'_>| standing == Standing::Good || item.charge.before_identity;
+        let refuses = |counter: Option<&Counter>| counter.is_some_and(|counter| counter.wait_us > 0);
+        let is_refused = with_counters(items, counters).any(|(item, held)| is_judged(item) && refuses(held));
+        let mut judged = Vec::with_capacity(items.len());
+        let mut verdicts = Vec::with_capacity(items.len());
+        for (item, counter) in with_counters(items, counters) {
+            let verdict = match (item.plan, counter) {
+                _ if is_refused || !is_judged(item) => self.settle_unused(item, counter, asked_us),
+                (Plan::Taken(_, verdict), _) => verdict,
+                (Plan::Asked(wish), Some(counter)) => {
+                    self.leases.settle(item.charge, wish, counter, Used::One, asked_us)
+                }
+                (Plan::Asked(_), None) => self.settle_unused(item, None, asked_us),
+            };
+            if is_judged(item) {
+                judged.push(item);
+                verdicts.push(verdict);
             }
-            is_judged
-        });
-        if items.iter().filter_map(Item::ask).count() != answer.counters.len() {
-            items.iter().for_each(|item| self.undo(item));
-            return Err(failed("admit.lua judged other counters than it was asked to"));
         }
-        let mut counters = answer.counters.iter();
-        let verdict = |item: &Item<'_>| match item.plan {
-            Plan::Taken(_, verdict) => verdict,
-            Plan::Asked(wish) => {
-                let counter = counters.next().expect("they were counted above");
-                self.leases.settle(item.charge, wish, counter, asked_us)
-            }
-        };
-        let verdicts: Vec<Verdict> = items.iter().map(verdict).collect();
-        if verdicts.iter().all(|verdict| verdict.allowed) {
-            return Ok(verdicts);
+        if !is_refused {
+            return verdicts;
         }
-        Ok(self.take_after_all(&items).unwrap_or_else(|| self.refuse(&items, verdicts)))
+        self.take_after_all(&judged).unwrap_or_else(|| self.refuse(&judged, verdicts))
     }
 
     /// Redis refuses, but a lease may have arrived while it was asked.
-    fn take_after_all(&self, items: &[Item<'_>]) -> Option<Vec<Verdict>> {
-        for item in items {
-            if let Plan::Taken(lease, _) = item.plan {
-                self.leases.give_back(item.charge, lease);
-            }
-        }
+    fn take_after_all(&self, items: &[&Item<'_>]) -> Option<Vec<Verdict>> {
         let verdicts = self.take_all(items.iter().map(|item| item.charge))?;
         verdicts.iter().all(|verdict| verdict.allowed).then_some(verdicts)
     }
 
-    /// Nothing was charged; what had been taken from a lease is there again.
-    fn refuse(&self, items: &[Item<'_>], mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
+    /// What had been taken from a lease is there again.
+    fn refuse(&self, items: &[&Item<'_>], mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
         let now_us = self.leases.now_us();
         for (item, verdict) in items.iter().zip(&mut verdicts) {
             if let Plan::Taken(..) = item.plan {
@@ -169,6 +181,18 @@ impl RedisGatekeeper {
         }
         verdicts
     }
+}
+
+/// Each with what became of its counter, if it was asked and there is an answer.
+fn with_counters<'a, 'b>(
+    items: &'b [Item<'a>],
+    counters: &'b [Option<Counter>],
+) -> impl Iterator<Item = (&'b Item<'a>, Option<&'b Counter>)> {
+    let mut counters = counters.iter();
+    items.iter().map(move |item| match item.plan {
+        Plan::Taken(..) => (item, None),
+        Plan::Asked(_) => (item, counters.next().and_then(Option::as_ref)),
+    })
 }
 
 impl<'a> Item<'a> {

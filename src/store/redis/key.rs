@@ -6,12 +6,37 @@ use uuid::Uuid;
 
 use crate::identity::{SessionId, UserId};
 
+/// Whether keys may be anywhere. In a cluster, what a script touches must have one slot, so the names
+/// of all revocations and of their stream share a hash tag there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    OneServer,
+    Cluster,
+}
+
+impl Layout {
+    /// What the keys of all revocations begin with.
+    pub fn revoked(self) -> &'static str {
+        match self {
+            Self::OneServer => "portcullis:revoked:",
+            Self::Cluster => "portcullis:{revoked}:",
+        }
+    }
+
+    pub fn stream(self) -> &'static str {
+        match self {
+            Self::OneServer => "portcullis:revocations",
+            Self::Cluster => "portcullis:{revoked}:stream",
+        }
+    }
+}
+
 pub(super) enum Key<'a> {
-    RevokedToken(Uuid),
-    RevokedSession(SessionId),
-    RevokedUser(UserId),
-    /// The stream of all revocations; `scripts/revoking.lua` names it, too.
-    Revocations,
+    RevokedToken(Layout, Uuid),
+    RevokedSession(Layout, SessionId),
+    RevokedUser(Layout, UserId),
+    /// The stream of all revocations.
+    Revocations(Layout),
     Session(SessionId),
     SessionsOf(UserId),
     Lockout(&'a str),
@@ -22,10 +47,10 @@ pub(super) enum Key<'a> {
 impl fmt::Display for Key<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RevokedToken(id) => write!(f, "portcullis:revoked:jti:{id}"),
-            Self::RevokedSession(id) => write!(f, "portcullis:revoked:sid:{id}"),
-            Self::RevokedUser(id) => write!(f, "portcullis:revoked:user:{id}"),
-            Self::Revocations => f.write_str("portcullis:revocations"),
+            Self::RevokedToken(layout, id) => write!(f, "{}jti:{id}", layout.revoked()),
+            Self::RevokedSession(layout, id) => write!(f, "{}sid:{id}", layout.revoked()),
+            Self::RevokedUser(layout, id) => write!(f, "{}user:{id}", layout.revoked()),
+            Self::Revocations(layout) => f.write_str(layout.stream()),
             Self::Session(id) => write!(f, "portcullis:session:{id}"),
             Self::SessionsOf(id) => write!(f, "portcullis:sessions:{id}"),
             Self::Lockout(name) => write!(f, "portcullis:lockout:{name}"),

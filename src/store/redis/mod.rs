@@ -12,12 +12,18 @@
 //! | `portcullis:limit:<counter>` | microseconds since the epoch at which the bucket is empty again | until then |
 //! | `portcullis:cache:<hash>` | a stored answer: format, times, head, body | until it may not even be served stale |
 //!
-//! Whatever must be atomic is one script of `scripts/`. A script touches keys of a token, its
-//! session, its user and of limits at once; no hash tag could join those, so this is for a single
-//! Redis (with replicas), not for a Redis Cluster. Refresh tokens are never here: only how many of
+//! Whatever must be atomic is one script of `scripts/`. Refresh tokens are never here: only how many of
 //! a session's were handed out.
+//!
+//! In a Redis Cluster a script reaches the keys of one slot. There, all revocations and their stream
+//! share a hash tag (`portcullis:{revoked}:jti:<jti>`, `portcullis:{revoked}:stream`), so that a
+//! revocation is one step as ever; the other keys go where they will, and what concerns several of
+//! them is done in parts: `ask_in_parts` and `sessions/in_steps` say in which order and why.
+//! docs/decisions/0010-redis-at-scale.md has the reasons.
 
 mod ask;
+mod ask_in_parts;
+mod cluster;
 mod connections;
 mod follower;
 mod gatekeeper;
@@ -28,6 +34,8 @@ mod mirror;
 mod responses;
 mod revocations;
 mod script;
+mod sentinels;
+mod server;
 mod sessions;
 
 use std::sync::{Arc, OnceLock};
@@ -38,13 +46,15 @@ use redis::{FromRedisValue, Value, from_redis_value};
 
 use super::{Revocation, StoreError};
 use crate::clock::Timestamp;
+use crate::config::policy::RedisServers;
+use key::Layout;
 use mirror::Mirror;
 
 pub use gatekeeper::RedisGatekeeper;
 
 /// Sessions, revocations, lockouts and limits of one Redis.
 pub struct RedisState {
-    connections: Connections,
+    connections: Arc<Connections>,
     /// Filled by [`follow`](Self::follow).
     mirror: OnceLock<Arc<Mirror>>,
 }
@@ -53,14 +63,24 @@ impl RedisState {
     /// `Err` when the URL is none. Connects with the first question, so that it survives a Redis
     /// that is away; `ping` tells whether it is there.
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        let connections = Connections::open(url).map_err(failed)?;
+        let servers: RedisServers = url.parse().map_err(failed)?;
+        Self::connect(&servers)
+    }
+
+    /// The same for servers that were named before.
+    pub fn connect(servers: &RedisServers) -> Result<Self, StoreError> {
+        let connections = Arc::new(Connections::open(servers).map_err(failed)?);
         Ok(Self { connections, mirror: OnceLock::new() })
+    }
+
+    fn layout(&self) -> Layout {
+        self.connections.layout()
     }
 
     /// From now on a copy of all revocations is kept up to date, on the current runtime and until
     /// this is dropped. A [`RedisGatekeeper`] goes by it while it isn't older than `max_staleness`.
     pub fn follow(&self, max_staleness: Duration) {
-        self.mirror.get_or_init(|| follower::start(self.connections.client(), max_staleness));
+        self.mirror.get_or_init(|| follower::start(self.connections.clone(), max_staleness));
     }
 
     /// What was revoked here counts here at once, without the way through the stream.

@@ -6,25 +6,28 @@ use std::sync::LazyLock;
 use async_trait::async_trait;
 use redis::{Cmd, RedisWrite};
 
-use super::key::Key;
+use super::key::{Key, Layout};
 use super::script::Script;
 use super::{RedisState, millis, parse};
 use crate::clock::Timestamp;
 use crate::store::{Bearer, Mirroring, Revocation, Revocations, Standing, StoreError};
 
-static REVOKE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(include_str!("scripts/revoking.lua"), include_str!("scripts/revoke.lua")))
-});
+static REVOKE: LazyLock<Script> = LazyLock::new(|| revoking(Layout::OneServer));
+static REVOKE_IN_CLUSTER: LazyLock<Script> = LazyLock::new(|| revoking(Layout::Cluster));
+
+fn revoking(layout: Layout) -> Script {
+    Script::revoking(layout, include_str!("scripts/revoke.lua"))
+}
 
 #[async_trait]
 impl Revocations for RedisState {
     async fn revoke(&self, what: Revocation, until: Timestamp) -> Result<(), StoreError> {
-        let (key, value) = match what {
-            Revocation::Token(id) => (Key::RevokedToken(id), 1),
-            Revocation::Session(id) => (Key::RevokedSession(id), 1),
-            Revocation::UserBelow(id, version) => (Key::RevokedUser(id), version),
+        let value = match what {
+            Revocation::Token(_) | Revocation::Session(_) => 1,
+            Revocation::UserBelow(_, version) => version,
         };
-        REVOKE.call(1, 2).key(key).arg(value).arg(millis(until)).run(&self.connections).await?;
+        let call = self.revoke_script().call(1, 2).key(self.key_of(what));
+        call.arg(value).arg(millis(until)).run(&self.connections).await?;
         self.note_revoked([what], until);
         Ok(())
     }
@@ -33,9 +36,9 @@ impl Revocations for RedisState {
     async fn standing(&self, bearer: Bearer, _now: Timestamp) -> Result<Standing, StoreError> {
         let mut command = Cmd::new();
         command.arg("MGET");
-        command.write_arg_fmt(Key::RevokedToken(bearer.token));
-        command.write_arg_fmt(Key::RevokedSession(bearer.session));
-        command.write_arg_fmt(Key::RevokedUser(bearer.user));
+        for key in self.keys_of(bearer) {
+            command.write_arg_fmt(key);
+        }
         let answer = self.connections.run(&command).await?;
         Ok(match parse::<[Option<u64>; 3]>(answer)? {
             [None, None, Some(version)] if bearer.version < version => Standing::Stale,
@@ -55,5 +58,34 @@ impl Revocations for RedisState {
 
     fn mirroring(&self) -> Option<Mirroring> {
         self.mirror.get().map(|mirror| mirror.mirroring())
+    }
+}
+
+impl RedisState {
+    /// For any number of keys at once, and the value and the time of all.
+    pub(super) fn revoke_script(&self) -> &'static Script {
+        match self.layout() {
+            Layout::OneServer => &REVOKE,
+            Layout::Cluster => &REVOKE_IN_CLUSTER,
+        }
+    }
+
+    pub(super) fn key_of(&self, what: Revocation) -> Key<'static> {
+        let layout = self.layout();
+        match what {
+            Revocation::Token(id) => Key::RevokedToken(layout, id),
+            Revocation::Session(id) => Key::RevokedSession(layout, id),
+            Revocation::UserBelow(id, _) => Key::RevokedUser(layout, id),
+        }
+    }
+
+    /// Whatever may have revoked the bearer.
+    pub(super) fn keys_of(&self, bearer: Bearer) -> [Key<'static>; 3] {
+        let layout = self.layout();
+        [
+            Key::RevokedToken(layout, bearer.token),
+            Key::RevokedSession(layout, bearer.session),
+            Key::RevokedUser(layout, bearer.user),
+        ]
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use redis::{Cmd, RedisWrite, ToRedisArgs, Value};
 
 use super::connections::Connections;
-use super::key::Key;
+use super::key::{Key, Layout};
 use crate::store::StoreError;
 
 pub(super) struct Script(redis::Script);
@@ -14,6 +14,12 @@ pub(super) struct Script(redis::Script);
 impl Script {
     pub fn new(source: &str) -> Self {
         Self(redis::Script::new(source))
+    }
+
+    /// A script that revokes by the functions of `revoking.lua`.
+    pub fn revoking(layout: Layout, source: &str) -> Self {
+        let names = format!("local STREAM, REVOKED = '{}', '{}'\n", layout.stream(), layout.revoked());
+        Self::new(&[&names, include_str!("scripts/revoking.lua"), source].concat())
     }
 
     /// A call with `keys` keys, which have to be added first, and about `arguments` arguments.

@@ -1,5 +1,7 @@
 //! Sessions: a hash each, and per user a sorted set of their ids.
 
+mod in_steps;
+
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -7,8 +9,8 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use redis::{Cmd, RedisWrite, Value};
 
-use super::key::Key;
-use super::script::Script;
+use super::key::{Key, Layout};
+use super::script::{Call, Script};
 use super::{RedisState, duration_micros, failed, micros, millis, parse};
 use crate::clock::Timestamp;
 use crate::identity::{SessionId, UserId};
@@ -35,7 +37,9 @@ const LISTED_AT_ONCE: usize = 32;
 
 type Fields = [Option<String>; 12];
 
-static START: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/start_session.lua")));
+static START: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("scripts/keep_session.lua"), include_str!("scripts/index_session.lua")))
+});
 static NOTE_ACCOUNT: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/note_account.lua")));
 static ROTATE: LazyLock<Script> = LazyLock::new(|| ending(include_str!("scripts/rotate_session.lua")));
@@ -44,34 +48,18 @@ static END_ALL: LazyLock<Script> = LazyLock::new(|| ending(include_str!("scripts
 
 /// A script that ends sessions.
 fn ending(source: &str) -> Script {
-    let functions = concat!(include_str!("scripts/revoking.lua"), include_str!("scripts/ending.lua"));
-    Script::new(&format!("{functions}{source}"))
+    Script::revoking(Layout::OneServer, &[include_str!("scripts/ending.lua"), source].concat())
 }
 
 #[async_trait]
 impl Sessions for RedisState {
     async fn start(&self, session: &Session) -> Result<(), StoreError> {
-        let call = START
-            .call(2, 4 + 2 * FIELDS.len())
-            .key(Key::Session(session.id))
-            .key(Key::SessionsOf(session.user_id))
-            .text(session.id)
-            .arg(millis(session.created_at))
-            .arg(millis(session.idle_until))
-            .arg(millis(session.ends_at))
-            .field("user_id", Some(session.user_id))
-            .field("username", Some(&session.username))
-            .field("email", session.email.as_ref())
-            .field("roles", Some(roles_json(&session.roles)))
-            .field("version", Some(session.version))
-            .field("generation", Some(session.generation))
-            .field("created_at", Some(micros(session.created_at)))
-            .field("rotated_at", Some(micros(session.rotated_at)))
-            .field("idle_until", Some(micros(session.idle_until)))
-            .field("ends_at", Some(micros(session.ends_at)))
-            .field("address", session.address)
-            .field("user_agent", session.user_agent.as_ref());
-        call.run(&self.connections).await?;
+        if self.layout() == Layout::Cluster {
+            return self.start_in_steps(session).await;
+        }
+        let call = START.call(2, 4 + 2 * FIELDS.len());
+        let call = call.key(Key::Session(session.id)).key(Key::SessionsOf(session.user_id));
+        with_values(call, session).run(&self.connections).await?;
         Ok(())
     }
 
@@ -84,7 +72,11 @@ impl Sessions for RedisState {
         revoked_until: Timestamp,
         now: Timestamp,
     ) -> Result<Rotation, StoreError> {
-        let call = ROTATE
+        let script: &Script = match self.layout() {
+            Layout::OneServer => &ROTATE,
+            Layout::Cluster => &in_steps::ROTATE,
+        };
+        let call = script
             .call(1, 6)
             .key(Key::Session(id))
             .text(id)
@@ -104,6 +96,9 @@ impl Sessions for RedisState {
             "rotated" => Ok(Rotation::Rotated(session)),
             "repeated" => Ok(Rotation::Repeated(session)),
             "reused" => {
+                if self.layout() == Layout::Cluster {
+                    self.end_in_steps(id, revoked_until).await?;
+                }
                 self.note_revoked([Revocation::Session(id)], revoked_until);
                 Ok(Rotation::Reused(session))
             }
@@ -155,6 +150,9 @@ impl Sessions for RedisState {
     }
 
     async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError> {
+        if self.layout() == Layout::Cluster {
+            return self.end_in_steps(id, revoked_until).await;
+        }
         let call = END.call(0, 2).text(id).arg(millis(revoked_until));
         let existed = parse(call.run(&self.connections).await?)?;
         self.note_revoked([Revocation::Session(id)], revoked_until);
@@ -162,6 +160,9 @@ impl Sessions for RedisState {
     }
 
     async fn end_all(&self, user: UserId, revoked_until: Timestamp) -> Result<u64, StoreError> {
+        if self.layout() == Layout::Cluster {
+            return self.end_all_in_steps(user, revoked_until).await;
+        }
         let call = END_ALL.call(1, 1).key(Key::SessionsOf(user)).arg(millis(revoked_until));
         let (ended, ids): (u64, Vec<String>) = parse(call.run(&self.connections).await?)?;
         let ids = ids.iter().map(|id| id.parse().map_err(failed));
@@ -169,6 +170,26 @@ impl Sessions for RedisState {
         self.note_revoked(ids.into_iter().map(Revocation::Session), revoked_until);
         Ok(ended)
     }
+}
+
+/// The arguments of `keep_session.lua` and `index_session.lua`.
+fn with_values<'a>(call: Call<'a>, session: &Session) -> Call<'a> {
+    call.text(session.id)
+        .arg(millis(session.created_at))
+        .arg(millis(session.idle_until))
+        .arg(millis(session.ends_at))
+        .field("user_id", Some(session.user_id))
+        .field("username", Some(&session.username))
+        .field("email", session.email.as_ref())
+        .field("roles", Some(roles_json(&session.roles)))
+        .field("version", Some(session.version))
+        .field("generation", Some(session.generation))
+        .field("created_at", Some(micros(session.created_at)))
+        .field("rotated_at", Some(micros(session.rotated_at)))
+        .field("idle_until", Some(micros(session.idle_until)))
+        .field("ends_at", Some(micros(session.ends_at)))
+        .field("address", session.address)
+        .field("user_agent", session.user_agent.as_ref())
 }
 
 fn roles_json(roles: &[String]) -> String {

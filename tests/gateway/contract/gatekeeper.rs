@@ -18,7 +18,7 @@ use super::revocations::bearer;
 use super::{HOUR, MINUTE, contract, eventually, in_parallel, now};
 use crate::servers::redis::Redis;
 
-contract!([redis_state, strict_redis, mirrored_redis, sqlite_state] {
+contract!([redis_state, strict_redis, mirrored_redis, strict_cluster, mirrored_cluster, sqlite_state] {
     nothing_asked_is_admitted
     a_burst_passes_and_one_more_is_refused_with_its_waiting_time
     of_many_parallel_charges_exactly_the_burst_passes

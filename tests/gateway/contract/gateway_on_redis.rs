@@ -26,7 +26,11 @@ pub struct GatewayOnRedis {
 
 impl GatewayOnRedis {
     pub fn strict(redis: &Redis) -> Self {
-        let state = Arc::new(RedisState::open(&redis.url()).expect("the URL is right"));
+        Self::strict_at(&redis.url())
+    }
+
+    pub fn strict_at(url: &str) -> Self {
+        let state = Arc::new(RedisState::open(url).expect("the URL is right"));
         Self { gatekeeper: Arc::new(RedisGatekeeper::new(state.clone())), state }
     }
 
@@ -36,7 +40,15 @@ impl GatewayOnRedis {
     }
 
     pub async fn mirrored_for(redis: &Redis, max_staleness: Duration) -> Self {
-        let gateway = Self::strict(redis);
+        Self::following(Self::strict(redis), max_staleness).await
+    }
+
+    /// Its mirror is filled.
+    pub async fn mirrored_at(url: &str) -> Self {
+        Self::following(Self::strict_at(url), AN_HOUR).await
+    }
+
+    async fn following(gateway: Self, max_staleness: Duration) -> Self {
         gateway.state.follow(max_staleness);
         gateway.until_current().await;
         gateway

@@ -14,9 +14,9 @@ use super::{HOUR, MINUTE, eventually, in_parallel, now};
 use crate::servers::redis::Redis;
 
 /// When a request was decided: between these two.
-type Decided = (Instant, Instant);
+pub(super) type Decided = (Instant, Instant);
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
@@ -25,7 +25,7 @@ fn gateways(redis: &Redis, count: usize) -> Vec<GatewayOnRedis> {
 }
 
 /// A counter that no other case uses.
-fn fresh(name: &str, quota: Quota) -> Charge {
+pub(super) fn fresh(name: &str, quota: Quota) -> Charge {
     charge(&format!("{name}:user:{}", uuid::Uuid::now_v7()), quota)
 }
 
@@ -36,7 +36,7 @@ async fn try_once(gateway: &GatewayOnRedis, charge: &Charge) -> Option<Decided> 
 }
 
 /// In no window more than the burst and what is refilled in it: the exact meaning of the limit.
-fn assert_within(quota: &Quota, admitted: &[Decided]) -> Result<(), TestCaseError> {
+pub(super) fn assert_within(quota: &Quota, admitted: &[Decided]) -> Result<(), TestCaseError> {
     for (first, (from, _)) in admitted.iter().enumerate() {
         for (last, (_, to)) in admitted.iter().enumerate().skip(first) {
             let window_us = to.saturating_duration_since(*from).as_micros();

@@ -7,7 +7,7 @@ use portcullis::store::{LockoutRule, Lockouts};
 
 use super::{MINUTE, contract, in_parallel, now};
 
-contract!([redis_state, sqlite_state] {
+contract!([redis_state, cluster_state, sqlite_state] {
     the_last_allowed_failure_locks_once
     parallel_failures_all_count_and_one_locks
     failures_while_locked_do_not_prolong_it

@@ -6,6 +6,7 @@
 mod accounts;
 mod api_keys;
 mod audit;
+mod cluster;
 mod gatekeeper;
 mod gateway_on_redis;
 mod keys;
@@ -33,6 +34,7 @@ use portcullis::store::sqlite::{SqliteState, SqliteUsers};
 use self::gateway_on_redis::GatewayOnRedis;
 use crate::servers;
 use crate::servers::redis::Redis;
+use crate::servers::redis_cluster::BorrowedCluster;
 
 /// Makes a test of every behaviour with every implementation: `redis::locks_are_lifted_by_time`.
 macro_rules! contract {
@@ -88,6 +90,24 @@ async fn mirrored_redis() -> Subject<GatewayOnRedis> {
     let redis = Redis::start();
     let store = Arc::new(GatewayOnRedis::mirrored(&redis).await);
     Subject { store, _keep: Box::new(redis) }
+}
+
+/// An empty cluster that no other test uses at the same time.
+async fn cluster_state() -> Subject<RedisState> {
+    let cluster = BorrowedCluster::take();
+    let store = RedisState::open(&cluster.url()).expect("the URL is right");
+    Subject { store: Arc::new(store), _keep: Box::new(cluster) }
+}
+
+async fn strict_cluster() -> Subject<GatewayOnRedis> {
+    let cluster = BorrowedCluster::take();
+    Subject { store: Arc::new(GatewayOnRedis::strict_at(&cluster.url())), _keep: Box::new(cluster) }
+}
+
+async fn mirrored_cluster() -> Subject<GatewayOnRedis> {
+    let cluster = BorrowedCluster::take();
+    let store = Arc::new(GatewayOnRedis::mirrored_at(&cluster.url()).await);
+    Subject { store, _keep: Box::new(cluster) }
 }
 
 async fn memory_responses() -> Subject<MemoryResponses> {

@@ -8,7 +8,7 @@ use portcullis::store::{Responses, StoredResponse};
 
 use super::{MINUTE, contract, eventually, in_parallel};
 
-contract!([redis_state, memory_responses] {
+contract!([redis_state, cluster_state, memory_responses] {
     nothing_is_stored_at_first
     a_kept_answer_is_found_as_it_was
     a_large_answer_is_kept_whole

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{HOUR, contract, eventually, in_parallel, now};
 
-contract!([redis_state, strict_redis, mirrored_redis, sqlite_state] {
+contract!([redis_state, strict_redis, mirrored_redis, cluster_state, strict_cluster, mirrored_cluster, sqlite_state] {
     a_bearer_never_seen_is_good
     a_revoked_token_is_revoked_and_its_siblings_are_not
     a_revoked_session_takes_all_its_tokens_along

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{HOUR, MINUTE, contract, in_parallel, now};
 
-contract!([redis_state, strict_redis, mirrored_redis, sqlite_state] {
+contract!([redis_state, strict_redis, mirrored_redis, cluster_state, strict_cluster, mirrored_cluster, sqlite_state] {
     a_started_session_is_found_as_it_was
     an_unknown_session_is_none_and_its_tokens_unknown
     a_rotation_raises_the_generation_and_the_idle_end

@@ -54,9 +54,9 @@ impl Gateway {
             ("UPSTREAM".to_owned(), upstream.address().to_string()),
             ("TOKEN_SECRET".to_owned(), SECRET.to_owned()),
         ];
-        if let Stores::Servers { database_url, redis } = &setup.stores {
-            environment.push(("DATABASE_URL".to_owned(), database_url.clone()));
-            environment.push(("REDIS_URL".to_owned(), redis.url()));
+        if let Some((database_url, redis_url)) = setup.stores.urls() {
+            environment.push(("DATABASE_URL".to_owned(), database_url));
+            environment.push(("REDIS_URL".to_owned(), redis_url));
         }
         environment.extend(setup.environment.iter().cloned());
         write_config(home.path(), &setup.yaml());

@@ -45,12 +45,28 @@ pub enum Stores {
     Embedded,
     /// Shared by every gateway that gets a clone.
     Servers { database_url: String, redis: Arc<Redis> },
+    /// The same, by the URL of a Redis that the test holds.
+    Elsewhere { database_url: String, redis_url: String },
 }
 
 impl Stores {
     /// A fresh database and a Redis of one's own.
     pub async fn servers() -> Self {
         Self::Servers { database_url: postgres::database().await, redis: Arc::new(Redis::start()) }
+    }
+
+    /// A fresh database, and the Redis of this URL.
+    pub async fn on_redis(url: String) -> Self {
+        Self::Elsewhere { database_url: postgres::database().await, redis_url: url }
+    }
+
+    /// The URLs of the database and of Redis.
+    pub fn urls(&self) -> Option<(String, String)> {
+        match self {
+            Self::Embedded => None,
+            Self::Servers { database_url, redis } => Some((database_url.clone(), redis.url())),
+            Self::Elsewhere { database_url, redis_url } => Some((database_url.clone(), redis_url.clone())),
+        }
     }
 }
 

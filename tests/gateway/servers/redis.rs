@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ports::{self, ReservedPort};
 use super::watched::Watched;
 use super::{find_program, wait_until_ready};
+
+const A_SECOND: Duration = Duration::from_secs(1);
 
 /// One Redis, gone when dropped.
 pub struct Redis {
@@ -27,23 +30,62 @@ impl Redis {
         Self::with_arguments(&["--appendonly", "yes", "--appendfsync", "always"])
     }
 
-    fn with_arguments(arguments: &[&str]) -> Self {
-        let program = find_program("redis-server", &[]).expect(
-            "redis-server is not installed; `./dev test` installs it, \
-             or: apt-get install redis-server, dnf install redis, brew install redis",
-        );
+    pub(super) fn with_arguments(arguments: &[&str]) -> Self {
         let port = ports::reserve();
         let home = tempfile::Builder::new().prefix("portcullis-redis-").tempdir();
         let home = home.expect("the temporary folder is writable").keep();
         let number = port.number().to_string();
         let fixed = ["--bind", "127.0.0.1", "--port", &number, "--save", "", "--dir"].map(OsString::from);
-        let mut command = vec![OsString::from(program)];
+        let mut command = vec![program().into_os_string()];
         command.extend(fixed);
         command.push(home.clone().into());
         command.extend(arguments.iter().map(OsString::from));
-        let redis = Self { port, server: Watched::new(home, "KILL", &command) };
+        Self::running(port, home, &command)
+    }
+
+    /// Watches for a master, as the configuration says.
+    pub(super) fn sentinel(configuration: &str) -> Self {
+        let port = ports::reserve();
+        let home = tempfile::Builder::new().prefix("portcullis-sentinel-").tempdir();
+        let home = home.expect("the temporary folder is writable").keep();
+        let file = home.join("sentinel.conf");
+        let fixed = format!("bind 127.0.0.1\nport {}\ndir {}\n", port.number(), home.display());
+        std::fs::write(&file, fixed + configuration).expect("the folder is new");
+        let command = [program().into_os_string(), file.into_os_string(), "--sentinel".into()];
+        Self::running(port, home, &command)
+    }
+
+    fn running(port: ReservedPort, home: PathBuf, command: &[OsString]) -> Self {
+        let redis = Self { port, server: Watched::new(home, "KILL", command) };
         redis.restart();
         redis
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.server.log()
+    }
+
+    /// `None` when it is away, hangs, or refuses.
+    pub fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> Option<T> {
+        let client = redis::Client::open(self.url()).expect("the URL is right");
+        let mut connection = client.get_connection_with_timeout(A_SECOND).ok()?;
+        connection.set_read_timeout(Some(A_SECOND)).ok()?;
+        redis::Cmd::new().arg(words).query(&mut connection).ok()
+    }
+
+    /// One `field:value` of `INFO`.
+    pub fn info(&self, field: &str) -> Option<String> {
+        let info: String = self.ask(&["INFO"])?;
+        let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        value.map(|value| value.trim().to_owned())
     }
 
     pub fn url(&self) -> String {
@@ -95,10 +137,17 @@ impl Redis {
     }
 }
 
+fn program() -> PathBuf {
+    find_program("redis-server", &[]).expect(
+        "redis-server is not installed; `./dev test` installs it, \
+         or: apt-get install redis-server, dnf install redis, brew install redis",
+    )
+}
+
 /// `false` while it still loads its data.
 fn answers_ping(address: SocketAddr) -> std::io::Result<bool> {
     let mut connection = TcpStream::connect(address)?;
-    connection.set_read_timeout(Some(Duration::from_secs(1)))?;
+    connection.set_read_timeout(Some(A_SECOND))?;
     connection.write_all(b"PING\r\n")?;
     let mut answer = [0; 5];
     connection.read_exact(&mut answer)?;

@@ -49,6 +49,14 @@ pub struct Wish {
     pub is_for_lease: bool,
 }
 
+/// Of what Redis has granted, what the request that asked uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Used {
+    One,
+    /// The request is refused all the same.
+    None,
+}
+
 impl Known {
     pub fn new(quota: Quota, now_us: u64) -> Self {
         Self {
@@ -107,7 +115,14 @@ impl Known {
     }
 
     /// Takes in what Redis answered to a question that was sent at `asked_us`.
-    pub fn settle(&mut self, wish: Wish, counter: &Counter, asked_us: u64, now_us: u64) -> Verdict {
+    pub fn settle(
+        &mut self,
+        wish: Wish,
+        counter: &Counter,
+        used: Used,
+        asked_us: u64,
+        now_us: u64,
+    ) -> Verdict {
         self.empty_at_us = self.empty_at_us.max(asked_us.saturating_add(counter.level_us));
         if wish.is_for_lease {
             self.asking_until_us = 0;
@@ -116,12 +131,12 @@ impl Known {
                 self.asked_us = Some(asked_us);
             }
         }
-        let mut lease = Lease::new(counter.granted, asked_us, counter.level_us);
+        let in_advance = counter.granted.saturating_sub(u32::from(used == Used::One));
+        let mut lease = Lease::new(in_advance, asked_us, counter.level_us);
         let step_us = self.quota.step_us();
         if lease.left(step_us, now_us) > self.lease.left(step_us, now_us) {
             self.lease = lease;
         }
-        let in_advance = counter.granted.saturating_sub(1);
         let remaining = counter.remaining.saturating_add(u64::from(in_advance));
         let advance_us = u64::from(in_advance).saturating_mul(step_us);
         Verdict {
@@ -185,7 +200,7 @@ mod tests {
     fn lease(known: &mut Known, used: &mut u64, now_us: u64) -> u32 {
         let wish = known.wish(now_us);
         *used += u64::from(wish.count);
-        known.settle(wish, &granted(*used, wish.count, known.quota.burst), now_us, now_us);
+        known.settle(wish, &granted(*used, wish.count, known.quota.burst), Used::One, now_us, now_us);
         wish.count
     }
 
@@ -222,7 +237,7 @@ mod tests {
         let mut known = Known::new(quota(100), 0);
         let wish = Wish { count: 10, is_for_lease: true };
 
-        let first = known.settle(wish, &granted(10, 10, 100), 0, 0);
+        let first = known.settle(wish, &granted(10, 10, 100), Used::One, 0, 0);
         let Outcome::Taken(_, second) = known.take(0) else { panic!("nine are left") };
 
         assert_eq!((first.remaining, first.reset_after), (99, Duration::from_micros(STEP)));
@@ -233,7 +248,7 @@ mod tests {
     fn a_full_bucket_is_refused_here_until_a_request_would_pass() {
         let mut known = Known::new(quota(2), 0);
         let wish = known.wish(0);
-        known.settle(wish, &granted(2, 1, 2), 0, 0);
+        known.settle(wish, &granted(2, 1, 2), Used::One, 0, 0);
 
         let Outcome::Refused(refused) = known.take(STEP - 1) else { panic!("it is full") };
 
@@ -243,12 +258,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_granted_to_a_request_that_is_refused_all_the_same_is_a_lease() {
+        let mut known = Known::new(quota(100), 0);
+        let wish = Wish { count: 1, is_for_lease: true };
+
+        let verdict = known.settle(wish, &granted(1, 1, 100), Used::None, 0, 0);
+
+        assert_eq!((verdict.remaining, verdict.reset_after), (100, Duration::ZERO));
+        assert!(matches!(known.take(0), Outcome::Taken(..)));
+        assert_eq!(known.take(0), Outcome::Unknown);
+    }
+
+    #[test]
     fn what_is_given_back_to_a_lease_that_was_replaced_is_lost() {
         let mut known = Known::new(quota(100), 0);
         let wish = Wish { count: 3, is_for_lease: true };
-        known.settle(wish, &granted(3, 3, 100), 0, 0);
+        known.settle(wish, &granted(3, 3, 100), Used::One, 0, 0);
         let Outcome::Taken(old, _) = known.take(0) else { panic!("two are left") };
-        known.settle(wish, &granted(6, 3, 100), 1, 1);
+        known.settle(wish, &granted(6, 3, 100), Used::One, 1, 1);
 
         known.give_back(old);
 

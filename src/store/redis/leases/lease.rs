@@ -17,11 +17,11 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// `granted` requests at a counter that stood at `level_us` after the grant. One is that of the
-    /// request which asked.
-    pub fn new(granted: u32, asked_us: u64, level_us: u64) -> Self {
+    /// `left` requests that are granted and not used, at a counter that stood at `level_us` after the
+    /// grant.
+    pub fn new(left: u32, asked_us: u64, level_us: u64) -> Self {
         let drained_us = asked_us.saturating_add(level_us);
-        Self { left: granted.saturating_sub(1), asked_us, drained_us }
+        Self { left, asked_us, drained_us }
     }
 
     /// Tells it from the key's other leases: only one question at a time asks for a lease.
@@ -65,14 +65,8 @@ mod tests {
     }
 
     #[test]
-    fn the_request_that_asked_has_used_the_first() {
-        assert_eq!(taken(&mut Lease::new(10, 0, 10 * STEP), 0), 9);
-        assert_eq!(taken(&mut Lease::new(1, 0, STEP), 0), 0);
-    }
-
-    #[test]
     fn a_lease_melts_as_the_bucket_drains_and_never_grows_again() {
-        let mut lease = Lease::new(10, 0, 10 * STEP);
+        let mut lease = Lease::new(9, 0, 10 * STEP);
 
         assert_eq!(lease.left(STEP, 4 * STEP + 1), 5);
         assert_eq!(lease.left(STEP, 3 * STEP), 5);
@@ -81,7 +75,7 @@ mod tests {
 
     #[test]
     fn in_a_full_bucket_it_lasts_a_second() {
-        let mut lease = Lease::new(10, 0, 5_000 * STEP);
+        let mut lease = Lease::new(9, 0, 5_000 * STEP);
 
         assert_eq!(lease.left(STEP, LIFE_US - 1), 9);
         assert_eq!(lease.left(STEP, LIFE_US), 0);
@@ -89,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_was_given_back_can_be_taken_again_while_it_is_worth_something() {
-        let mut lease = Lease::new(3, 0, 3 * STEP);
+        let mut lease = Lease::new(2, 0, 3 * STEP);
         assert_eq!(taken(&mut lease, 0), 2);
 
         lease.give_back();
@@ -101,14 +95,24 @@ mod tests {
     /// A bucket that records leases when they are granted, beside the bucket of their actual uses.
     #[derive(Debug, Clone, Copy)]
     enum Event {
-        Grant { gateway: usize, count: u32 },
-        Use { gateway: usize },
-        Wait { us: u64 },
+        /// The request that asks uses one of them, or is refused by another limit.
+        Grant {
+            gateway: usize,
+            count: u32,
+            is_used: bool,
+        },
+        Use {
+            gateway: usize,
+        },
+        Wait {
+            us: u64,
+        },
     }
 
     fn events() -> impl Strategy<Value = Vec<Event>> {
         let event = prop_oneof![
-            1 => (0..3usize, 1..8u32).prop_map(|(gateway, count)| Event::Grant { gateway, count }),
+            1 => (0..3usize, 1..8u32, any::<bool>())
+                .prop_map(|(gateway, count, is_used)| Event::Grant { gateway, count, is_used }),
             8 => (0..3usize).prop_map(|gateway| Event::Use { gateway }),
             4 => (0..4 * STEP).prop_map(|us| Event::Wait { us }),
         ];
@@ -125,10 +129,13 @@ mod tests {
             for event in events {
                 match event {
                     Event::Wait { us } => now_us += us,
-                    Event::Grant { gateway, count } => {
+                    Event::Grant { gateway, count, is_used } => {
                         recorded_us = now_us.max(recorded_us) + u64::from(count) * STEP;
-                        leases[gateway] = Lease::new(count, now_us, recorded_us - now_us);
-                        use_one(&mut actual_us, now_us);
+                        let left = count - u32::from(is_used);
+                        leases[gateway] = Lease::new(left, now_us, recorded_us - now_us);
+                        if is_used {
+                            use_one(&mut actual_us, now_us);
+                        }
                     }
                     Event::Use { gateway } => {
                         if leases[gateway].take(STEP, now_us) {

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::ask::Counter;
 use crate::store::{Charge, Verdict};
 use known::Known;
-pub(super) use known::{Outcome, Wish};
+pub(super) use known::{Outcome, Used, Wish};
 
 const SHARDS: usize = 64;
 /// Keys per shard, some 200 bytes each.
@@ -74,9 +74,16 @@ impl Leases {
     }
 
     /// Takes in the answer to a question that was sent at `asked_us`.
-    pub fn settle(&self, charge: &Charge, wish: Wish, counter: &Counter, asked_us: u64) -> Verdict {
+    pub fn settle(
+        &self,
+        charge: &Charge,
+        wish: Wish,
+        counter: &Counter,
+        used: Used,
+        asked_us: u64,
+    ) -> Verdict {
         let now_us = self.now_us();
-        self.shard(&charge.key).lock().entry(charge, now_us).settle(wish, counter, asked_us, now_us)
+        self.shard(&charge.key).lock().entry(charge, now_us).settle(wish, counter, used, asked_us, now_us)
     }
 
     pub fn give_up(&self, charge: &Charge, wish: Wish) {
@@ -148,7 +155,7 @@ mod tests {
     fn refuse(leases: &Leases, charge: &Charge) {
         let now_us = leases.now_us();
         let wish = leases.wish(charge, now_us);
-        leases.settle(charge, wish, &full(charge), now_us);
+        leases.settle(charge, wish, &full(charge), Used::One, now_us);
     }
 
     #[test]

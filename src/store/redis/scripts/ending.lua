@@ -1,7 +1,7 @@
 -- Removes a session, if it is still there, and revokes its access tokens. 1 if it was there.
 local function end_session(id, revoked_until_ms)
     local key = 'portcullis:session:' .. id
-    revoke('portcullis:revoked:sid:' .. id, 1, revoked_until_ms)
+    revoke(REVOKED .. 'sid:' .. id, 1, revoked_until_ms)
     local user = redis.call('HGET', key, 'user_id')
     if not user then
         return 0

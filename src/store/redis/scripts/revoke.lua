@@ -1,4 +1,6 @@
 -- KEYS: what to revoke
 -- ARGV: the value, until when in milliseconds
-revoke(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]))
+for _, key in ipairs(KEYS) do
+    revoke(key, tonumber(ARGV[1]), tonumber(ARGV[2]))
+end
 return 1

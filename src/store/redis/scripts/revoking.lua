@@ -1,6 +1,5 @@
 -- Keys tell whether one thing is revoked; the stream tells every gateway what was. Both are written
--- here and only here, in one step.
-local STREAM = 'portcullis:revocations'
+-- here and only here, in one step. What their names are, STREAM and REVOKED, stands before.
 -- How many of the oldest entries are looked at with each new one: more than one, so that the stream
 -- shrinks after a flood of logouts.
 local OLDEST = 16
@@ -20,7 +19,7 @@ end
 
 -- Appends to the stream, which lives as long as its longest-lived entry.
 local function announce(key, value, until_ms, now_ms)
-    local kind, id = string.match(key, '^portcullis:revoked:(%a+):(.+)$')
+    local kind, id = string.match(string.sub(key, #REVOKED + 1), '^(%a+):(.+)$')
     redis.call('XADD', STREAM, '*', 'kind', kind, 'id', id, 'value', value, 'until', until_ms)
     local left_ms = redis.call('PTTL', STREAM)
     if left_ms < 0 or now_ms + left_ms < tonumber(until_ms) then

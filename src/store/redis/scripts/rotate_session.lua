@@ -32,6 +32,7 @@ end
 if presented == generation - 1 and now - rotated_at <= window then
     return answer('repeated')
 end
+-- In a cluster the revocation has another slot: there, end_session does nothing, and the caller does it.
 local reused = answer('reused')
 end_session(ARGV[1], tonumber(ARGV[6]))
 return reused

@@ -1,0 +1,110 @@
+//! Sessions in a Redis Cluster, where a session, its user's set and the revocations have a slot each.
+//!
+//! Each step is atomic; the order makes a crash between two of them safe. A session is in its user's
+//! set before it exists, so that ending all of them misses none. What ends is revoked first: from then
+//! on no access token of it counts, not even one that a refresh brings before the session is removed.
+//! Whoever asked gets an error for a step that fails, and may ask again: every step can be repeated.
+
+use std::sync::LazyLock;
+
+use futures::future::try_join_all;
+use redis::{Cmd, RedisWrite};
+
+use super::{FIELDS, with_values};
+use crate::clock::Timestamp;
+use crate::identity::{SessionId, UserId};
+use crate::store::redis::key::Key;
+use crate::store::redis::script::{Call, Script};
+use crate::store::redis::{RedisState, failed, millis, parse};
+use crate::store::{Revocation, Revocations, Session, StoreError};
+
+/// Sessions that are revoked by one script.
+const BATCH: usize = 500;
+
+static KEEP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/keep_session.lua")));
+static INDEX: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/index_session.lua")));
+static REMOVE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../scripts/remove_session.lua")));
+/// Tells of reuse and leaves the session to its caller.
+pub(super) static ROTATE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!("local function end_session() end\n", include_str!("../scripts/rotate_session.lua")))
+});
+
+impl RedisState {
+    pub(super) async fn start_in_steps(&self, session: &Session) -> Result<(), StoreError> {
+        for (script, key) in [(&INDEX, Key::SessionsOf(session.user_id)), (&KEEP, Key::Session(session.id))] {
+            let call = script.call(1, 4 + 2 * FIELDS.len()).key(key);
+            with_values(call, session).run(&self.connections).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn end_in_steps(
+        &self,
+        id: SessionId,
+        revoked_until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.revoke(Revocation::Session(id), revoked_until).await?;
+        let owner = REMOVE.call(1, 0).key(Key::Session(id)).run(&self.connections).await?;
+        let Some(owner) = parse::<Option<String>>(owner)? else {
+            return Ok(false);
+        };
+        let owner: UserId = owner.parse().map_err(failed)?;
+        self.forget_sessions(owner, &[id]).await?;
+        Ok(true)
+    }
+
+    pub(super) async fn end_all_in_steps(
+        &self,
+        user: UserId,
+        revoked_until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let ids = self.session_ids(user).await?;
+        for batch in ids.chunks(BATCH) {
+            self.revoke_sessions(batch, revoked_until).await?;
+        }
+        let mut ended = 0;
+        for batch in ids.chunks(BATCH) {
+            let removals = batch.iter().map(|id| self.remove_session(*id));
+            ended += try_join_all(removals).await?.iter().sum::<u64>();
+            self.forget_sessions(user, batch).await?;
+        }
+        Ok(ended)
+    }
+
+    async fn session_ids(&self, user: UserId) -> Result<Vec<SessionId>, StoreError> {
+        let mut command = Cmd::new();
+        command.arg("ZRANGE");
+        command.write_arg_fmt(Key::SessionsOf(user));
+        command.arg(0).arg(-1);
+        let ids: Vec<String> = parse(self.connections.run(&command).await?)?;
+        ids.iter().map(|id| id.parse().map_err(failed)).collect()
+    }
+
+    async fn revoke_sessions(&self, ids: &[SessionId], until: Timestamp) -> Result<(), StoreError> {
+        let what = || ids.iter().map(|id| Revocation::Session(*id));
+        let call = self.revoke_script().call(ids.len(), 2);
+        let call = what().map(|session| self.key_of(session)).fold(call, Call::key);
+        call.arg(1).arg(millis(until)).run(&self.connections).await?;
+        self.note_revoked(what(), until);
+        Ok(())
+    }
+
+    async fn remove_session(&self, id: SessionId) -> Result<u64, StoreError> {
+        let mut command = Cmd::new();
+        command.arg("DEL");
+        command.write_arg_fmt(Key::Session(id));
+        parse(self.connections.run(&command).await?)
+    }
+
+    /// Only these: others may have begun meanwhile.
+    async fn forget_sessions(&self, user: UserId, ids: &[SessionId]) -> Result<(), StoreError> {
+        let mut command = Cmd::new();
+        command.arg("ZREM");
+        command.write_arg_fmt(Key::SessionsOf(user));
+        for id in ids {
+            command.write_arg_fmt(id);
+        }
+        self.connections.run(&command).await.map(drop)
+    }
+}

@@ -1,0 +1,158 @@
+//! Two gateways on one replicated Redis, and people who use both while its primaries die.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use reqwest::Method;
+use tokio::task::JoinSet;
+
+use crate::harness::{self, Client, Gateway, PASSWORD, Reason, Setup, Stores, eventually};
+
+const LIMITED: &str = "
+    limits:
+      plenty: { rate: 100000/1m, by: user, on_store_error: local }
+      address: { rate: 100000/1m, by: address, on_store_error: local }
+    defaults: { limits: [plenty, address] }
+";
+
+pub struct Fleet {
+    pub gateways: [Gateway; 2],
+    /// Logged in, at each gateway.
+    pub kept: Vec<Arc<Client>>,
+    /// Logged in once, and logged out at the other gateway: each as seen by both.
+    ended: Vec<[Arc<Client>; 2]>,
+}
+
+/// What the load saw.
+#[derive(Default)]
+struct Seen {
+    is_over: AtomicBool,
+    served: AtomicU64,
+    unavailable: AtomicU64,
+}
+
+impl Fleet {
+    pub async fn start(redis_url: String) -> Self {
+        let stores = Stores::on_redis(redis_url).await;
+        let one = harness::gateway(Setup::from(LIMITED).stores(&stores)).await;
+        let other = harness::gateway(Setup::from(LIMITED).stores(&stores).upstream(one.upstream())).await;
+        let mut fleet = Self { gateways: [one, other], kept: Vec::new(), ended: Vec::new() };
+        for name in ["alice", "bob"] {
+            fleet.gateways[0].register(name).await;
+            for gateway in &fleet.gateways {
+                let client = gateway.client(name);
+                client.login().await;
+                fleet.kept.push(Arc::new(client));
+            }
+        }
+        for name in ["carol", "dave"] {
+            fleet.gateways[0].register(name).await;
+            fleet.end_a_session(name, 0).await;
+            fleet.end_a_session(name, 1).await;
+        }
+        fleet
+    }
+
+    /// Logs in at one gateway and out at the other; returns when both know it.
+    pub async fn end_a_session(&mut self, name: &str, begun_at: usize) {
+        let here = Arc::new(self.gateways[begun_at].client(name));
+        here.login().await;
+        let there = Arc::new(self.gateways[1 - begun_at].client(name));
+        there.set_token(Some(here.token()));
+        there.logout().await;
+        eventually("the logout at both", async || {
+            (is_ended(&here).await && is_ended(&there).await).then_some(())
+        })
+        .await;
+        self.ended.push([here, there]);
+    }
+
+    /// Everybody uses both gateways until `failover` is over; nobody gets in who has logged out.
+    /// Returns how many requests were served and how many had to be refused for the store's sake.
+    pub async fn under_load(&self, failover: impl AsyncFnOnce()) -> (u64, u64) {
+        let seen = Arc::new(Seen::default());
+        let mut load = JoinSet::new();
+        for client in &self.kept {
+            load.spawn(use_it(client.clone(), seen.clone()));
+        }
+        for client in self.ended.iter().flatten() {
+            load.spawn(try_it(client.clone(), seen.clone()));
+        }
+        failover().await;
+        seen.is_over.store(true, Ordering::Relaxed);
+        load.join_all().await;
+        (seen.served.load(Ordering::Relaxed), seen.unavailable.load(Ordering::Relaxed))
+    }
+
+    /// Every session goes on and can be refreshed, and none that was ended.
+    pub async fn assert_nothing_was_lost(&self) {
+        for client in &self.kept {
+            eventually("requests to be served", async || {
+                (client.get("/protected").await.status() == 200).then_some(())
+            })
+            .await;
+            // It was cut off from nothing: a refresh needs the session itself.
+            eventually("a refresh", async || {
+                let answer = refresh(client).await;
+                assert_ne!(
+                    answer.status(),
+                    401,
+                    "{} lost a session: {:?}",
+                    client.username(),
+                    answer.reason()
+                );
+                (answer.status() == 200).then_some(())
+            })
+            .await;
+        }
+        for client in self.ended.iter().flatten() {
+            assert!(is_ended(client).await, "{} is in again", client.username());
+        }
+        for [begun, _] in &self.ended {
+            assert_eq!(refresh(begun).await.status(), 401, "{} got new tokens", begun.username());
+        }
+    }
+
+    /// Logins, limits, sessions and logouts, all by now on whatever has taken over.
+    pub async fn assert_works(&mut self) {
+        for begun_at in [0, 1] {
+            let gateway = &self.gateways[begun_at];
+            eventually("logins", async || {
+                let credentials = serde_json::json!({ "username": "carol", "password": PASSWORD });
+                let answer = gateway.anonymous().post("/auth/login", &credentials).await;
+                (answer.status() == 200).then_some(())
+            })
+            .await;
+            self.end_a_session("carol", begun_at).await;
+        }
+    }
+}
+
+async fn refresh(client: &Client) -> reqwest::Response {
+    client.send(client.request_without_token(Method::POST, "/auth/refresh")).await
+}
+
+async fn is_ended(client: &Client) -> bool {
+    client.get("/protected").await.reason() == Some("token_revoked")
+}
+
+async fn use_it(client: Arc<Client>, seen: Arc<Seen>) {
+    while !seen.is_over.load(Ordering::Relaxed) {
+        let answer = client.get("/protected").await;
+        match (answer.status().as_u16(), answer.reason()) {
+            (200, _) => seen.served.fetch_add(1, Ordering::Relaxed),
+            (503, Some("store_unavailable")) => seen.unavailable.fetch_add(1, Ordering::Relaxed),
+            other => panic!("{} was answered {other:?}", client.username()),
+        };
+    }
+}
+
+async fn try_it(client: Arc<Client>, seen: Arc<Seen>) {
+    while !seen.is_over.load(Ordering::Relaxed) {
+        let answer = client.get("/protected").await;
+        match (answer.status().as_u16(), answer.reason()) {
+            (401, Some("token_revoked")) | (503, Some("store_unavailable")) => {}
+            other => panic!("{} has logged out and was answered {other:?}", client.username()),
+        }
+    }
+}
