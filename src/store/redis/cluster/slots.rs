@@ -68,8 +68,8 @@ pub(super) fn parse(answer: Value, asked: Option<&RedisAddress>) -> RedisResult<
 
 fn range(entry: Vec<Value>, asked: Option<&RedisAddress>) -> Option<Range> {
     let mut entry = entry.into_iter();
-    let start = from_redis_value(entry.next()?).ok()?;
-    let end = from_redis_value(entry.next()?).ok()?;
+    let mut slot = || number(entry.next()?).filter(|slot| *slot < SLOTS);
+    let (start, end) = (slot()?, slot()?);
     let primary = address(entry.next()?, asked)?;
     let mut replicas: Vec<RedisAddress> = entry.filter_map(|node| address(node, asked)).collect();
     replicas.sort_unstable_by(|a, b| (&a.host, a.port).cmp(&(&b.host, b.port)));
@@ -79,12 +79,17 @@ fn range(entry: Vec<Value>, asked: Option<&RedisAddress>) -> Option<Range> {
 fn address(node: Value, asked: Option<&RedisAddress>) -> Option<RedisAddress> {
     let mut node = from_redis_value::<Vec<Value>>(node).ok()?.into_iter();
     let host: Option<String> = from_redis_value(node.next()?).ok()?;
-    let port = from_redis_value(node.next()?).ok()?;
+    let port = number(node.next()?)?;
     let host = match host.as_deref() {
         None | Some("" | "?") => asked?.host.clone(),
         Some(host) => host.to_owned(),
     };
     Some(RedisAddress { host, port })
+}
+
+/// The library would cut off what doesn't fit.
+fn number(value: Value) -> Option<u16> {
+    u16::try_from(from_redis_value::<i64>(value).ok()?).ok()
 }
 
 #[cfg(test)]
