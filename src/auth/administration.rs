@@ -170,6 +170,11 @@ impl Administration {
         self.append(self.record(AuditEvent::SessionEnded, session.user_id, &session.username, detail)).await
     }
 
+    /// Notes that a token is about to be made outside of any login.
+    pub async fn note_mint(&self, account: &Account) -> Done<()> {
+        self.append(self.about(AuditEvent::TokenMinted, account, None)).await
+    }
+
     /// How many there were.
     pub async fn end_sessions(&self, user: &str) -> Done<u64> {
         let account = self.find(user).await?;

@@ -2,8 +2,10 @@
 
 mod audit;
 mod health;
+mod keys;
 mod operator;
 mod session;
+mod token;
 mod user;
 mod validate;
 
@@ -35,6 +37,10 @@ enum Command {
     User(user::UserArgs),
     /// List and end sessions
     Session(session::SessionArgs),
+    /// Make keys for tokens, and list those in force
+    Keys(keys::KeysArgs),
+    /// Inspect access tokens, and make some for tests
+    Token(token::TokenArgs),
     /// Read the audit log
     Audit(audit::AuditArgs),
     /// Ask the running gateway whether it is ready
@@ -66,6 +72,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Migrate(arg) => migrate(&arg),
         Command::User(args) => user::run(&args),
         Command::Session(args) => session::run(&args),
+        Command::Keys(args) => keys::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Health(arg) => health::run(&arg),
         Command::Version => print(&format!("portcullis {}", env!("CARGO_PKG_VERSION"))),

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::{ConfigArg, print};
 use crate::auth::PasswordQueue;
 use crate::auth::administration::{Administration, Operator};
-use crate::server::{self, open_stores};
+use crate::server;
+use crate::server::open_stores::{self, OpenStores};
 use crate::telemetry::Metrics;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,11 +38,18 @@ impl OutputArg {
 }
 
 pub async fn administration(arg: &ConfigArg) -> Result<Administration, String> {
+    Ok(open(arg).await?.0)
+}
+
+/// The same, and the stores for what it has no part in.
+pub async fn open(arg: &ConfigArg) -> Result<(Administration, OpenStores), String> {
     let policy = server::load_policy(&arg.config)?;
     let stores = open_stores::open(&policy.storage, None).await.map_err(|error| error.to_string())?;
     let passwords = PasswordQueue::start(1, 1, Arc::new(Metrics::new()));
     let passwords = passwords.map_err(|error| format!("starting a thread: {error}"))?;
-    Ok(Administration { stores: stores.for_auth(), policy, passwords, operator: operator() })
+    let administration =
+        Administration { stores: stores.for_auth(), policy, passwords, operator: operator() };
+    Ok((administration, stores))
 }
 
 fn operator() -> Operator {

@@ -19,9 +19,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 
+use open_stores::OpenStores;
+
 use crate::auth::bridge::Bridge;
 use crate::auth::{self, PasswordQueue};
-use crate::config::policy::Policy;
+use crate::config::policy::{Policy, Tokens};
 use crate::gateway::Gateway;
 use crate::pipeline::arrive::api_keys::KnownKeys;
 use crate::pipeline::arrive::meter::Meter;
@@ -91,6 +93,13 @@ pub fn serve(config: &Path) -> Result<(), StartError> {
     let reload = reload::Reload { path: PathBuf::from(config), builder, editions, status: status.clone() };
     reload.start(changes, &office).map_err(watching)?;
     proxy::run(gateway, &policy.listen, office.handle(), status, access_log)
+}
+
+/// `tokens:` with the key that the gateway has made for itself where the file names none.
+pub async fn tokens_with_keys(policy: &Policy, stores: &OpenStores) -> Result<Tokens, StartError> {
+    let mut tokens = policy.tokens.clone();
+    tokens.keys.extend(signing_key::get_or_create(policy, stores).await?);
+    Ok(tokens)
 }
 
 /// The policy of the file; its warnings go to the log. `Err` lists every problem.

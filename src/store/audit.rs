@@ -24,10 +24,11 @@ pub enum AuditEvent {
     SessionEnded,
     KeyCreated,
     KeyDeleted,
+    TokenMinted,
 }
 
 impl AuditEvent {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Registered,
         Self::LoggedIn,
         Self::LoginFailed,
@@ -44,6 +45,7 @@ impl AuditEvent {
         Self::SessionEnded,
         Self::KeyCreated,
         Self::KeyDeleted,
+        Self::TokenMinted,
     ];
 
     /// The reverse of [`as_str`](Self::as_str).
@@ -69,6 +71,7 @@ impl AuditEvent {
             Self::SessionEnded => "session_ended",
             Self::KeyCreated => "key_created",
             Self::KeyDeleted => "key_deleted",
+            Self::TokenMinted => "token_minted",
         }
     }
 

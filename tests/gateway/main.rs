@@ -53,5 +53,6 @@ mod stale_cache;
 mod stores_down;
 mod telemetry;
 mod tls;
+mod token_commands;
 mod upstreams;
 mod websocket;

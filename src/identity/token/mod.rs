@@ -5,6 +5,7 @@
 //! alone (`key`); nothing in a token can bring in another.
 
 mod claims;
+pub mod generate;
 mod json;
 pub mod jws;
 mod key;

@@ -1,0 +1,138 @@
+//! `portcullis token`: what a token says and whether it counts, and tokens for tests.
+
+use std::io::BufRead;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::operator::{self, OutputArg};
+use super::{ConfigArg, block_on};
+use crate::auth::administration::Administration;
+use crate::clock::{now, unix_seconds};
+use crate::identity::Identity;
+use crate::identity::token::KeyRing;
+use crate::rejection::Code;
+use crate::server;
+use crate::store::{Bearer, Standing};
+
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    output: OutputArg,
+    #[command(subcommand)]
+    command: TokenCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Say whether an access token counts right now, and what it says
+    Inspect {
+        /// Read from standard input when left out: arguments are seen by every user of the machine
+        token: Option<String>,
+    },
+    /// Make an access token of an account, for tests; it belongs to no session
+    Mint {
+        user: String,
+        /// In seconds; at most tokens.access_ttl
+        #[arg(long, value_name = "SECONDS")]
+        ttl: Option<u64>,
+    },
+}
+
+pub fn run(args: &TokenArgs) -> Result<(), String> {
+    block_on(async {
+        let (administration, stores) = operator::open(&args.config).await?;
+        let tokens = server::tokens_with_keys(&administration.policy, &stores)
+            .await
+            .map_err(|error| error.to_string())?;
+        let keys = KeyRing::new(&tokens).map_err(|error| error.to_string())?;
+        match &args.command {
+            TokenCommand::Inspect { token } => {
+                let token = token.clone().map_or_else(read_token, Ok)?;
+                inspect(&administration, &keys, &token, &args.output).await
+            }
+            TokenCommand::Mint { user, ttl } => {
+                let most = tokens.access_ttl;
+                let ttl = ttl.map_or(most, Duration::from_secs);
+                if ttl > most || ttl.is_zero() {
+                    return Err(format!("--ttl must be between 1 and {}", most.as_secs()));
+                }
+                mint(&administration, &keys, user, ttl, &args.output).await
+            }
+        }
+    })?
+}
+
+fn read_token() -> Result<String, String> {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(|error| format!("reading the token: {error}"))?;
+    Ok(line.trim().to_owned())
+}
+
+/// Fails unless the token counts.
+async fn inspect(
+    administration: &Administration,
+    keys: &KeyRing,
+    token: &str,
+    output: &OutputArg,
+) -> Result<(), String> {
+    let refused = |code: Code| format!("{}: {}", code.as_str(), code.detail());
+    let identity = keys.verify(token, now()).map_err(|error| refused(error.into()))?;
+    let revocations = &administration.stores.revocations;
+    let standing = revocations.standing(Bearer::from(&identity), now()).await;
+    match standing.map_err(|error| error.to_string())? {
+        Standing::Good => {
+            let said = describe(&identity);
+            output.print(&format!("{said:#}"), &said)
+        }
+        Standing::Revoked => Err(refused(Code::TokenRevoked)),
+        Standing::Stale => Err(refused(Code::TokenStale)),
+    }
+}
+
+fn describe(identity: &Identity) -> Value {
+    json!({
+        "sub": identity.user_id,
+        "preferred_username": identity.username,
+        "email": identity.email,
+        "roles": identity.roles,
+        "scope": identity.scopes.join(" "),
+        "sid": identity.session_id,
+        "jti": identity.token_id,
+        "ver": identity.version,
+        "iat": identity.issued_at,
+        "exp": identity.expires_at,
+    })
+}
+
+async fn mint(
+    administration: &Administration,
+    keys: &KeyRing,
+    user: &str,
+    ttl: Duration,
+    output: &OutputArg,
+) -> Result<(), String> {
+    let account = administration.find(user).await.map_err(|error| error.to_string())?;
+    if account.disabled {
+        return Err(format!("{} is disabled", account.username));
+    }
+    administration.note_mint(&account).await.map_err(|error| error.to_string())?;
+    let identity = Identity {
+        user_id: account.id,
+        username: account.username,
+        email: account.email,
+        roles: account.roles,
+        scopes: Vec::new(),
+        session_id: Uuid::now_v7(),
+        token_id: Uuid::now_v7(),
+        version: account.version,
+        issued_at: unix_seconds(now()),
+        expires_at: unix_seconds(now() + ttl),
+    };
+    let token = keys.mint(&identity);
+    output.print(&token, &json!({ "access_token": token, "expires_in": ttl.as_secs() }))
+}

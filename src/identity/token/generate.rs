@@ -1,0 +1,48 @@
+//! New keys for tokens, in the form in which gateway.yaml refers to them.
+
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::KeyRing;
+use crate::config::policy::SigningAlgorithm;
+use crate::identity::secret::Secret;
+
+/// RFC 7468 §2.
+const PEM_LINE: usize = 64;
+
+/// A shared secret for HS256, on one line; for the others a private key in PEM (PKCS#8).
+pub fn generate(algorithm: SigningAlgorithm) -> Secret {
+    let random = SystemRandom::new();
+    let made = match algorithm {
+        SigningAlgorithm::HS256 => Ok(KeyRing::generate_secret()),
+        SigningAlgorithm::RS256 => rsa(),
+        SigningAlgorithm::ES256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
+            .map(|document| pem(document.as_ref())),
+        SigningAlgorithm::EdDSA => {
+            Ed25519KeyPair::generate_pkcs8v1(&random).map(|document| pem(document.as_ref()))
+        }
+    };
+    made.expect("the system has randomness")
+}
+
+fn rsa() -> Result<Secret, Unspecified> {
+    Ok(pem(KeyPair::generate(KeySize::Rsa2048)?.as_der()?.as_ref()))
+}
+
+fn pem(der: &[u8]) -> Secret {
+    let encoded = Zeroizing::new(STANDARD.encode(der));
+    let mut text = Zeroizing::new(String::with_capacity(encoded.len() + encoded.len() / PEM_LINE + 80));
+    text.push_str("-----BEGIN PRIVATE KEY-----\n");
+    for start in (0..encoded.len()).step_by(PEM_LINE) {
+        text.push_str(&encoded[start..encoded.len().min(start + PEM_LINE)]);
+        text.push('\n');
+    }
+    text.push_str("-----END PRIVATE KEY-----\n");
+    Secret::new(text.as_bytes())
+}
