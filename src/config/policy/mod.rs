@@ -6,9 +6,9 @@ mod auth;
 mod cache;
 mod limits;
 mod listen;
-mod redis_servers;
 mod revocation;
 mod routes;
+mod state_servers;
 mod storage;
 mod tokens;
 mod upstreams;
@@ -18,11 +18,11 @@ pub use auth::{Argon2Params, Auth, AuthEndpoint, LockoutRule, PasswordRules};
 pub use cache::{CacheRule, QueryKey, VaryBy};
 pub use limits::{Limit, LimitBy, OnStoreError, Quota};
 pub use listen::{Listen, ProxyListener, TlsFiles};
-pub use redis_servers::{RedisAccess, RedisAddress, RedisServers};
 pub use revocation::Revocation;
 pub use routes::{
     Assignment, Destination, MethodSet, Params, Route, RouteConflict, RouteTable, RouteTableBuilder,
 };
+pub use state_servers::{RedisAccess, RedisAddress, RedisServers};
 pub use storage::{StateStorage, Storage, UserStorage};
 pub use tokens::{KeyMaterial, SigningAlgorithm, TokenKey, Tokens};
 pub use upstreams::{IdentityPreset, Server, Timeouts, Upstream};
