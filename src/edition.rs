@@ -6,6 +6,7 @@ use std::sync::Arc;
 use prometheus::{Histogram, IntCounter};
 
 use crate::balancer::Balancer;
+use crate::clock::{Timestamp, now};
 use crate::config::policy::{Policy, Route};
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
@@ -13,6 +14,7 @@ use crate::telemetry::{Metrics, RouteMeters};
 
 pub struct Edition {
     pub policy: Arc<Policy>,
+    pub since: Timestamp,
     pub keys: Arc<KeyRing>,
     pub refresh_keys: Arc<RefreshKeys>,
     /// By `Upstream::index`. Balancers outlive editions: health and pools aren't reset.
@@ -27,6 +29,8 @@ pub struct Edition {
 pub struct LimitMeters {
     pub allowed: IntCounter,
     pub refused: IntCounter,
+    /// Let through by a limit that observes only.
+    pub observed: IntCounter,
 }
 
 impl Edition {
@@ -50,6 +54,7 @@ impl Edition {
                 .map(|limit| LimitMeters {
                     allowed: decisions.with_label_values(&[limit.name.as_str(), "allowed"]),
                     refused: decisions.with_label_values(&[limit.name.as_str(), "refused"]),
+                    observed: decisions.with_label_values(&[limit.name.as_str(), "would_refuse"]),
                 })
                 .collect(),
             route_meters: policy
@@ -60,6 +65,7 @@ impl Edition {
                 .collect(),
             no_route: RouteMeters::new(metrics, "-"),
             policy,
+            since: now(),
             keys,
             refresh_keys,
             balancers,

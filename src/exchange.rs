@@ -34,6 +34,8 @@ pub struct Exchange {
     pub verdicts: Vec<(Arc<Limit>, Verdict)>,
     /// The code of the answer when it is ours; `None` while or when the upstream's is passed on.
     pub refused: Option<Code>,
+    /// What a rule or limit with `mode: observe` would have refused it with.
+    pub would_deny: Option<Code>,
     /// Whether the answer was written here (a refusal or the auth wing's) and not by an upstream.
     pub answered_here: bool,
     /// When the stages before forwarding were done.
@@ -99,6 +101,7 @@ impl Exchange {
             identity: None,
             verdicts: Vec::new(),
             refused: None,
+            would_deny: None,
             answered_here: false,
             arrived_after: None,
             tried: Vec::new(),

@@ -18,6 +18,7 @@ mod field_values;
 pub mod gateway;
 pub mod identity;
 pub mod pipeline;
+pub mod rehearsal;
 pub mod rejection;
 pub mod server;
 pub mod store;

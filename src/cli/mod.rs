@@ -1,10 +1,15 @@
 //! The command line. Exit status: 0 done, 1 failed, 2 wrong usage.
 
+mod admin_client;
 mod audit;
+mod diff;
+mod explain;
 mod health;
 mod keys;
 mod operator;
+mod reload;
 mod session;
+mod snippet;
 mod token;
 mod user;
 mod validate;
@@ -31,6 +36,14 @@ enum Command {
     Serve(ConfigArg),
     /// Report every problem of a configuration file
     Validate(validate::Validate),
+    /// Say what would become of a request, and why
+    Explain(explain::Explain),
+    /// Say what changes for whom between two configuration files
+    Diff(diff::Diff),
+    /// Have the running gateway take up its file, and wait for the outcome
+    Reload(reload::Reload),
+    /// Print the JSON Schema of the configuration file, for editors
+    Schema,
     /// Bring the tables of the account store up to date
     Migrate(ConfigArg),
     /// Manage accounts
@@ -63,12 +76,35 @@ pub struct ConfigArg {
     config: PathBuf,
 }
 
+/// How a command says what it has to say.
+#[derive(Debug, Args)]
+pub struct OutputArg {
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+impl OutputArg {
+    fn is_json(&self) -> bool {
+        self.output == Output::Json
+    }
+}
+
 /// Runs a command; a failure is printed to standard error.
 pub fn run(cli: Cli) -> ExitCode {
     start_log();
     let done = match cli.command {
         Command::Serve(arg) => server::serve(&arg.config).map_err(|error| error.to_string()),
         Command::Validate(args) => validate::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Reload(args) => reload::run(&args),
+        Command::Schema => print(include_str!("../../gateway.schema.json").trim_end()),
         Command::Migrate(arg) => migrate(&arg),
         Command::User(args) => user::run(&args),
         Command::Session(args) => session::run(&args),

@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
 use super::document::Document;
 use super::marks::{Flaw, Position};
 use super::place::{Path, Place};
@@ -22,6 +25,8 @@ pub struct Problem {
     pub file: String,
     /// `None` if the file couldn't be read at all.
     pub position: Option<Position>,
+    /// How many characters of the line it concerns.
+    pub width: usize,
     pub path: Path,
     pub message: String,
 }
@@ -33,6 +38,7 @@ impl Problem {
             severity: Severity::Error,
             file: file.to_owned(),
             position: None,
+            width: 1,
             path: Path::default(),
             message: message.into(),
         }
@@ -43,9 +49,27 @@ impl Problem {
             severity: Severity::Error,
             file: file.to_owned(),
             position: Some(flaw.position),
+            width: 1,
             path: flaw.path,
             message: flaw.message,
         }
+    }
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Problem", 7)?;
+        fields.serialize_field(
+            "severity",
+            if self.severity == Severity::Error { "error" } else { "warning" },
+        )?;
+        fields.serialize_field("file", &self.file)?;
+        fields.serialize_field("line", &self.position.map(|position| position.line))?;
+        fields.serialize_field("column", &self.position.map(|position| position.column))?;
+        fields.serialize_field("path", &self.path.to_string())?;
+        fields.serialize_field("message", &self.message)?;
+        fields.serialize_field("text", &self.to_string())?;
+        fields.end()
     }
 }
 
@@ -127,7 +151,11 @@ impl Problems {
     }
 
     pub fn is_known(&self, place: &Place<'_>) -> bool {
-        self.known.contains(&place.path())
+        self.is_known_at(&place.path())
+    }
+
+    pub fn is_known_at(&self, path: &Path) -> bool {
+        self.known.contains(path)
     }
 
     /// Whether something is known to be wrong at `place` or beneath it.
@@ -169,14 +197,15 @@ impl Problems {
 
 impl Finding {
     fn locate(self, document: &Document) -> Problem {
-        let position = match self.concerns_key {
+        let mark = match self.concerns_key {
             true => document.marks.key(&self.path),
             false => document.marks.value(&self.path),
         };
         Problem {
             severity: self.severity,
             file: document.name.clone(),
-            position,
+            position: mark.map(|mark| mark.position),
+            width: mark.map_or(1, |mark| mark.width),
             path: self.path,
             message: self.message,
         }

@@ -3,13 +3,15 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::compile::{Compiled, compile};
 use crate::config::document::Document;
 use crate::config::marks::{Flaw, Marks, Position};
-use crate::config::problem::Problem;
-use crate::config::substitute::Surroundings;
+use crate::config::problem::{Problem, Problems};
+use crate::config::substitute::{Surroundings, substitute};
+use crate::rehearsal;
 
 const MAX_FILE_BYTES: u64 = 16 << 20;
 /// Secrets and certificates.
@@ -21,6 +23,36 @@ pub fn load(path: &Path) -> Result<Compiled, Vec<Problem>> {
     let text = read_text(path, MAX_FILE_BYTES).map_err(|reason| vec![Problem::with_file(&name, reason)])?;
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     load_text(&name, &text, &Machine { folder })
+}
+
+/// The same, if its own `tests:` hold.
+pub fn load_tested(path: &Path) -> Result<Compiled, Vec<Problem>> {
+    load(path).and_then(test)
+}
+
+/// [`load_text`], if the text's own `tests:` hold.
+pub fn load_text_tested(
+    name: &str,
+    text: &str,
+    surroundings: &dyn Surroundings,
+) -> Result<Compiled, Vec<Problem>> {
+    load_text(name, text, surroundings).and_then(test)
+}
+
+fn test(compiled: Compiled) -> Result<Compiled, Vec<Problem>> {
+    let mut failures = Problems::default();
+    rehearsal::tests::run(compiled.policy.clone(), &mut failures);
+    let (failures, _) = failures.into_lines(&compiled.document);
+    if failures.is_empty() { Ok(compiled) } else { Err([failures, compiled.warnings].concat()) }
+}
+
+/// The admin address of a file that may be wrong elsewhere: whoever mends it wants to reach the gateway.
+pub fn admin_address(path: &Path) -> Option<SocketAddr> {
+    let document = parse("", &read_text(path, MAX_FILE_BYTES).ok()?).ok()?;
+    let mut admin = document.tree.get("listen")?.get("admin")?.clone();
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    substitute(&mut admin, &Machine { folder }, &mut Problems::default());
+    admin.as_str()?.parse().ok()
 }
 
 /// The same for a text that is already there; `name` is what problems begin with.

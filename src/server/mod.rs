@@ -6,11 +6,12 @@ mod api;
 mod editions;
 pub mod load;
 pub mod open_stores;
+pub mod policy_api;
 mod proxy;
-mod reload;
+pub mod reload;
 mod shutdown;
 mod signing_key;
-mod status;
+pub mod status;
 pub mod watch;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use open_stores::OpenStores;
 
 use crate::auth::bridge::Bridge;
 use crate::auth::{self, PasswordQueue};
+use crate::config::compile::Compiled;
 use crate::config::policy::{Policy, Tokens};
 use crate::gateway::Gateway;
 use crate::pipeline::arrive::api_keys::KnownKeys;
@@ -53,7 +55,8 @@ pub enum StartError {
 pub fn serve(config: &Path) -> Result<(), StartError> {
     let watching = |cause| StartError::Io { doing: "watching the configuration", cause };
     let changes = reload::Changes::follow(config).map_err(watching)?;
-    let policy = load_policy(config).map_err(StartError::Config)?;
+    let loaded = load::load_tested(config).map_err(|problems| StartError::Config(load::render(&problems)))?;
+    let policy = announce(loaded);
     // Stores, the auth wing and the admin port live here; Pingora has runtimes of its own.
     let office = office()?;
     let metrics = Arc::new(Metrics::new());
@@ -89,9 +92,22 @@ pub fn serve(config: &Path) -> Result<(), StartError> {
         metrics: metrics.clone(),
         access_log: access_log.clone(),
     };
-    office.block_on(admin::start(policy.listen.admin, status.clone(), &stores, api))?;
-    let reload = reload::Reload { path: PathBuf::from(config), builder, editions, status: status.clone() };
-    reload.start(changes, &office).map_err(watching)?;
+    let reload = reload::Reload {
+        path: PathBuf::from(config),
+        builder,
+        editions: editions.clone(),
+        status: status.clone(),
+    };
+    let reloads = reload.start(changes, &office).map_err(watching)?;
+    let policies = policy_api::router(policy_api::PolicyApi {
+        editions,
+        status: status.clone(),
+        reloads,
+        gatekeeper: stores.gatekeeper.clone(),
+        accounts: stores.accounts.clone(),
+        api_keys: stores.api_keys.clone(),
+    });
+    office.block_on(admin::start(policy.listen.admin, status.clone(), &stores, api.merge(policies)))?;
     proxy::run(gateway, &policy.listen, office.handle(), status, access_log)
 }
 
@@ -104,11 +120,15 @@ pub async fn tokens_with_keys(policy: &Policy, stores: &OpenStores) -> Result<To
 
 /// The policy of the file; its warnings go to the log. `Err` lists every problem.
 pub fn load_policy(path: &Path) -> Result<Arc<Policy>, String> {
-    let loaded = load::load(path).map_err(|problems| load::render(&problems))?;
+    load::load(path).map(announce).map_err(|problems| load::render(&problems))
+}
+
+/// Says the warnings in the log.
+fn announce(loaded: Compiled) -> Arc<Policy> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    Ok(Arc::new(loaded.policy))
+    loaded.policy
 }
 
 fn office() -> Result<Runtime, StartError> {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::editions::Builder;
-use super::status::Status;
-use super::{load_policy, watch};
+use super::status::{LastTry, Status};
+use super::{load, watch};
 use crate::config::policy::Policy;
+use crate::config::problem::Problem;
 use crate::edition::Edition;
 
 pub struct Reload {
@@ -20,6 +21,23 @@ pub struct Reload {
     pub builder: Builder,
     pub editions: Arc<ArcSwap<Edition>>,
     pub status: Arc<Status>,
+}
+
+type Reply = oneshot::Sender<LastTry>;
+
+/// Asks for a reload and waits for what becomes of it.
+#[derive(Clone)]
+pub struct Reloads {
+    ask: mpsc::Sender<Reply>,
+}
+
+impl Reloads {
+    /// `None` while the process is ending.
+    pub async fn ask(&self) -> Option<LastTry> {
+        let (reply, outcome) = oneshot::channel();
+        self.ask.send(reply).await.ok()?;
+        outcome.await.ok()
+    }
 }
 
 /// Changes of the file's content. Begins before the first load, so that none falls in between.
@@ -41,53 +59,61 @@ impl Changes {
 
 impl Reload {
     /// Starts following the file and SIGHUP, for as long as the process lives.
-    pub fn start(self, changes: Changes, office: &Runtime) -> std::io::Result<()> {
+    pub fn start(self, changes: Changes, office: &Runtime) -> std::io::Result<Reloads> {
         let _within = office.enter();
-        office.spawn(self.follow(changes, signal(SignalKind::hangup())?));
-        Ok(())
+        let (ask, asked) = mpsc::channel(16);
+        office.spawn(self.follow(changes, signal(SignalKind::hangup())?, asked));
+        Ok(Reloads { ask })
     }
 
-    async fn follow(self, mut changes: Changes, mut hangup: Signal) {
+    async fn follow(self, mut changes: Changes, mut hangup: Signal, mut asked: mpsc::Receiver<Reply>) {
         loop {
-            let asked = tokio::select! {
-                _ = hangup.recv() => true,
+            tokio::select! {
+                _ = hangup.recv() => self.reload(true).await,
+                Some(reply) = asked.recv() => {
+                    self.reload(true).await;
+                    // Whoever asked may have left meanwhile.
+                    let _ = reply.send(self.status.last_try());
+                }
                 change = changes.arrive.recv() => match change {
-                    Some(()) => false,
+                    Some(()) => self.reload(false).await,
                     None => return,
                 },
-            };
-            self.reload(asked).await;
+            }
         }
     }
 
     /// `asked`: by a person, who wants to hear even that nothing changed.
     async fn reload(&self, asked: bool) {
         let path = self.path.clone();
-        let loaded = tokio::task::spawn_blocking(move || load_policy(&path)).await;
+        let loaded = tokio::task::spawn_blocking(move || load::load_tested(&path)).await;
         let policy = match loaded {
-            Ok(Ok(policy)) => policy,
-            Ok(Err(problems)) => return self.refuse(&problems),
-            Err(panic) => return self.refuse(&panic.to_string()),
+            Ok(Ok(loaded)) => super::announce(loaded),
+            Ok(Err(problems)) => return self.refuse(problems),
+            Err(panic) => return self.refuse(vec![self.problem(panic.to_string())]),
         };
         let running = self.editions.load_full();
         if running.policy.digest == policy.digest && !asked {
-            self.status.note_reload(true);
-            return;
+            return self.status.note_reload(Vec::new());
         }
         note_fixed(&running.policy, &policy);
         match self.builder.build(policy, Some(&running)).await {
             Ok(edition) => {
                 tracing::info!(digest = %edition.policy.digest, "configuration loaded");
                 self.editions.store(Arc::new(edition));
-                self.status.note_reload(true);
+                self.status.note_reload(Vec::new());
             }
-            Err(problem) => self.refuse(&problem),
+            Err(problem) => self.refuse(vec![self.problem(problem)]),
         }
     }
 
-    fn refuse(&self, problems: &str) {
-        self.status.note_reload(false);
-        tracing::error!("configuration refused, the running one stays:\n{problems}");
+    fn problem(&self, message: String) -> Problem {
+        Problem::with_file(&self.path.display().to_string(), message)
+    }
+
+    fn refuse(&self, problems: Vec<Problem>) {
+        tracing::error!("configuration refused, the running one stays:\n{}", load::render(&problems));
+        self.status.note_reload(problems);
     }
 }
 

@@ -3,12 +3,25 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::clock::{Timestamp, now};
+use crate::config::problem::Problem;
 use crate::telemetry::Metrics;
+
+/// The last time that the file was read.
+#[derive(Debug, Clone, Serialize)]
+pub struct LastTry {
+    pub at: Timestamp,
+    /// Empty: the file is in force.
+    pub problems: Vec<Problem>,
+}
 
 pub struct Status {
     listening: AtomicBool,
     draining: AtomicBool,
-    reload_failed: AtomicBool,
+    last_try: Mutex<LastTry>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -18,10 +31,10 @@ impl Status {
         let status = Self {
             listening: AtomicBool::new(false),
             draining: AtomicBool::new(false),
-            reload_failed: AtomicBool::new(false),
+            last_try: Mutex::new(LastTry { at: now(), problems: Vec::new() }),
             metrics,
         };
-        status.note_reload(true);
+        status.note_reload(Vec::new());
         status
     }
 
@@ -41,16 +54,22 @@ impl Status {
         self.draining.load(Ordering::Acquire)
     }
 
-    pub fn note_reload(&self, successful: bool) {
-        self.reload_failed.store(!successful, Ordering::Release);
+    /// What became of a try to take up the file; without problems it is in force.
+    pub fn note_reload(&self, problems: Vec<Problem>) {
+        let successful = problems.is_empty();
         self.metrics.config_last_reload_successful.set(i64::from(successful));
+        let at = now();
         if successful {
-            let now = crate::clock::now().timestamp_micros() as f64 / 1e6;
-            self.metrics.config_last_reload_success_timestamp.set(now);
+            self.metrics.config_last_reload_success_timestamp.set(at.timestamp_micros() as f64 / 1e6);
         }
+        *self.last_try.lock() = LastTry { at, problems };
+    }
+
+    pub fn last_try(&self) -> LastTry {
+        self.last_try.lock().clone()
     }
 
     pub fn has_reload_failed(&self) -> bool {
-        self.reload_failed.load(Ordering::Acquire)
+        !self.last_try.lock().problems.is_empty()
     }
 }

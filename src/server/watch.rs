@@ -4,6 +4,8 @@
 //! `..data` beside it. Whatever happens there, only the content counts. A slow poll stands in
 //! where the system sends no events (network file systems, exhausted inotify instances).
 
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -41,9 +43,10 @@ pub fn watch(path: &Path, on_change: impl FnMut() + Send + 'static) -> io::Resul
 
 /// The file's folder and, if the file is a link, the folder of what it links to.
 fn watch_folders(path: &Path, events: Sender<()>) -> notify::Result<RecommendedWatcher> {
+    let names = names_of(path);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Reading the file is an event too; answering it by reading would never end.
-        if event.is_ok_and(|event| !event.kind.is_access()) {
+        if event.is_ok_and(|event| !event.kind.is_access() && concerns(&event, &names)) {
             // Nobody listens once the watch is dropped.
             let _ = events.send(());
         }
@@ -57,6 +60,22 @@ fn watch_folders(path: &Path, events: Sender<()>) -> notify::Result<RecommendedW
         watcher.watch(&target, RecursiveMode::NonRecursive)?;
     }
     Ok(watcher)
+}
+
+/// The names under which a change of the file can show itself: its own, that of what it links to, and the
+/// links on the way, `..data` of Kubernetes among them.
+fn names_of(path: &Path) -> HashSet<OsString> {
+    let target = std::fs::read_link(path).unwrap_or_default();
+    let real = path.canonicalize().unwrap_or_default();
+    let on_the_way = target.components().map(|part| part.as_os_str().to_owned());
+    let own = [path.file_name(), real.file_name(), Some(OsStr::new("..data"))];
+    own.into_iter().flatten().map(OsStr::to_owned).chain(on_the_way).collect()
+}
+
+/// A database beside the file is written all the time; that says nothing about the file.
+fn concerns(event: &notify::Event, names: &HashSet<OsString>) -> bool {
+    let is_ours = |path: &PathBuf| path.file_name().is_none_or(|name| names.contains(name));
+    event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(is_ours)
 }
 
 fn folder_of(path: &Path) -> PathBuf {
@@ -124,6 +143,19 @@ mod tests {
 
         std::fs::write(&file, "version: 2").unwrap();
         assert_eq!(changes.recv_timeout(PATIENCE), Ok(()));
+    }
+
+    #[test]
+    fn what_happens_beside_the_file_is_nothing_to_it() {
+        let names = names_of(Path::new("/etc/portcullis/gateway.yaml"));
+        let event = |name: &str| {
+            notify::Event::new(notify::EventKind::Any).add_path(Path::new("/etc/portcullis").join(name))
+        };
+
+        assert!(!concerns(&event("portcullis.db-wal"), &names));
+        assert!(concerns(&event("gateway.yaml"), &names));
+        assert!(concerns(&event("..data"), &names));
+        assert!(concerns(&event("portcullis.db-wal").set_flag(notify::event::Flag::Rescan), &names));
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub struct Metrics {
     pub gateway_overhead: HistogramVec,
     pub upstream_request_duration: HistogramVec,
     pub auth_decisions: IntCounterVec,
+    pub observed_denials: IntCounterVec,
     pub rate_limit_decisions: IntCounterVec,
     pub rate_limit_store_calls: IntCounter,
     pub cache_requests: IntCounterVec,
@@ -76,6 +77,12 @@ impl Metrics {
                 "auth_decisions_total",
                 "Requests let through or refused",
                 &["route", "decision", "reason"],
+            ),
+            observed_denials: counters(
+                &registry,
+                "observed_denials_total",
+                "Requests that a rule or limit with mode: observe would have refused",
+                &["route", "reason"],
             ),
             rate_limit_decisions: counters(
                 &registry,

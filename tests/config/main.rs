@@ -1,10 +1,13 @@
 //! The configuration as an operator meets it: the shipped file, its documentation, and what is
 //! said of files that are wrong.
 
+mod corpus;
 mod documentation;
 mod example;
 mod files;
 mod hostile;
 mod meaning;
 mod problems;
+mod schema;
 mod surroundings;
+mod warnings;

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use http::Method;
+use std::sync::Arc;
+
 use portcullis::config::policy::{
     Access, Assignment, AuthEndpoint, Destination, LimitBy, MethodSet, Policy, Route, StateStorage,
     UserStorage,
@@ -10,7 +12,7 @@ use portcullis::config::policy::{
 
 use crate::surroundings::load;
 
-fn policy(text: &str) -> Policy {
+fn policy(text: &str) -> Arc<Policy> {
     load(text).expect("the file is right").policy
 }
 
@@ -110,9 +112,10 @@ fn a_route_that_says_nothing_is_authenticated_and_takes_every_method() {
 
 #[test]
 fn the_digest_tells_meanings_apart_and_not_layouts() {
-    let one = policy("version: 1\ntokens: { audience: a, issuer: b }").digest;
-    let same = policy("# a comment\ntokens:\n  issuer: b\n  audience: ${AUDIENCE:-a}\nversion: 1").digest;
-    let other = policy("version: 1\ntokens: { audience: a, issuer: c }").digest;
+    let one = policy("version: 1\ntokens: { audience: a, issuer: b }").digest.clone();
+    let same =
+        policy("# a comment\ntokens:\n  issuer: b\n  audience: ${AUDIENCE:-a}\nversion: 1").digest.clone();
+    let other = policy("version: 1\ntokens: { audience: a, issuer: c }").digest.clone();
 
     assert_eq!(one, same);
     assert_ne!(one, other);

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use portcullis::config::compile::Compiled;
+use portcullis::config::problem::Problem;
 use portcullis::config::substitute::Surroundings;
 use portcullis::server::load;
 
-struct Bare;
+pub struct Bare;
 
 impl Surroundings for Bare {
     fn variable(&self, name: &str) -> Option<String> {
@@ -26,4 +27,14 @@ impl Surroundings for Bare {
 pub fn load(text: &str) -> Result<Compiled, Vec<String>> {
     load::load_text("gateway.yaml", text, &Bare)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+/// The same with the file's own tests.
+pub fn tested(text: &str) -> Vec<Problem> {
+    load::load_text_tested("gateway.yaml", text, &Bare).err().unwrap_or_default()
+}
+
+/// One line per problem.
+pub fn said(problems: &[Problem]) -> String {
+    load::render(problems)
 }

@@ -55,7 +55,8 @@ fn version_and_help_are_printed_and_wrong_usage_exits_with_2() {
 
     let help = run_in(&folder, &["--help"]);
     assert_eq!(code(&help), 0);
-    for command in ["serve", "validate", "migrate", "user", "health", "version"] {
+    for command in ["serve", "validate", "explain", "diff", "reload", "migrate", "user", "health", "version"]
+    {
         assert!(stdout(&help).contains(&format!("  {command} ")), "{command}");
     }
     for wrong in [
@@ -100,9 +101,10 @@ routes:
         (6, "routes[3]"),
         (7, "NOT_SET_ANYWHERE"),
     ] {
+        let place = format!("┌─ gateway.yaml:{line}:");
         let named = problems
-            .lines()
-            .any(|problem| problem.starts_with(&format!("gateway.yaml:{line}:")) && problem.contains(words));
+            .split("\n\n")
+            .any(|problem| problem.contains(&place) && problem.contains(words) && problem.contains('^'));
         assert!(named, "line {line}, {words}:\n{problems}");
     }
 

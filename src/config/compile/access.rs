@@ -29,14 +29,16 @@ impl Compiler<'_> {
             && raw.scopes.is_none()
             && raw.owner.is_none()
             && raw.or_roles.is_none();
-        if is_empty && !self.problems.is_known_within(at) {
+        // `{ mode: observe }` alone tries out `authenticated`.
+        if is_empty && raw.mode.is_none() && !self.problems.is_known_within(at) {
             self.problems.error(at, "this asks for nothing; write `authenticated`, or name roles");
         }
         Requirement {
             roles: self.roles(&at.key("roles"), raw.roles),
             all_roles: self.roles(&at.key("all_roles"), raw.all_roles),
-            scopes: self.scopes(&at.key("scopes"), raw.scopes),
+            scopes: self.scopes(raw.scopes, &at.key("scopes")),
             owner: self.owner(raw.owner, raw.or_roles, parameters, at),
+            observe: raw.mode == Some(raw::Mode::Observe),
         }
     }
 
@@ -66,7 +68,7 @@ impl Compiler<'_> {
     }
 
     /// RFC 6749 §3.3: printable ASCII without space, `"` and `\`.
-    fn scopes(&mut self, at: &Place<'_>, raw: Option<raw::List<String>>) -> Vec<String> {
+    pub fn scopes(&mut self, raw: Option<raw::List<String>>, at: &Place<'_>) -> Vec<String> {
         let Some(raw) = raw else {
             return Vec::new();
         };

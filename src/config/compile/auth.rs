@@ -184,5 +184,6 @@ fn built_in_limit(name: String, index: usize) -> Limit {
         quota: Quota::new(five, Duration::from_secs(60), five),
         roles: std::collections::HashMap::new(),
         on_store_error: OnStoreError::Local,
+        observe: false,
     }
 }

@@ -54,6 +54,7 @@ impl Compiler<'_> {
             by: by?,
             roles,
             on_store_error: raw.on_store_error.map_or(OnStoreError::Local, OnStoreError::from),
+            observe: raw.mode == Some(raw::Mode::Observe),
         })
     }
 

@@ -15,8 +15,10 @@ mod storage;
 mod tests;
 mod tokens;
 mod upstreams;
+mod warnings;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_json::Value;
@@ -32,8 +34,10 @@ use super::substitute::{Surroundings, substitute};
 /// A file that can be used, and what is odd about it.
 #[derive(Debug)]
 pub struct Compiled {
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     pub warnings: Vec<Problem>,
+    /// For problems that are found later; its tree has been used up.
+    pub document: Document,
 }
 
 /// All or nothing: `Err` holds every problem, with the warnings behind.
@@ -45,7 +49,7 @@ pub fn compile(mut document: Document, surroundings: &dyn Surroundings) -> Resul
     let policy = compiler.policy(gateway, digest);
     let (mut errors, warnings) = compiler.problems.into_lines(&document);
     match policy {
-        Some(policy) if errors.is_empty() => Ok(Compiled { policy, warnings }),
+        Some(policy) if errors.is_empty() => Ok(Compiled { policy: Arc::new(policy), warnings, document }),
         _ => {
             errors.extend(warnings);
             Err(errors)
@@ -84,11 +88,11 @@ impl Compiler<'_> {
             gateway.routes.unwrap_or_default(),
             routes::Surrounds { auth: &auth, upstreams: &mut upstreams, limits: &mut limits, defaults },
         );
-        self.tests(gateway.tests.unwrap_or_default(), &root.key("tests"));
+        let tests = self.tests(gateway.tests.unwrap_or_default(), &mut upstreams, &root.key("tests"));
         upstreams.warn_unused(&root.key("upstreams"), &mut self.problems);
         limits.warn_unused(&root.key("limits"), &mut self.problems);
         self.roles.warn_lonely(&mut self.problems);
-        Some(Policy {
+        let policy = Policy {
             digest,
             listen,
             trusted_proxies,
@@ -100,7 +104,10 @@ impl Compiler<'_> {
             limits: limits.into_list(),
             routes,
             fast_lane: gateway.forwarding.unwrap_or_default().fast_lane.unwrap_or(true),
-        })
+            tests,
+        };
+        self.warn_of_policy(&policy);
+        Some(policy)
     }
 
     fn version(&mut self, version: Option<u64>, at: &Place<'_>) {

@@ -49,8 +49,14 @@ impl<T> Names<T> {
 
     /// What `name` stands for. `None` if nothing, which has been said.
     pub fn resolve(&mut self, name: &str, at: &Place<'_>, problems: &mut Problems) -> Option<Arc<T>> {
+        self.expect(name, at, problems);
+        self.take(name)
+    }
+
+    /// Says so if nothing has this name; it doesn't count as used.
+    pub fn expect(&self, name: &str, at: &Place<'_>, problems: &mut Problems) {
         if self.is_defined(name) {
-            return self.take(name);
+            return;
         }
         let suggestion = problems.suggestion(name, self.entries.keys().map(String::as_str));
         let remedy = match suggestion.is_empty() {
@@ -58,7 +64,6 @@ impl<T> Names<T> {
             false => suggestion,
         };
         problems.error(at, format!("{name:?} isn't defined{remedy}"));
-        None
     }
 
     pub fn warn_unused(&self, at: &Place<'_>, problems: &mut Problems) {

@@ -32,6 +32,13 @@ pub fn wildcard_prefix(pattern: &str) -> Option<&str> {
     pattern.find("{*").map(|at| &pattern[..at])
 }
 
+/// A path that the pattern matches and that no literal of another pattern is likely to equal.
+pub fn sample(pattern: &str) -> String {
+    let segment =
+        |segment: &str| if segment.starts_with('{') { "~any".to_owned() } else { segment.to_owned() };
+    pattern.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
 /// Whether `path` is `folder` or lies beneath it.
 pub fn is_within(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -58,7 +58,7 @@ impl Compiler<'_> {
             }
         }
         let table = growing.table.build();
-        self.warn_of_public_wildcards(&table, &growing.items, &at);
+        self.warn_of_routes(&table, &growing.items, &at);
         table
     }
 
@@ -252,35 +252,6 @@ impl Compiler<'_> {
             },
         };
         self.problems.error(&at.key("path"), message);
-    }
-
-    /// A public wildcard makes everything public that isn't named beside it, misspellings included.
-    fn warn_of_public_wildcards(&mut self, table: &RouteTable, items: &[Option<usize>], at: &Place<'_>) {
-        let mut protected: Vec<(Option<&str>, &str)> = table
-            .routes()
-            .iter()
-            .filter(|route| matches!(route.access, Access::Authenticated(_)))
-            .filter(|route| matches!(route.destination, Destination::Upstream(_)))
-            .map(|route| (route.host.as_deref(), route.path.as_str()))
-            .collect();
-        protected.sort_unstable();
-        for (route, item) in table.routes().iter().zip(items) {
-            let (Some(item), Access::Public) = (item, &route.access) else {
-                continue;
-            };
-            let Some(prefix) = pattern::wildcard_prefix(&route.path) else {
-                continue;
-            };
-            let host = route.host.as_deref();
-            let first = protected.partition_point(|entry| *entry < (host, prefix));
-            let beneath = protected.get(first).filter(|entry| entry.0 == host && entry.1.starts_with(prefix));
-            if let Some((_, path)) = beneath {
-                let message = format!(
-                    "public, with the protected {path:?} beneath it: whatever no other route names is public too"
-                );
-                self.problems.warning(&at.item(*item).key("path"), message);
-            }
-        }
     }
 }
 

@@ -15,14 +15,21 @@ impl Compiler<'_> {
     pub fn storage(&mut self, raw: raw::Storage, at: &Place<'_>) -> Option<Storage> {
         let users = raw.users.unwrap_or_else(|| DEFAULT_USERS.to_owned());
         let state = raw.state.unwrap_or_else(|| DEFAULT_STATE.to_owned());
-        let users = user_storage(&users).map_err(|message| self.problems.error(&at.key("users"), message));
-        let folder = match &users {
+        let parsed_users =
+            user_storage(&users).map_err(|message| self.problems.error(&at.key("users"), message));
+        let folder = match &parsed_users {
             Ok(UserStorage::Sqlite(path)) => path.parent().map(Path::to_path_buf).unwrap_or_default(),
             _ => PathBuf::from("data"),
         };
-        let state =
+        let parsed_state =
             state_storage(&state, &folder).map_err(|message| self.problems.error(&at.key("state"), message));
-        Some(Storage { users: users.ok()?, state: state.ok()? })
+        if parsed_users.is_ok() {
+            self.warn_of_password(&users, &at.key("users"));
+        }
+        if parsed_state.is_ok() {
+            self.warn_of_password(&state, &at.key("state"));
+        }
+        Some(Storage { users: parsed_users.ok()?, state: parsed_state.ok()? })
     }
 }
 

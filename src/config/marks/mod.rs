@@ -18,6 +18,13 @@ pub struct Position {
     pub column: usize,
 }
 
+/// A place, and how many characters of its line belong to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    pub position: Position,
+    pub width: usize,
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
@@ -47,7 +54,7 @@ pub struct Marks {
 
 #[derive(Debug)]
 struct Node {
-    position: Position,
+    mark: Mark,
     extent: Extent,
     content: Content,
 }
@@ -62,7 +69,7 @@ enum Content {
 #[derive(Debug)]
 struct Entry {
     key: Box<str>,
-    position: Position,
+    mark: Mark,
     value: usize,
 }
 
@@ -101,23 +108,23 @@ impl Marks {
     }
 
     /// Where the key at the end of `path` stands.
-    pub fn key(&self, path: &Path) -> Option<Position> {
+    pub fn key(&self, path: &Path) -> Option<Mark> {
         self.find(path).map(|(key, value)| key.unwrap_or(value))
     }
 
     /// Where the value at `path` stands, or its key if the value begins on a later line, or the
     /// nearest part of the way to it that exists.
-    pub fn value(&self, path: &Path) -> Option<Position> {
+    pub fn value(&self, path: &Path) -> Option<Mark> {
         let mut path = path.clone();
         loop {
             if let Some((key, value)) = self.find(&path) {
-                return Some(key.filter(|key| key.line < value.line).unwrap_or(value));
+                return Some(key.filter(|key| key.position.line < value.position.line).unwrap_or(value));
             }
             path.0.pop()?;
         }
     }
 
-    fn find(&self, path: &Path) -> Option<(Option<Position>, Position)> {
+    fn find(&self, path: &Path) -> Option<(Option<Mark>, Mark)> {
         let mut key = None;
         let mut node = &self.nodes[self.root?];
         for step in &path.0 {
@@ -128,13 +135,13 @@ impl Marks {
                 }
                 (Step::Key(name), Content::Table(entries)) => {
                     let entry = entries.iter().find(|entry| *entry.key == **name)?;
-                    key = Some(entry.position);
+                    key = Some(entry.mark);
                     entry.value
                 }
                 _ => return None,
             };
             node = &self.nodes[next];
         }
-        Some((key, node.position))
+        Some((key, node.mark))
     }
 }

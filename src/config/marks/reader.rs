@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::str::Chars;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-use super::{Content, Entry, Extent, Flaw, Marks, Node, Position, scalar};
+use super::{Content, Entry, Extent, Flaw, Mark, Marks, Node, Position, scalar};
 use crate::config::place::{Path, Step};
 
 /// Levels of nesting; a real file has about six.
@@ -38,6 +38,7 @@ impl Marks {
                 }
                 Ok((event, span)) => {
                     last = span.start.into();
+                    reader.width = width(span);
                     reader.take(event, last)
                 }
                 Err(error) => Err(reader.flaw((*error.marker()).into(), error.info())),
@@ -50,6 +51,12 @@ impl Marks {
         }
         if reader.flaws.is_empty() { Ok(reader.marks) } else { Err(reader.flaws) }
     }
+}
+
+/// How many characters of its first line a value has; 1 if it goes on below.
+fn width(span: Span) -> usize {
+    let (start, end) = (span.start, span.end);
+    if start.line() == end.line() { end.col().saturating_sub(start.col()).max(1) } else { 1 }
 }
 
 /// What YAML doesn't allow in a text, and the parser lets through.
@@ -83,7 +90,7 @@ struct Open {
     node: usize,
     anchor: usize,
     /// In a table: the key whose value comes next.
-    key: Option<(Box<str>, Position)>,
+    key: Option<(Box<str>, Mark)>,
 }
 
 #[derive(Default)]
@@ -93,6 +100,8 @@ struct Reader {
     anchors: HashMap<usize, usize>,
     documents: usize,
     flaws: Vec<Flaw>,
+    /// Of the event being taken.
+    width: usize,
 }
 
 impl Reader {
@@ -187,7 +196,7 @@ impl Reader {
 
     fn begin_entry(&mut self, key: &str, position: Position) {
         if let Some(open) = self.open.last_mut() {
-            open.key = Some((key.into(), position));
+            open.key = Some((key.into(), Mark { position, width: self.width }));
         }
     }
 
@@ -200,11 +209,11 @@ impl Reader {
         in_order.sort_by(|a, b| a.key.cmp(&b.key));
         let base = self.path();
         let repeated = in_order.windows(2).filter(|pair| pair[0].key == pair[1].key).map(|pair| Flaw {
-            position: pair[1].position,
+            position: pair[1].mark.position,
             path: base.join([Step::Key(pair[1].key.to_string())]),
             message: format!(
                 "this key stands here a second time; the other is on line {}",
-                pair[0].position.line
+                pair[0].mark.position.line
             ),
         });
         let repeated: Vec<Flaw> = repeated.collect();
@@ -212,7 +221,8 @@ impl Reader {
     }
 
     fn add(&mut self, content: Content, extent: Extent, position: Position) -> usize {
-        self.marks.nodes.push(Node { position, extent, content });
+        let mark = Mark { position, width: self.width };
+        self.marks.nodes.push(Node { mark, extent, content });
         self.marks.nodes.len() - 1
     }
 
@@ -223,7 +233,7 @@ impl Reader {
     }
 
     fn attach(&mut self, node: usize) -> Result<(), Flaw> {
-        self.attach_at(node, self.marks.nodes[node].position)
+        self.attach_at(node, self.marks.nodes[node].mark.position)
     }
 
     /// Puts a finished node where it belongs; `at` is where it is spoken of.
@@ -240,8 +250,8 @@ impl Reader {
         match &mut parent.content {
             Content::List(items) => items.push(node),
             Content::Table(entries) => {
-                if let Some((key, position)) = open.key.take() {
-                    entries.push(Entry { key, position, value: node });
+                if let Some((key, mark)) = open.key.take() {
+                    entries.push(Entry { key, mark, value: node });
                 }
             }
             Content::Scalar(_) => {}

@@ -1,7 +1,9 @@
 //! Who may use a route.
 
+use serde::{Deserialize, Serialize};
+
 /// The access rule of a route. Default deny: a route that says nothing is `Authenticated`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// Anybody; a token isn't even looked at.
     Public,
@@ -12,7 +14,7 @@ pub enum Access {
 }
 
 /// What a good token must show beside being good. All parts must hold; an empty part always does.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requirement {
     /// One of these.
     pub roles: Vec<String>,
@@ -21,10 +23,12 @@ pub struct Requirement {
     /// Each of these.
     pub scopes: Vec<String>,
     pub owner: Option<Owner>,
+    /// Counts and logs who would be refused, and refuses nobody.
+    pub observe: bool,
 }
 
 /// The user whose id stands in the path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The path parameter that holds the owner's user id.
     pub parameter: String,

@@ -14,6 +14,8 @@ pub struct Limit {
     /// Quotas of users with a role; the most generous of them counts.
     pub roles: HashMap<String, Quota>,
     pub on_store_error: OnStoreError,
+    /// Counts and logs who would be refused, and refuses nobody.
+    pub observe: bool,
 }
 
 /// Whose counter a request goes to.

@@ -10,6 +10,7 @@ mod revocation;
 mod routes;
 mod state_servers;
 mod storage;
+mod tests;
 mod tokens;
 mod upstreams;
 
@@ -24,6 +25,7 @@ pub use routes::{
 };
 pub use state_servers::{RedisAccess, RedisAddress, RedisServers};
 pub use storage::{StateStorage, Storage, UserStorage};
+pub use tests::Test;
 pub use tokens::{KeyMaterial, SigningAlgorithm, TokenKey, Tokens};
 pub use upstreams::{IdentityPreset, Server, Timeouts, Upstream};
 
@@ -46,4 +48,6 @@ pub struct Policy {
     pub routes: RouteTable,
     /// Whether plain requests are forwarded by the fast lane.
     pub fast_lane: bool,
+    /// What the routes must answer, by the file itself.
+    pub tests: Vec<Test>,
 }

@@ -31,6 +31,15 @@ pub struct Rule {
     pub scopes: Option<List<String>>,
     pub owner: Option<String>,
     pub or_roles: Option<List<String>>,
+    pub mode: Option<Mode>,
+}
+
+/// Whether a rule refuses, or only counts and logs what it would refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    Enforce,
+    Observe,
 }
 
 impl<'de> Deserialize<'de> for Access {

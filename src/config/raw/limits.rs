@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, MapAccess};
 use serde::{Deserialize, Deserializer};
 
-use super::Table;
+use super::{Mode, Table};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,6 +16,7 @@ pub struct Limit {
     /// Rates by role.
     pub roles: Option<Table<String>>,
     pub on_store_error: Option<OnStoreError>,
+    pub mode: Option<Mode>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-pub use access::{Access, AccessWord, Rule};
+pub use access::{Access, AccessWord, Mode, Rule};
 pub use auth::{Argon2, Auth, Lockout, Password, Registration};
 pub use cache::{Cache, Query, VaryBy};
 pub use limits::{By, Limit, OnStoreError};

@@ -26,11 +26,24 @@ pub fn read(mut tree: Value, problems: &mut Problems) -> Gateway {
         let base = Path(vec![Step::Key("routes".to_owned())]);
         let read_route = |(index, route): (usize, Value)| match route {
             Value::Null => None,
-            route => read_part::<Route>(route, &base.join([Step::Item(index)]), problems),
+            route => {
+                let at = base.join([Step::Item(index)]);
+                refuse_empty_access(&route, &at, problems);
+                read_part::<Route>(route, &at, problems)
+            }
         };
         gateway.routes = Some(routes.into_iter().enumerate().map(read_route).collect());
     }
     gateway
+}
+
+/// Elsewhere a key without a value counts as absent; here it may be half of a rule that was meant.
+fn refuse_empty_access(route: &Value, at: &Path, problems: &mut Problems) {
+    let access = at.join([Step::Key("access".to_owned())]);
+    if route.get("access") == Some(&Value::Null) && !problems.is_known_at(&access) {
+        let message = "nothing stands here; say who may use the route, or remove the key to ask for a token";
+        problems.error_at(access, message);
+    }
 }
 
 /// `None` if nothing of it can be used.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::List;
+use super::{List, Table};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -10,10 +10,14 @@ pub struct Test {
     /// Method and path: `GET /admin/dashboard`.
     pub request: Option<String>,
     pub host: Option<String>,
-    /// The user id to be; without one and without a role, nobody.
+    /// The user to be, by id or name; without one, a role or a scope: nobody.
     pub user: Option<String>,
     pub role: Option<String>,
     pub roles: Option<List<String>>,
+    pub scopes: Option<List<String>>,
     /// `allowed`, or a code such as `role_missing`.
     pub expect: Option<String>,
+    pub upstream: Option<String>,
+    /// What the upstream must be told, by header.
+    pub headers: Option<Table<String>>,
 }

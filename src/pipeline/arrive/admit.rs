@@ -3,9 +3,8 @@
 
 use http::{HeaderMap, Method, Version, header};
 use pingora::http::RequestHeader;
-use pingora::proxy::Session;
 
-use super::{client, target};
+use super::{Arrival, client, target};
 use crate::exchange::Exchange;
 use crate::rejection::{Code, Rejection};
 
@@ -16,8 +15,8 @@ pub const METHODS: [Method; 7] =
 const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
-pub fn run(session: &Session, exchange: &mut Exchange) -> Result<(), Rejection> {
-    let request = session.req_header();
+pub fn run(arrival: &Arrival<'_>, exchange: &mut Exchange) -> Result<(), Rejection> {
+    let request = arrival.request;
     if !METHODS.contains(&request.method) {
         return Err(
             Rejection::from(Code::MethodNotAllowed).allow("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
@@ -25,12 +24,11 @@ pub fn run(session: &Session, exchange: &mut Exchange) -> Result<(), Rejection> 
     }
     check_headers(&request.headers)?;
     let host = host(request)?;
-    let peer = client::peer_address(session);
     exchange.client =
-        client::identify(peer, is_tls(session), host, &request.headers, &exchange.edition.policy);
+        client::identify(arrival.peer, arrival.tls, host, &request.headers, &exchange.edition.policy);
 
-    if let Some(line) = request_line(session) {
-        check_request_line(&line, request)?;
+    if let Some(line) = &arrival.request_line {
+        check_request_line(line, request)?;
     }
     let read = target::read(request.raw_path()).map_err(|why| Rejection::from(Code::BadPath).because(why))?;
     exchange.path = read.path.into_owned();
@@ -71,18 +69,6 @@ fn host(request: &RequestHeader) -> Result<String, Rejection> {
         return Err(bad("Host is not a valid authority"));
     }
     Ok(authority.to_ascii_lowercase())
-}
-
-fn is_tls(session: &Session) -> bool {
-    session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
-}
-
-/// The request line as it came, for HTTP/1: Pingora drops a fragment and encodes illegal bytes
-/// before anybody sees the target.
-fn request_line(session: &Session) -> Option<bytes::Bytes> {
-    let head = session.as_http1()?.get_headers_raw_bytes();
-    let end = head.iter().position(|&byte| byte == b'\r' || byte == b'\n')?;
-    Some(head.slice(..end))
 }
 
 fn check_request_line(line: &[u8], request: &RequestHeader) -> Result<(), Rejection> {

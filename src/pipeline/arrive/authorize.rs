@@ -71,7 +71,7 @@ mod tests {
             roles: words(&["admin", "editor"]),
             all_roles: words(&["staff"]),
             scopes: words(&["read"]),
-            owner: None,
+            ..Requirement::default()
         };
         let none = |_: &str| None;
 

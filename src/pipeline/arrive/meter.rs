@@ -42,6 +42,10 @@ impl Meter {
             Presented::Bad(code) => (None, Some(code)),
         };
         let limits = if charged { applicable(exchange, bad.is_some()) } else { Vec::new() };
+        let (observed, limits): (Vec<_>, Vec<_>) = match limits.iter().any(|limit| limit.observe) {
+            true => limits.into_iter().partition(|limit| limit.observe),
+            false => (Vec::new(), limits),
+        };
         let charges: Vec<Charge> =
             limits.iter().map(|limit| charge(limit, request, exchange, identity.as_deref())).collect();
         let bearer = identity.as_deref().map(Bearer::from);
@@ -49,11 +53,37 @@ impl Meter {
             let admission = self.ask(exchange, bearer, &limits, &charges).await?;
             self.judge(exchange, limits, &charges, admission)?;
         }
+        for limit in &observed {
+            let charge = charge(limit, request, exchange, identity.as_deref());
+            // Boxed: this future is made and moved for every request.
+            Box::pin(self.observe(exchange, limit, charge)).await;
+        }
         if let Some(code) = bad {
             return Err(code.into());
         }
         exchange.identity = identity;
         Ok(())
+    }
+
+    /// Charged alone: an admission takes from all counters or none, and this one must not spare the
+    /// others. A store that doesn't answer has nothing to say here.
+    async fn observe(&self, exchange: &mut Exchange, limit: &Limit, charge: Charge) {
+        let charges = [charge];
+        let admission = match self.gatekeeper.admit_at_once(None, &charges) {
+            Some(admission) => Ok(admission),
+            None => self.gatekeeper.admit(None, &charges).await,
+        };
+        let verdicts = match admission {
+            Ok(admission) => admission.verdicts,
+            Err(error) => return self.metrics.store_errors.with_label_values(&[error.store]).inc(),
+        };
+        let is_allowed = verdicts.iter().all(|verdict| verdict.allowed);
+        if let Some(meters) = exchange.edition.limit_meters(limit.index) {
+            if is_allowed { meters.allowed.inc() } else { meters.observed.inc() }
+        }
+        if !is_allowed {
+            exchange.would_deny.get_or_insert(Code::RateLimited);
+        }
     }
 
     async fn ask(

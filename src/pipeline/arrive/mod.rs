@@ -3,14 +3,17 @@
 
 pub mod admit;
 pub mod api_keys;
+mod arrival;
 mod assign_route;
 mod authenticate;
 mod authorize;
 mod client;
 mod content_length;
+pub use arrival::Arrival;
 pub use client::{is_trusted, peer_address};
 pub use content_length::content_length;
 pub mod meter;
+mod observe;
 pub mod target;
 
 use pingora::proxy::Session;
@@ -26,12 +29,23 @@ pub async fn run(
     keys: &api_keys::KnownKeys,
     meter: &meter::Meter,
 ) -> Result<(), Rejection> {
-    admit::run(session, exchange)?;
-    assign_route::run(session.req_header(), exchange)?;
-    let presented = authenticate::run(session.req_header(), exchange, keys).await?;
+    decide(&Arrival::from(session), exchange, keys, meter).await
+}
+
+/// The decision itself, without a connection; `rehearsal` asks it, too.
+pub async fn decide(
+    arrival: &Arrival<'_>,
+    exchange: &mut Exchange,
+    keys: &api_keys::KnownKeys,
+    meter: &meter::Meter,
+) -> Result<(), Rejection> {
+    admit::run(arrival, exchange)?;
+    assign_route::run(arrival.request, exchange)?;
+    let presented = authenticate::run(arrival.request, exchange, keys).await?;
     // At most one round trip for revocation and limits; a bad token is charged to its address first, so
     // that guessing costs. Before authorize: a revoked token learns nothing of the rules.
-    let charged = session.subrequest_ctx.is_none();
-    meter.run(session.req_header(), exchange, presented, charged).await?;
-    authorize::run(exchange)
+    let metered = meter.run(arrival.request, exchange, presented, arrival.charged).await;
+    observe::run(metered, exchange)?;
+    let authorized = authorize::run(exchange);
+    observe::run(authorized, exchange)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, header};
 use pingora::cache::lock::{CacheKeyLockImpl, CacheLock};
 use pingora::cache::predictor::Predictor;
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::storage::ResponseStorage;
@@ -36,12 +37,16 @@ impl Cache {
 
 pub fn run(session: &mut Session, exchange: &Exchange, cache: Cache) {
     let Some(rule) = exchange.cache_rule() else { return };
-    let request = session.req_header();
-    if !matches!(request.method, Method::GET | Method::HEAD) || has_body(&request.headers) {
+    if !may_answer(session.req_header()) {
         return;
     }
     session.cache.enable(cache.storage, None, Some(cache.uncacheable), Some(cache.lock), None);
     session.cache.set_max_file_size_bytes(rule.max_size);
+}
+
+/// Whether a request to a cached route has to do with the cache at all.
+pub fn may_answer(request: &RequestHeader) -> bool {
+    matches!(request.method, Method::GET | Method::HEAD) && !has_body(&request.headers)
 }
 
 /// A GET with a body isn't in the key (class 79).

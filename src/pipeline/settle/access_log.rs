@@ -38,6 +38,9 @@ pub fn write(line: &mut Vec<u8>, exchange: &Exchange, outcome: &Outcome) {
     string(line, exchange.route_name().as_bytes());
     plain(line, ",\"decision\":", if exchange.refused.is_some() { "deny" } else { "allow" });
     plain(line, ",\"reason\":", exchange.refused.map_or("ok", |code| code.as_str()));
+    if let Some(code) = exchange.would_deny {
+        plain(line, ",\"would_deny\":", code.as_str());
+    }
     plain(line, ",\"origin\":", origin(exchange));
     if let Some(identity) = &exchange.identity {
         let mut digits = uuid::Uuid::encode_buffer();

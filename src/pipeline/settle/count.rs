@@ -26,6 +26,9 @@ pub fn run(exchange: &Exchange, metrics: &Metrics, method: &Method, status: u16,
         Some(code) => meters.count_denied(metrics, code),
         None => meters.count_allowed(),
     }
+    if let Some(code) = exchange.would_deny {
+        metrics.observed_denials.with_label_values(&[exchange.route_name(), code.as_str()]).inc();
+    }
     if let (Some(took), Some(upstream)) = (exchange.upstream_took, upstream(exchange))
         && let Some(histogram) = exchange.edition.upstream_meter(upstream.index)
     {

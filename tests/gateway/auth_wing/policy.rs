@@ -32,6 +32,7 @@ pub fn policy() -> Policy {
         upstreams: Vec::new(),
         limits: Vec::new(),
         routes: RouteTable::default(),
+        tests: Vec::new(),
         fast_lane: true,
     }
 }

@@ -77,6 +77,10 @@ impl Gateway {
         self.proxy_tls.address()
     }
 
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
     pub fn upstream(&self) -> &Arc<Upstream> {
         &self.upstream
     }

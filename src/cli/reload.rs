@@ -1,0 +1,35 @@
+//! `portcullis reload`: the running gateway takes up its file; waits for the outcome and prints it.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::admin_client::AdminArg;
+use super::{ConfigArg, OutputArg, print};
+
+#[derive(Debug, Args)]
+pub struct Reload {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    admin: AdminArg,
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+/// Fails when the gateway kept its old policy.
+pub fn run(args: &Reload) -> Result<(), String> {
+    let (status, outcome) =
+        args.admin.ask(&args.config.config, "POST", "/api/policy/reload", Some(&json!({})))?;
+    let is_good = status == 200;
+    if args.output.is_json() {
+        print(&format!("{outcome:#}"))?;
+        return if is_good { Ok(()) } else { Err("refused; the running policy stays".to_owned()) };
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if is_good {
+        return print(&format!("in force: {} with {} routes", text(&outcome["digest"]), outcome["routes"]));
+    }
+    let problems = outcome["last_try"]["problems"].as_array().cloned().unwrap_or_default();
+    let lines: Vec<String> = problems.iter().map(|problem| text(&problem["text"])).collect();
+    Err(format!("{}\nrefused; the running policy stays: {}", lines.join("\n"), text(&outcome["digest"])))
+}

@@ -1,0 +1,115 @@
+//! A request that nobody sends: the pipeline's own stages, asked what they would do with it.
+//!
+//! `explain`, the `tests:` of gateway.yaml and `diff` all come here. Nothing is charged, counted,
+//! logged or forwarded. The decision is [`arrive::decide`](crate::pipeline::arrive::decide), the headers
+//! are `forward::rewrite_request`, the key is `cache::key`: the very code that requests run through.
+
+pub mod difference;
+mod explanation;
+mod gatekeeper;
+mod key_lookup;
+pub mod question;
+mod reading;
+pub mod shape;
+pub mod tests;
+
+use std::sync::Arc;
+
+use crate::config::policy::{KeyMaterial, Policy, SigningAlgorithm, TokenKey};
+use crate::edition::Edition;
+use crate::exchange::Exchange;
+use crate::identity::refresh::RefreshKeys;
+use crate::identity::token::KeyRing;
+use crate::pipeline::arrive::api_keys::KnownKeys;
+use crate::pipeline::arrive::meter::Meter;
+use crate::pipeline::arrive::{self, Arrival};
+use crate::store::memory::LocalCounters;
+use crate::store::{ApiKeys, Gatekeeper};
+use crate::telemetry::Metrics;
+use crate::telemetry::request_id::RequestId;
+pub use explanation::Explanation;
+use gatekeeper::Onlooker;
+use key_lookup::KeyLookup;
+pub use question::{Caller, Question};
+
+/// A policy with everything a request needs, apart from the running gateway's counters.
+pub struct Rehearsal {
+    edition: Arc<Edition>,
+    metrics: Arc<Metrics>,
+    /// Knows who is revoked; `None` offline.
+    gatekeeper: Option<Arc<dyn Gatekeeper>>,
+    api_keys: Option<Arc<dyn ApiKeys>>,
+    /// Whether tokens of the real gateway can be verified here.
+    has_real_keys: bool,
+}
+
+impl Rehearsal {
+    /// Of a file alone: without its keys, tokens are signed by one made for the occasion.
+    pub fn offline(policy: Arc<Policy>) -> Result<Self, String> {
+        let metrics = Arc::new(Metrics::new());
+        let mut tokens = policy.tokens.clone();
+        let has_real_keys = !tokens.keys.is_empty();
+        if !has_real_keys {
+            tokens.keys.push(TokenKey {
+                id: "rehearsal".to_owned(),
+                algorithm: SigningAlgorithm::HS256,
+                material: KeyMaterial::Shared(KeyRing::generate_secret()),
+            });
+        }
+        let keys = Arc::new(KeyRing::new(&tokens).map_err(|error| error.to_string())?);
+        let refresh_keys = Arc::new(RefreshKeys::new(&tokens.keys));
+        let edition = Arc::new(Edition::new(policy, keys, refresh_keys, Vec::new(), &metrics));
+        Ok(Self { edition, metrics, gatekeeper: None, api_keys: None, has_real_keys })
+    }
+
+    /// Of the policy in force, with its keys, servers and revocations; its metrics stay as they are.
+    pub fn live(running: &Edition, gatekeeper: Arc<dyn Gatekeeper>, api_keys: Arc<dyn ApiKeys>) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let edition = Arc::new(Edition::new(
+            running.policy.clone(),
+            running.keys.clone(),
+            running.refresh_keys.clone(),
+            running.balancers.clone(),
+            &metrics,
+        ));
+        Self { edition, metrics, gatekeeper: Some(gatekeeper), api_keys: Some(api_keys), has_real_keys: true }
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.edition.policy
+    }
+
+    /// `Err` if the question can't be put into a request at all. Offline it is answered at once.
+    pub async fn explain(&self, question: &Question) -> Result<Explanation, String> {
+        let asked = question.prepare(&self.edition)?;
+        let in_flight = &self.metrics.http_requests_in_flight;
+        let mut exchange = Exchange::new(self.edition.clone(), RequestId::next(), in_flight);
+        // A token made here belongs to no session, so that nothing can have revoked it.
+        let is_real = matches!(question.caller, Caller::Token(_));
+        let onlooker = Arc::new(Onlooker::new(self.gatekeeper.clone().filter(|_| is_real)));
+        let meter = Meter {
+            gatekeeper: onlooker.clone(),
+            fallback: LocalCounters::default(),
+            metrics: self.metrics.clone(),
+        };
+        let keys = KnownKeys::new(
+            Arc::new(KeyLookup(self.api_keys.clone())),
+            onlooker.clone(),
+            self.metrics.clone(),
+        );
+        let arrival = Arrival {
+            request: &asked.request,
+            peer: Some(asked.address),
+            tls: asked.tls,
+            request_line: Some(asked.request_line.clone()),
+            charged: true,
+        };
+        let decision = arrive::decide(&arrival, &mut exchange, &keys, &meter).await;
+        let mut explanation = reading::read(&asked, &exchange, decision, &onlooker.charges());
+        if is_real && !self.has_real_keys {
+            let note = "the file names no key, so that no token can be verified without the gateway; ask with --live";
+            explanation.notes.push(note.to_owned());
+        }
+        Ok(explanation)
+    }
+}
