@@ -10,6 +10,7 @@ use crate::clock::{Timestamp, now};
 use crate::config::policy::{Policy, Route};
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
+use crate::issuers::TrustedIssuer;
 use crate::telemetry::{Metrics, RouteMeters};
 
 pub struct Edition {
@@ -17,6 +18,8 @@ pub struct Edition {
     pub since: Timestamp,
     pub keys: Arc<KeyRing>,
     pub refresh_keys: Arc<RefreshKeys>,
+    /// By `Issuer::index`. Like balancers they outlive editions.
+    pub issuers: Vec<Arc<TrustedIssuer>>,
     /// By `Upstream::index`. Balancers outlive editions: health and pools aren't reset.
     pub balancers: Vec<Arc<Balancer>>,
     upstream_meters: Vec<Histogram>,
@@ -38,6 +41,7 @@ impl Edition {
         policy: Arc<Policy>,
         keys: Arc<KeyRing>,
         refresh_keys: Arc<RefreshKeys>,
+        issuers: Vec<Arc<TrustedIssuer>>,
         balancers: Vec<Arc<Balancer>>,
         metrics: &Metrics,
     ) -> Self {
@@ -68,6 +72,7 @@ impl Edition {
             since: now(),
             keys,
             refresh_keys,
+            issuers,
             balancers,
         }
     }

@@ -17,6 +17,7 @@ pub mod exchange;
 mod field_values;
 pub mod gateway;
 pub mod identity;
+pub mod issuers;
 pub mod pipeline;
 pub mod rehearsal;
 pub mod rejection;

@@ -2,6 +2,7 @@
 
 pub mod api_key;
 pub mod credentials;
+pub mod foreign;
 pub mod name;
 pub mod password;
 pub mod refresh;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::balancer::{Balancer, RESOLVE_EVERY};
-use crate::config::policy::{Policy, TokenKey, Upstream};
+use crate::config::policy::{Issuer, Policy, TokenKey, Upstream};
 use crate::edition::Edition;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
+use crate::issuers::TrustedIssuer;
 use crate::telemetry::Metrics;
 
 pub struct Builder {
@@ -35,6 +36,7 @@ impl Builder {
         }
         let refresh_keys = Arc::new(RefreshKeys::new(&tokens.keys));
         let keys = Arc::new(KeyRing::new(&tokens).map_err(|error| error.to_string())?);
+        let issuers = self.issuers(&policy, running)?;
         let mut balancers = Vec::with_capacity(policy.upstreams.len());
         for upstream in &policy.upstreams {
             balancers.push(match running.and_then(|running| kept(running, upstream)) {
@@ -42,7 +44,20 @@ impl Builder {
                 None => self.open(upstream).await,
             });
         }
-        Ok(Edition::new(policy, keys, refresh_keys, balancers, &self.metrics))
+        Ok(Edition::new(policy, keys, refresh_keys, issuers, balancers, &self.metrics))
+    }
+
+    /// `running` lends those that are still the same.
+    fn issuers(&self, policy: &Policy, running: Option<&Edition>) -> Result<Vec<Arc<TrustedIssuer>>, String> {
+        let _within = self.office.enter();
+        let known = running.into_iter().flat_map(|running| &running.issuers);
+        let issuers = policy.issuers.iter();
+        issuers
+            .map(|issuer| match known.clone().find(|known| known.serves(issuer)) {
+                Some(known) => Ok(known.clone()),
+                None => TrustedIssuer::follow(Issuer::clone(issuer)),
+            })
+            .collect()
     }
 
     async fn open(&self, upstream: &Upstream) -> Arc<Balancer> {

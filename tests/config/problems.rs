@@ -260,3 +260,40 @@ fn the_rest_of_the_file_is_checked_as_closely() {
         assert_eq!(said(text), [format!("gateway.yaml:{expected}")], "{text}");
     }
 }
+
+#[test]
+fn an_issuer_must_say_whose_tokens_it_makes_and_whose_keys_sign_them() {
+    let keys = r#"'{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0"}]}'"#;
+    for (issuer, reason) in [
+        ("audience: a".to_owned(), "x: `issuer` is missing"),
+        ("issuer: \"https://i\"".to_owned(), "x: `audience` is missing"),
+        ("issuer: \"https://i\", audience: []".to_owned(), "x.audience: an empty list"),
+        ("issuer: \"http://i\", audience: a".to_owned(), "x.issuer: isn't an https URL"),
+        ("issuer: i, audience: a, jwks: \"http://i/keys\"".to_owned(), "x.jwks: write an https URL"),
+        ("issuer: i, audience: a, jwks: \"ftp://localhost/\"".to_owned(), "x.jwks: write an https URL"),
+        (format!("issuer: i, audience: a, jwks: {keys}"), "x.jwks: the JWK set has no public key"),
+        ("issuer: i, audience: a, jwks: \"{\"".to_owned(), "x.jwks: this isn't a JWK set"),
+        (
+            "issuer: \"https://i\", audience: a, algorithms: [HS256]".to_owned(),
+            "algorithms[0]: HS256 needs no private key",
+        ),
+        ("issuer: \"https://i\", audience: a, algorithms: [ES255]".to_owned(), "did you mean \"ES256\"?"),
+        (
+            "issuer: \"https://i\", audience: a, roles: { a: admin }".to_owned(),
+            "x.roles: says what its roles",
+        ),
+        ("issuer: \"https://i\", audience: a, cooldown: 10ms".to_owned(), "x.cooldown: less than 1s"),
+        ("issuer: \"https://i\", audience: a, refresh: 5s".to_owned(), "x.refresh: must not be shorter"),
+        ("issuer: \"https://i\", audience: a, ca: x".to_owned(), "x.ca: expected certificates"),
+        ("issuer: \"http://localhost:8080\", audience: a".to_owned(), "x.issuer: tokens.issuer is the same"),
+    ] {
+        let lines = said(&format!(
+            "{HEAD}- {{ path: /, upstream: billing, issuers: [x] }}\nissuers: {{ x: {{ {issuer} }} }}"
+        ));
+
+        assert!(lines.len() == 1 && lines[0].contains(reason), "{issuer}: {lines:#?}");
+    }
+    let lines = said_of_route("path: /, issuers: [portcullis, y]");
+    assert!(lines.len() == 1 && lines[0].contains("issuers[1]: \"y\" isn't defined"), "{lines:?}");
+    assert_eq!(said_of_route("path: /, issuers: []").len(), 1);
+}

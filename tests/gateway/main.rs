@@ -34,6 +34,7 @@ mod exact_limits;
 mod explained;
 mod failover;
 mod fleet;
+mod foreign_issuers;
 mod forge;
 #[allow(dead_code, unused_imports, reason = "tools for every test file, whichever of them it needs")]
 mod harness;

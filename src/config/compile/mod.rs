@@ -3,6 +3,7 @@
 mod access;
 mod auth;
 mod cache;
+mod issuers;
 mod limits;
 mod listen;
 mod names;
@@ -79,17 +80,26 @@ impl Compiler<'_> {
         let trusted_proxies = self.trusted_proxies(gateway.trusted_proxies, &root.key("trusted_proxies"));
         let storage = self.storage(gateway.storage.unwrap_or_default(), &root.key("storage"));
         let tokens = self.tokens(gateway.tokens.unwrap_or_default(), &root.key("tokens"));
+        let issuers = gateway.issuers.unwrap_or_default();
+        let mut issuers = self.issuers(issuers, &tokens.issuer, tokens.leeway, &root.key("issuers"));
         let revocation = self.revocation(gateway.revocation.unwrap_or_default(), &root.key("revocation"));
         let mut upstreams = self.upstreams(gateway.upstreams.unwrap_or_default(), &root.key("upstreams"));
         let mut limits = self.limits(gateway.limits.unwrap_or_default(), &root.key("limits"));
         let auth = self.auth(gateway.auth.unwrap_or_default(), &mut limits, &root.key("auth"));
-        let defaults = self.defaults(gateway.defaults.unwrap_or_default(), &mut limits);
+        let defaults = self.defaults(gateway.defaults.unwrap_or_default(), &mut limits, &mut issuers);
         let routes = self.routes(
             gateway.routes.unwrap_or_default(),
-            routes::Surrounds { auth: &auth, upstreams: &mut upstreams, limits: &mut limits, defaults },
+            routes::Surrounds {
+                auth: &auth,
+                upstreams: &mut upstreams,
+                limits: &mut limits,
+                issuers: &mut issuers,
+                defaults,
+            },
         );
         let tests = self.tests(gateway.tests.unwrap_or_default(), &mut upstreams, &root.key("tests"));
         upstreams.warn_unused(&root.key("upstreams"), &mut self.problems);
+        issuers.warn_unused(&root.key("issuers"), &mut self.problems);
         limits.warn_unused(&root.key("limits"), &mut self.problems);
         self.roles.warn_lonely(&mut self.problems);
         let policy = Policy {
@@ -98,6 +108,7 @@ impl Compiler<'_> {
             trusted_proxies,
             storage: storage?,
             tokens,
+            issuers: issuers.into_list(),
             auth: auth.policy,
             revocation,
             upstreams: upstreams.into_list(),

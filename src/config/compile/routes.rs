@@ -10,8 +10,8 @@ use super::names::Names;
 use super::{Compiler, pattern};
 use crate::config::place::Place;
 use crate::config::policy::{
-    Access, AuthEndpoint, Destination, Limit, LimitBy, MethodSet, Requirement, Route, RouteConflict,
-    RouteTable, RouteTableBuilder, Upstream,
+    AcceptedIssuers, Access, AuthEndpoint, Destination, Issuer, Limit, LimitBy, MethodSet, Requirement,
+    Route, RouteConflict, RouteTable, RouteTableBuilder, Upstream,
 };
 use crate::config::raw;
 
@@ -27,7 +27,14 @@ pub struct Surrounds<'p> {
     pub auth: &'p CompiledAuth,
     pub upstreams: &'p mut Names<Upstream>,
     pub limits: &'p mut Names<Limit>,
-    pub defaults: Vec<Arc<Limit>>,
+    pub issuers: &'p mut Names<Issuer>,
+    pub defaults: Defaults,
+}
+
+/// What holds for routes that say nothing.
+pub struct Defaults {
+    limits: Vec<Arc<Limit>>,
+    issuers: AcceptedIssuers,
 }
 
 /// The table as it grows, and which route of the file each of its routes is.
@@ -40,10 +47,18 @@ struct Growing {
 }
 
 impl Compiler<'_> {
-    pub fn defaults(&mut self, raw: raw::Defaults, limits: &mut Names<Limit>) -> Vec<Arc<Limit>> {
+    pub fn defaults(
+        &mut self,
+        raw: raw::Defaults,
+        limits: &mut Names<Limit>,
+        issuers: &mut Names<Issuer>,
+    ) -> Defaults {
         let root = Place::Root;
         let at = root.key("defaults");
-        self.named_limits(raw.limits.unwrap_or_default(), limits, &at.key("limits"))
+        Defaults {
+            limits: self.named_limits(raw.limits.unwrap_or_default(), limits, &at.key("limits")),
+            issuers: self.accepted_issuers(raw.issuers, issuers, &at.key("issuers")).unwrap_or_default(),
+        }
     }
 
     pub fn routes(&mut self, raw: raw::List<raw::Route>, mut surrounds: Surrounds<'_>) -> RouteTable {
@@ -97,6 +112,7 @@ impl Compiler<'_> {
         let parameters = path.as_deref().and_then(|path| pattern::parameters(path).ok()).unwrap_or_default();
         let methods = self.methods(raw.methods, &at.key("methods"));
         let access = self.access(raw.access, path.as_ref().map(|_| &*parameters), &at.key("access"));
+        let issuers = self.accepted_issuers(raw.issuers, surrounds.issuers, &at.key("issuers"));
         let limits = self.route_limits(raw.limits, surrounds, path.as_ref().map(|_| &*parameters), at);
         let cache = raw.cache.map(|cache| self.cache(cache, &methods, &access, &at.key("cache")));
         let websocket = raw.websocket.unwrap_or(false);
@@ -114,6 +130,7 @@ impl Compiler<'_> {
             methods,
             destination: Destination::Upstream(upstream),
             access,
+            issuers: issuers.unwrap_or_else(|| surrounds.defaults.issuers.clone()),
             limits,
             cache: cache.flatten(),
             websocket,
@@ -199,7 +216,7 @@ impl Compiler<'_> {
         let is_default = raw.is_none();
         let limits = match raw {
             Some(raw) => self.named_limits(raw, surrounds.limits, &at.key("limits")),
-            None => surrounds.defaults.clone(),
+            None => surrounds.defaults.limits.clone(),
         };
         let Some(parameters) = parameters else {
             return limits;
@@ -293,6 +310,8 @@ fn auth_route(path: String, endpoint: AuthEndpoint, auth: &CompiledAuth, index: 
             | AuthEndpoint::Key
             | AuthEndpoint::Introspect => Access::Authenticated(Requirement::default()),
         },
+        // Sessions and accounts are our own.
+        issuers: AcceptedIssuers::default(),
         limits: limits.map(|(_, limits)| limits.clone()).unwrap_or_default(),
         cache: None,
         websocket: false,

@@ -4,6 +4,7 @@
 mod access;
 mod auth;
 mod cache;
+mod issuers;
 mod limits;
 mod listen;
 mod revocation;
@@ -17,6 +18,7 @@ mod upstreams;
 pub use access::{Access, Owner, Requirement};
 pub use auth::{Argon2Params, Auth, AuthEndpoint, LockoutRule, PasswordRules};
 pub use cache::{CacheRule, QueryKey, VaryBy};
+pub use issuers::{AcceptedIssuers, ClaimNames, ForeignAlgorithm, Issuer, KeySource};
 pub use limits::{Limit, LimitBy, OnStoreError, Quota};
 pub use listen::{Listen, ProxyListener, TlsFiles};
 pub use revocation::Revocation;
@@ -41,6 +43,7 @@ pub struct Policy {
     pub trusted_proxies: Vec<IpNet>,
     pub storage: Storage,
     pub tokens: Tokens,
+    pub issuers: Vec<std::sync::Arc<Issuer>>,
     pub auth: Auth,
     pub revocation: Revocation,
     pub upstreams: Vec<std::sync::Arc<Upstream>>,

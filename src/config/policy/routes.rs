@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::{Access, AuthEndpoint, CacheRule, Limit, Upstream};
+use super::{AcceptedIssuers, Access, AuthEndpoint, CacheRule, Limit, Upstream};
 
 #[derive(Debug)]
 pub struct Route {
@@ -21,6 +21,8 @@ pub struct Route {
     pub methods: MethodSet,
     pub destination: Destination,
     pub access: Access,
+    /// Whose tokens it takes.
+    pub issuers: AcceptedIssuers,
     pub limits: Vec<Arc<Limit>>,
     pub cache: Option<CacheRule>,
     /// Lets `Upgrade: websocket` through.

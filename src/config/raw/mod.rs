@@ -4,6 +4,7 @@
 mod access;
 mod auth;
 mod cache;
+mod issuers;
 mod limits;
 mod listen;
 mod reader;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 pub use access::{Access, AccessWord, Mode, Rule};
 pub use auth::{Argon2, Auth, Lockout, Password, Registration};
 pub use cache::{Cache, Query, VaryBy};
+pub use issuers::{ClaimNames, Issuer, Words};
 pub use limits::{By, Limit, OnStoreError};
 pub use listen::{Listen, ProxyListener, Tls};
 pub use reader::{Mismatch, Reader, Wrong, read};
@@ -45,6 +47,7 @@ pub struct Gateway {
     pub trusted_proxies: Option<List<String>>,
     pub storage: Option<Storage>,
     pub tokens: Option<Tokens>,
+    pub issuers: Option<Table<Issuer>>,
     pub auth: Option<Auth>,
     pub revocation: Option<Revocation>,
     pub upstreams: Option<Table<Upstream>>,

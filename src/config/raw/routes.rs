@@ -13,6 +13,7 @@ pub struct Route {
     pub methods: Option<List<String>>,
     pub upstream: Option<String>,
     pub access: Option<Access>,
+    pub issuers: Option<List<String>>,
     pub limits: Option<List<String>>,
     pub cache: Option<Cache>,
     pub websocket: Option<bool>,
@@ -23,5 +24,6 @@ pub struct Route {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
+    pub issuers: Option<List<String>>,
     pub limits: Option<List<String>>,
 }

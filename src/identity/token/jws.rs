@@ -43,7 +43,7 @@ pub fn verify_signature(key: &VerifyingKey, token: &str) -> Result<Vec<u8>, Toke
 }
 
 /// A token taken apart; nothing in it is trusted yet.
-pub(super) struct Jws<'a> {
+pub(in crate::identity) struct Jws<'a> {
     pub header: &'a str,
     payload: &'a str,
     signature: &'a str,
@@ -65,6 +65,11 @@ impl<'a> Jws<'a> {
         Ok(Self { header, payload, signature, message: message.as_bytes() })
     }
 
+    /// For guesses only: nobody has vouched for it.
+    pub fn unverified_payload(&self) -> Option<Vec<u8>> {
+        decode(self.payload).ok()
+    }
+
     /// The payload, decoded only after its signature has been checked.
     pub fn verified_payload(&self, key: &VerifyingKey) -> Result<Vec<u8>, TokenError> {
         key.verify(self.message, self.signature)?;
@@ -75,7 +80,7 @@ impl<'a> Jws<'a> {
 /// What a JOSE header says. It selects nothing: `kid` picks among configured keys, and `alg` must
 /// be the one of that key. `jku`, `jwk`, `x5u` and `x5c` are never looked at.
 #[derive(Deserialize)]
-pub(super) struct Header {
+pub(in crate::identity) struct Header {
     alg: String,
     kid: String,
     #[serde(default, deserialize_with = "present")]
@@ -112,20 +117,37 @@ impl Header {
         self.kid == key.id && algorithm_name(key.algorithm) == Some(self.alg.as_str())
     }
 
+    pub fn names_id(&self, id: &str) -> bool {
+        self.kid == id
+    }
+
     /// RFC 9068 §4: no other kind of JWT may pass as an access token.
     pub fn is_access_token(&self) -> bool {
         let typ = self.typ.as_deref().unwrap_or_default();
         typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
     }
+
+    /// Most providers don't follow RFC 9068 and say `JWT` or nothing; what has another name, such as
+    /// a logout token, is no access token.
+    pub fn may_be_foreign_access_token(&self) -> bool {
+        let is_plain = self.typ.as_deref().is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
+        is_plain || self.is_access_token()
+    }
 }
 
-/// The `alg` value of an algorithm we sign and verify with; the others have none.
+/// The `alg` value of an algorithm that keys are pinned to; the others have none.
 pub(super) fn algorithm_name(algorithm: Algorithm) -> Option<&'static str> {
     match algorithm {
         Algorithm::HS256 => Some("HS256"),
         Algorithm::RS256 => Some("RS256"),
         Algorithm::ES256 => Some("ES256"),
         Algorithm::EdDSA => Some("EdDSA"),
+        Algorithm::RS384 => Some("RS384"),
+        Algorithm::RS512 => Some("RS512"),
+        Algorithm::PS256 => Some("PS256"),
+        Algorithm::PS384 => Some("PS384"),
+        Algorithm::PS512 => Some("PS512"),
+        Algorithm::ES384 => Some("ES384"),
         _ => None,
     }
 }

@@ -4,12 +4,12 @@
 //! the signed bytes mean, `verified` remembers the answer. The keys come from the configuration
 //! alone (`key`); nothing in a token can bring in another.
 
-mod claims;
+pub(super) mod claims;
 pub mod generate;
-mod json;
+pub(super) mod json;
 pub mod jws;
 mod key;
-mod verified;
+pub(super) mod verified;
 
 use std::fmt;
 use std::sync::Arc;

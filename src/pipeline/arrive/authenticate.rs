@@ -1,11 +1,13 @@
 //! Who is it? Verifies the bearer token (RFC 6750 §2.1) or API key, on routes that look at one. Touches
-//! no store but for API keys that aren't known here: whether the token was revoked is asked together with the limits, in `meter`.
+//! no store but for API keys that aren't known here: whether the token was revoked is asked together with
+//! the limits, in `meter`.
 
 use std::sync::Arc;
 
 use pingora::http::RequestHeader;
 
 use super::api_keys::KnownKeys;
+use super::tokens;
 use crate::config::policy::Access;
 use crate::exchange::Exchange;
 use crate::identity::Identity;
@@ -38,13 +40,14 @@ pub async fn run(
         Err(code) => Presented::Bad(code),
         // A key must not make another one with more rights, nor end its owner's sessions.
         Ok(Some(Credential::Key(_))) if exchange.is_for_auth() => Presented::Bad(Code::TokenInvalid),
+        // Keys are made by the accounts here.
+        Ok(Some(Credential::Key(_))) if !accepts_own(exchange) => Presented::Bad(Code::TokenInvalid),
         // Boxed: this future is made and moved for every request.
         Ok(Some(Credential::Key(key))) => Box::pin(keys.identify(key, exchange)).await?,
-        Ok(Some(Credential::Token(token))) => {
-            match exchange.edition.keys.verify_cached(token, exchange.arrived_at) {
-                Ok(identity) => Presented::Token(identity),
-                Err(error) => Presented::Bad(error.into()),
-            }
-        }
+        Ok(Some(Credential::Token(token))) => tokens::run(token, exchange).await,
     })
+}
+
+fn accepts_own(exchange: &Exchange) -> bool {
+    exchange.route.as_ref().is_some_and(|route| route.issuers.own)
 }

@@ -15,6 +15,7 @@ pub use content_length::content_length;
 pub mod meter;
 mod observe;
 pub mod target;
+mod tokens;
 
 use pingora::proxy::Session;
 

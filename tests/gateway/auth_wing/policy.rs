@@ -27,6 +27,7 @@ pub fn policy() -> Policy {
             state: StateStorage::Embedded(PathBuf::new()),
         },
         tokens: tokens(),
+        issuers: Vec::new(),
         auth: auth(),
         revocation: Revocation { max_staleness: None, admit_unchecked_bearers: false },
         upstreams: Vec::new(),

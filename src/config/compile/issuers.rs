@@ -1,0 +1,226 @@
+//! `issuers:`, and which of them a route accepts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Compiler;
+use super::names::Names;
+use crate::config::place::Place;
+use crate::config::policy::{AcceptedIssuers, ClaimNames, ForeignAlgorithm, Issuer, KeySource};
+use crate::config::raw::{self, Words};
+
+/// What a route calls this gateway's own tokens.
+const OWN: &str = "portcullis";
+const DEFAULT_REFRESH: Duration = Duration::from_secs(3600);
+const DEFAULT_COOLDOWN: Duration = Duration::from_secs(30);
+const MIN_COOLDOWN: Duration = Duration::from_secs(1);
+
+impl Compiler<'_> {
+    /// `own` is `tokens.issuer`, `leeway` `tokens.leeway`.
+    pub fn issuers(
+        &mut self,
+        raw: raw::Table<raw::Issuer>,
+        own: &str,
+        leeway: Duration,
+        at: &Place<'_>,
+    ) -> Names<Issuer> {
+        let mut names = Names::new("issuer");
+        let mut known = BTreeMap::from([(own.to_owned(), "tokens.issuer".to_owned())]);
+        for (name, raw) in self.entries(raw, at) {
+            let place = at.key(&name);
+            if name == OWN {
+                self.problems.error_in_key(place.path(), "this name stands for the gateway's own tokens");
+            }
+            let index = names.next_index();
+            let issuer = raw.and_then(|raw| self.issuer(&name, index, raw, leeway, &place));
+            if let Some(issuer) = &issuer
+                && let Some(other) = known.insert(issuer.issuer.clone(), format!("issuers.{name}"))
+            {
+                let message = format!("{other} is the same issuer; a token must lead to one of them only");
+                self.problems.error(&place.key("issuer"), message);
+            }
+            names.define(name, issuer);
+        }
+        names
+    }
+
+    fn issuer(
+        &mut self,
+        name: &str,
+        index: usize,
+        raw: raw::Issuer,
+        leeway: Duration,
+        at: &Place<'_>,
+    ) -> Option<Issuer> {
+        self.plain_text(at, name.to_owned())?;
+        let issuer = match raw.issuer {
+            Some(issuer) => self.plain_text(&at.key("issuer"), issuer),
+            None => {
+                self.problems.missing(at, "issuer", "write what its tokens say in `iss`");
+                None
+            }
+        };
+        let audiences = self.audiences(raw.audience, at);
+        let algorithms = self.algorithms(raw.algorithms, &at.key("algorithms"));
+        let claims = self.claim_names(raw.claims.unwrap_or_default(), &at.key("claims"));
+        let roles = raw.roles.map(|roles| self.role_names(roles, &at.key("roles")));
+        if roles.is_some() && claims.roles.is_none() && !self.problems.is_known_within(at) {
+            let message = "says what its roles are called here; `claims.roles` must say where they are";
+            self.problems.error(&at.key("roles"), message);
+        }
+        let refresh = self.positive_duration(at, "refresh", raw.refresh, DEFAULT_REFRESH);
+        let cooldown = self.positive_duration(at, "cooldown", raw.cooldown, DEFAULT_COOLDOWN);
+        if cooldown < MIN_COOLDOWN {
+            self.problems.error(&at.key("cooldown"), "less than 1s would let clients flood the issuer");
+        }
+        if refresh < cooldown {
+            self.problems.error(&at.key("refresh"), "must not be shorter than `cooldown` (default 30s)");
+        }
+        let issuer = issuer?;
+        let key_source = self.key_source(raw.jwks, &issuer, at)?;
+        self.check_ca(raw.ca.as_deref(), &at.key("ca"));
+        Some(Issuer {
+            name: name.to_owned(),
+            index,
+            issuer,
+            audiences,
+            key_source,
+            algorithms,
+            claims,
+            roles,
+            leeway,
+            refresh,
+            cooldown,
+            ca: raw.ca,
+        })
+    }
+
+    /// Without an audience, a token that the issuer made for anybody else would be good here.
+    fn audiences(&mut self, raw: Option<Words>, at: &Place<'_>) -> Vec<String> {
+        let Some(raw) = raw else {
+            self.problems.missing(at, "audience", "write what its tokens for you say in `aud`");
+            return Vec::new();
+        };
+        self.words(raw, &at.key("audience"))
+    }
+
+    fn words(&mut self, raw: Words, at: &Place<'_>) -> Vec<String> {
+        if raw.0.is_empty() {
+            self.problems.error(at, "an empty list says nothing; fill it or remove the key");
+        }
+        let items = self.items(raw.0, at);
+        items.into_iter().filter_map(|(index, word)| self.plain_text(&at.item(index), word)).collect()
+    }
+
+    fn key_source(&mut self, jwks: Option<String>, issuer: &str, at: &Place<'_>) -> Option<KeySource> {
+        let Some(jwks) = jwks else {
+            if !is_safe_url(issuer) {
+                let message = "isn't an https URL, so its keys can't be discovered; add `jwks`";
+                self.problems.error(&at.key("issuer"), message);
+                return None;
+            }
+            let base = issuer.trim_end_matches('/');
+            return Some(KeySource::Discovery(format!("{base}/.well-known/openid-configuration")));
+        };
+        if jwks.trim_start().starts_with('{') {
+            if let Err(message) = crate::identity::foreign::check_key_set(&jwks) {
+                self.problems.error(&at.key("jwks"), message);
+                return None;
+            }
+            return Some(KeySource::Text(jwks));
+        }
+        if !is_safe_url(&jwks) {
+            let message =
+                "write an https URL, or `{ file: keys.json }` with a JWK set; http is for localhost only";
+            self.problems.error(&at.key("jwks"), message);
+            return None;
+        }
+        Some(KeySource::Url(jwks))
+    }
+
+    fn check_ca(&mut self, ca: Option<&str>, at: &Place<'_>) {
+        if ca.is_some_and(|pem| !pem.contains("-----BEGIN CERTIFICATE-----")) {
+            self.problems.error(at, "expected certificates in PEM: `ca: { file: ca.pem }`");
+        }
+    }
+
+    fn algorithms(&mut self, raw: Option<raw::List<String>>, at: &Place<'_>) -> Vec<ForeignAlgorithm> {
+        let Some(raw) = raw else { return ForeignAlgorithm::ALL.to_vec() };
+        if raw.is_empty() {
+            self.problems.error(at, "an empty list lets no token in; remove the key to allow all");
+        }
+        let mut algorithms = Vec::new();
+        for (index, name) in self.items(raw, at) {
+            match ForeignAlgorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == name) {
+                Some(algorithm) => algorithms.push(algorithm),
+                None if name.starts_with("HS") || name == "none" => self.problems.error(
+                    &at.item(index),
+                    format!("{name} needs no private key to sign with; other issuers use asymmetric ones"),
+                ),
+                None => {
+                    let names = ForeignAlgorithm::ALL.into_iter().map(ForeignAlgorithm::as_str);
+                    let suggestion = self.problems.suggestion(&name, names);
+                    self.problems.error(&at.item(index), format!("{name:?} isn't known here{suggestion}"));
+                }
+            }
+        }
+        algorithms
+    }
+
+    fn claim_names(&mut self, raw: raw::ClaimNames, at: &Place<'_>) -> ClaimNames {
+        let mut way = |key: &str, raw: Option<Words>| raw.map(|raw| self.words(raw, &at.key(key)));
+        let or = |way: Option<Vec<String>>, name: &str| way.unwrap_or_else(|| vec![name.to_owned()]);
+        ClaimNames {
+            user: or(way("user", raw.user), "sub"),
+            username: or(way("username", raw.username), "preferred_username"),
+            email: or(way("email", raw.email), "email"),
+            roles: way("roles", raw.roles),
+            scopes: or(way("scopes", raw.scopes), "scope"),
+        }
+    }
+
+    /// Its names for roles, and ours.
+    fn role_names(&mut self, raw: raw::Table<String>, at: &Place<'_>) -> BTreeMap<String, String> {
+        let mut names = BTreeMap::new();
+        for (theirs, ours) in self.entries(raw, at) {
+            if let Some(ours) = ours.and_then(|ours| self.role(&at.key(&theirs), ours)) {
+                names.insert(theirs, ours);
+            }
+        }
+        names
+    }
+
+    /// Which tokens a route takes; `None` if it says nothing.
+    pub fn accepted_issuers(
+        &mut self,
+        raw: Option<raw::List<String>>,
+        issuers: &mut Names<Issuer>,
+        at: &Place<'_>,
+    ) -> Option<AcceptedIssuers> {
+        let raw = raw?;
+        if raw.is_empty() {
+            self.problems
+                .error(at, "an empty list lets nobody in; remove the key for the gateway's own tokens");
+        }
+        let mut accepted = AcceptedIssuers { own: false, foreign: Vec::new() };
+        for (index, name) in self.items(raw, at) {
+            let place = at.item(index);
+            if name == OWN {
+                accepted.own = true;
+            } else if let Some(issuer) = issuers.resolve(&name, &place, &mut self.problems) {
+                accepted.foreign.push(issuer.index);
+            }
+        }
+        Some(accepted)
+    }
+}
+
+/// What comes over plain http could come from anybody; on the own machine it can't.
+fn is_safe_url(text: &str) -> bool {
+    let Ok(url) = text.parse::<http::Uri>() else { return false };
+    match (url.scheme_str(), url.host()) {
+        (Some("https"), Some(_)) => true,
+        (Some("http"), Some(host)) => matches!(host, "localhost" | "127.0.0.1" | "[::1]"),
+        _ => false,
+    }
+}

@@ -1,0 +1,11 @@
+//! Tokens of issuers that aren't this gateway, such as OpenID providers: which keys verify them,
+//! and what their claims mean here. No I/O: [`issuers`](crate::issuers) fetches the keys.
+//!
+//! Asymmetric algorithms only: whoever verifies must not be able to sign. The way of a token is the
+//! one of our own ([`token`](super::token)); nothing in it can bring in a key.
+
+mod claims;
+mod key_set;
+
+pub use claims::issuer_of;
+pub use key_set::{KeySet, check_key_set};

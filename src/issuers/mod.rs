@@ -1,0 +1,136 @@
+//! The issuers whose tokens are taken beside our own, with their public keys as they were last seen.
+//! They stand beside the policy, so that a reload fetches nothing that is known already.
+
+mod fetch;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::{Notify, watch};
+
+use crate::clock::Timestamp;
+use crate::config::policy::{Issuer, KeySource};
+use crate::identity::Identity;
+use crate::identity::foreign::KeySet;
+use crate::identity::token::TokenError;
+
+pub struct TrustedIssuer {
+    policy: Issuer,
+    /// `None` until a fetch has succeeded. One that fails leaves the last good set.
+    keys: ArcSwapOption<KeySet>,
+    fetching: watch::Sender<Fetching>,
+    /// Somebody misses a key.
+    wanted: Notify,
+}
+
+#[derive(Clone, Copy)]
+struct Fetching {
+    is_under_way: bool,
+    /// The last one; `None` before the first.
+    began: Option<Instant>,
+    /// How many fetches are over.
+    ended: u64,
+}
+
+/// What a token comes to.
+pub enum Checked {
+    Good(Arc<Identity>),
+    Bad(TokenError),
+    /// [`TrustedIssuer::refetch`] may bring its key.
+    UnknownKey,
+}
+
+impl TrustedIssuer {
+    /// Follows the issuer's keys, on the current runtime and until this is dropped.
+    pub fn follow(policy: Issuer) -> Result<Arc<Self>, String> {
+        let source = fetch::Source::new(&policy)?;
+        let keys = match &policy.key_source {
+            KeySource::Text(text) => Some(Arc::new(KeySet::read(text.as_bytes(), &policy.algorithms)?)),
+            KeySource::Url(_) | KeySource::Discovery(_) => None,
+        };
+        let is_fetched = keys.is_none();
+        let issuer = Arc::new(Self {
+            policy,
+            keys: ArcSwapOption::new(keys),
+            fetching: watch::Sender::new(Fetching { is_under_way: is_fetched, began: None, ended: 0 }),
+            wanted: Notify::new(),
+        });
+        if is_fetched {
+            tokio::spawn(fetch::keep_up(Arc::downgrade(&issuer), source));
+        }
+        Ok(issuer)
+    }
+
+    /// Who presents it, if this very token was good a moment ago and still is.
+    pub fn remembered(&self, token: &str, now: Timestamp) -> Option<Arc<Identity>> {
+        self.keys.load().as_ref()?.remembered(token, now)
+    }
+
+    /// By signature and claims alone; revocation is asked elsewhere.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Checked {
+        let Some(keys) = self.keys.load_full() else { return Checked::UnknownKey };
+        match keys.verify(token, &self.policy, now) {
+            Ok(Some(identity)) => Checked::Good(identity),
+            Ok(None) => Checked::UnknownKey,
+            Err(error) => Checked::Bad(error),
+        }
+    }
+
+    /// Its `iss`.
+    pub fn name(&self) -> &str {
+        &self.policy.issuer
+    }
+
+    /// Whether this is the issuer that a policy speaks of, wherever it stands there.
+    pub fn serves(&self, policy: &Issuer) -> bool {
+        self.policy == Issuer { index: self.policy.index, ..policy.clone() }
+    }
+
+    pub fn has_keys(&self) -> bool {
+        self.keys.load().is_some()
+    }
+
+    /// Returns when a fetch that may bring a missing key is over: after [`fetch::TIMEOUT`] at most,
+    /// at once when there is none to wait for (the last one is recent, or the keys are a file's).
+    pub async fn refetch(&self) {
+        if matches!(self.policy.key_source, KeySource::Text(_)) {
+            return;
+        }
+        let mut fetching = self.fetching.subscribe();
+        let before = *fetching.borrow_and_update();
+        if !before.is_under_way {
+            if self.is_cooling_down() {
+                return;
+            }
+            self.wanted.notify_one();
+        }
+        // `Err` when the issuer has left the policy: nothing will come.
+        let _ = fetching.wait_for(|now| now.ended > before.ended).await;
+    }
+
+    /// However many tokens name keys that nobody knows, the issuer is asked once in a while only.
+    fn is_cooling_down(&self) -> bool {
+        self.fetching.borrow().began.is_some_and(|began| began.elapsed() < self.policy.cooldown)
+    }
+
+    fn take(&self, fetched: Result<Vec<u8>, String>) {
+        let known = self.keys.load();
+        let read =
+            fetched.and_then(|text| match known.as_ref().is_some_and(|keys| keys.is_read_from(&text)) {
+                true => Ok(None),
+                false => KeySet::read(&text, &self.policy.algorithms).map(Some),
+            });
+        match read {
+            Ok(None) => {}
+            Ok(Some(keys)) => {
+                tracing::info!(issuer = %self.policy.name, "an issuer's keys have changed or are here first");
+                self.keys.store(Some(Arc::new(keys)));
+            }
+            Err(reason) => {
+                let has_keys = known.is_some();
+                tracing::warn!(issuer = %self.policy.name, reason, has_keys, "an issuer's keys could not be fetched");
+            }
+        }
+    }
+}
