@@ -1,4 +1,4 @@
-//! The house stays in order: who may import whom, checked on the source.
+//! The house stays in order: who may import whom, and what is tested twice, checked on the source.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -181,4 +181,21 @@ fn paths_are_found_however_they_are_written() {
         paths_used(source),
         ["store::Accounts", "store::sqlite::Pool", "clock", "auth::router", "pingora"]
     );
+}
+
+/// Whichever way a request is forwarded.
+#[test]
+fn every_attack_class_runs_through_both_lanes() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateway");
+    let lanes = ["main.rs", "full_lane.rs"].map(|name| fs::read_to_string(folder.join(name)).unwrap());
+    let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let classes: Vec<String> = names
+        .filter_map(|name| Some(name.strip_suffix(".rs")?.to_owned()))
+        .filter(|name| name.starts_with("class_"))
+        .collect();
+
+    assert!(classes.len() >= 18, "{classes:?}");
+    for class in classes {
+        assert!(lanes.iter().all(|lane| lane.contains(&format!("\nmod {class};"))), "{class}");
+    }
 }
