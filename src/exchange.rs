@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use prometheus::IntGauge;
@@ -12,7 +13,7 @@ use crate::config::policy::{AuthEndpoint, CacheRule, Destination, Limit, Params,
 use crate::edition::Edition;
 use crate::identity::Identity;
 use crate::rejection::Code;
-use crate::store::Verdict;
+use crate::store::{Label, Verdict};
 use crate::telemetry::RouteMeters;
 use crate::telemetry::request_id::RequestId;
 
@@ -47,12 +48,31 @@ pub struct Exchange {
     pub body_received: u64,
     /// What became of a request to a cached route; a label and the base of `Cache-Status`.
     pub cache_outcome: Option<&'static str>,
+    /// Once the cache has been asked.
+    pub cache_visit: Option<Arc<CacheVisit>>,
     in_flight: IntGauge,
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.in_flight.dec();
+    }
+}
+
+/// What the cache and its storage tell each other about one request. Pingora hands it through.
+#[derive(Debug)]
+pub struct CacheVisit {
+    /// For the answer, should it be kept.
+    pub label: Label,
+    /// Whether the store failed, so that nothing is found or kept.
+    pub has_store_failed: AtomicBool,
+    /// Whether another request's answer was waited for.
+    pub is_collapsed: AtomicBool,
+}
+
+impl CacheVisit {
+    pub fn new(label: Label) -> Self {
+        Self { label, has_store_failed: AtomicBool::new(false), is_collapsed: AtomicBool::new(false) }
     }
 }
 
@@ -108,6 +128,7 @@ impl Exchange {
             upstream_took: None,
             body_received: 0,
             cache_outcome: None,
+            cache_visit: None,
         }
     }
 

@@ -63,6 +63,9 @@ impl ProxyHttp for Gateway {
             Box::pin(self.answer_auth(session, exchange, endpoint)).await;
             return Ok(true);
         }
+        if exchange.cache_rule().is_some() {
+            return Box::pin(cache::serve::run(session, exchange, self.cache)).await;
+        }
         if !forward::fast_lane::qualifies(session, exchange) {
             return Ok(false);
         }
@@ -78,7 +81,7 @@ impl ProxyHttp for Gateway {
 
     fn cache_key_callback(&self, session: &Session, exchange: &mut Self::CTX) -> Result<CacheKey> {
         match cache::key::run(session.req_header(), exchange) {
-            Some(key) => Ok(CacheKey::new(key, "")),
+            Some(key) => Ok(self.cache.storage.expect(key, exchange)),
             None => Error::e_explain(ErrorType::InternalError, "the cache is enabled only by a rule"),
         }
     }
@@ -175,8 +178,15 @@ impl ProxyHttp for Gateway {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
-        let cache = exchange.cache_rule().map(|_| cache::outcome::describe(session));
-        exchange.cache_outcome = cache.map(|(label, _)| label);
+        if exchange.cache_rule().is_some() {
+            let storage = self.cache.storage;
+            cache::invalidate::run(session.req_header(), response.status, exchange, storage).await;
+        }
+        let cache = match exchange.cache_rule() {
+            Some(_) => Some(cache::outcome::describe(session, exchange)?),
+            None => None,
+        };
+        exchange.cache_outcome = cache.as_ref().map(|(label, _)| *label);
         respond::pass_on::to_client(response, exchange, cache.map(|(_, status)| status))
     }
 

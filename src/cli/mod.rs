@@ -2,6 +2,7 @@
 
 mod admin_client;
 mod audit;
+mod cache;
 mod diff;
 mod explain;
 mod health;
@@ -56,6 +57,8 @@ enum Command {
     Token(token::TokenArgs),
     /// Read the audit log
     Audit(audit::AuditArgs),
+    /// Purge the response cache, and see what it holds
+    Cache(cache::CacheArgs),
     /// Ask the running gateway whether it is ready
     Health(ConfigArg),
     /// Print the version
@@ -111,6 +114,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Keys(args) => keys::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Cache(args) => cache::run(&args),
         Command::Health(arg) => health::run(&arg),
         Command::Version => print(&format!("portcullis {}", env!("CARGO_PKG_VERSION"))),
     };
@@ -143,7 +147,7 @@ fn start_log() {
 
 fn migrate(arg: &ConfigArg) -> Result<(), String> {
     let policy = server::load_policy(&arg.config)?;
-    let opened = block_on(server::open_stores::open(&policy.storage, None))?;
+    let opened = block_on(server::open_stores::open(&policy, false))?;
     opened.map_err(|error| error.to_string())?;
     print("the tables are up to date")
 }

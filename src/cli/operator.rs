@@ -44,7 +44,7 @@ pub async fn administration(arg: &ConfigArg) -> Result<Administration, String> {
 /// The same, and the stores for what it has no part in.
 pub async fn open(arg: &ConfigArg) -> Result<(Administration, OpenStores), String> {
     let policy = server::load_policy(&arg.config)?;
-    let stores = open_stores::open(&policy.storage, None).await.map_err(|error| error.to_string())?;
+    let stores = open_stores::open(&policy, false).await.map_err(|error| error.to_string())?;
     let passwords = PasswordQueue::start(1, 1, Arc::new(Metrics::new()));
     let passwords = passwords.map_err(|error| format!("starting a thread: {error}"))?;
     let administration =

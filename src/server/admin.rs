@@ -1,4 +1,4 @@
-//! The admin port: `/metrics`, `/healthz`, `/readyz`, and the admin API. Never on a proxy port.
+//! The admin port: `/metrics`, `/healthz`, `/readyz`, `/cache/…`, and the admin API. Never on a proxy port.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 
 use super::StartError;
+use super::admin_cache::AdminCache;
 use super::open_stores::OpenStores;
 use super::status::Status;
 use crate::store::{Accounts, Revocations, StoreError};
@@ -25,6 +26,7 @@ struct Admin {
     status: Arc<Status>,
     accounts: Arc<dyn Accounts>,
     revocations: Arc<dyn Revocations>,
+    cache: AdminCache,
 }
 
 /// Binds and serves in the background; must run within the office runtime.
@@ -35,12 +37,19 @@ pub async fn start(
     api: Router,
 ) -> Result<(), StartError> {
     let listener = TcpListener::bind(address).await.map_err(|cause| StartError::Listen { address, cause })?;
-    let admin = Admin { status, accounts: stores.accounts.clone(), revocations: stores.revocations.clone() };
+    let cache = AdminCache::new(stores);
+    let admin = Admin {
+        status,
+        accounts: stores.accounts.clone(),
+        revocations: stores.revocations.clone(),
+        cache: cache.clone(),
+    };
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .with_state(admin)
+        .merge(cache.router())
         .merge(api);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move {
@@ -56,6 +65,11 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     let metrics = &admin.status.metrics;
     metrics.revocation_lag.set(mirroring.map_or(0.0, |mirroring| mirroring.age.as_secs_f64()));
     metrics.revocation_mirrored.set(mirroring.is_some_and(|mirroring| mirroring.is_current).into());
+    for (tier, bytes) in admin.cache.held_bytes() {
+        if let Some(bytes) = bytes {
+            metrics.cache_bytes.with_label_values(&[tier]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.status.metrics.render())
 }
 
@@ -81,7 +95,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     let (listening, draining) = (admin.status.is_listening(), admin.status.is_draining());
     let mirroring = admin.revocations.mirroring();
     let is_stale = mirroring.is_some_and(|mirroring| !mirroring.is_current);
-    let is_filled = mirroring.is_none_or(|mirroring| mirroring.is_filled);
+    let is_filled = mirroring.is_none_or(|mirroring| mirroring.is_filled) && admin.cache.is_filled();
     let ready = listening && !draining && state && is_filled;
     let degraded = !accounts || is_stale || admin.status.has_reload_failed();
     let readiness = Readiness {

@@ -2,6 +2,7 @@
 //! but the command line.
 
 mod admin;
+mod admin_cache;
 mod api;
 mod editions;
 pub mod load;
@@ -64,7 +65,7 @@ pub fn serve(config: &Path) -> Result<(), StartError> {
     for store in open_stores::names(&policy.storage) {
         metrics.store_errors.with_label_values(&[store]);
     }
-    let stores = office.block_on(open_stores::open(&policy.storage, policy.revocation.max_staleness))?;
+    let stores = office.block_on(open_stores::open(&policy, true))?;
     let signing = office.block_on(signing_key::get_or_create(&policy, &stores))?;
     let passwords = &policy.auth.password;
     let passwords = PasswordQueue::start(passwords.workers, passwords.queue, metrics.clone())
@@ -86,7 +87,12 @@ pub fn serve(config: &Path) -> Result<(), StartError> {
             metrics: metrics.clone(),
         },
         keys: KnownKeys::new(stores.api_keys.clone(), stores.gatekeeper.clone(), metrics.clone()),
-        cache: Cache::new(ResponseStorage::new(stores.responses.clone(), metrics.clone())),
+        cache: Cache::new(ResponseStorage {
+            responses: stores.responses.clone(),
+            purges: stores.purges.clone(),
+            process_tier: stores.process_tier.clone(),
+            metrics: metrics.clone(),
+        }),
         fast_lane: FastLane::default(),
         auth: Bridge::new(router, office.handle().clone()),
         metrics: metrics.clone(),

@@ -1,21 +1,21 @@
 //! The only place that turns "Postgres" or "Redis" in the file into stores.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::auth;
-use crate::config::policy::{StateStorage, Storage, UserStorage};
+use crate::config::policy::{Policy, StateStorage, Storage, UserStorage};
+use crate::pipeline::cache::process_tier::ProcessTier;
 use crate::store::memory::{LocalGatekeeper, MemoryResponses};
 use crate::store::postgres::PostgresUsers;
 use crate::store::redis::{RedisGatekeeper, RedisState};
 use crate::store::sqlite::{SqliteState, SqliteUsers};
 use crate::store::{
-    Accounts, ApiKeys, AuditLog, Gatekeeper, GeneratedKeys, Lockouts, Responses, Revocations, Sessions,
-    StoreError,
+    Accounts, ApiKeys, AuditLog, Gatekeeper, GeneratedKeys, Lockouts, Purges, Responses, Revocations,
+    Sessions, StoreError,
 };
 
-/// What the embedded response cache may hold.
-const MEMORY_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Of the cache's memory, with embedded storage: the store gets this part of four, ready answers the rest.
+const STORE_PARTS: u64 = 3;
 
 pub struct OpenStores {
     pub accounts: Arc<dyn Accounts>,
@@ -27,6 +27,8 @@ pub struct OpenStores {
     pub lockouts: Arc<dyn Lockouts>,
     pub gatekeeper: Arc<dyn Gatekeeper>,
     pub responses: Arc<dyn Responses>,
+    pub purges: Arc<dyn Purges>,
+    pub process_tier: Arc<ProcessTier>,
 }
 
 impl OpenStores {
@@ -55,13 +57,15 @@ pub fn names(storage: &Storage) -> [&'static str; 2] {
     [users, state]
 }
 
-/// Opens both stores and brings their tables up to date. With `max_staleness`, revocations in Redis are
-/// mirrored from now on; commands, which admit nobody, need no mirror.
-pub async fn open(storage: &Storage, max_staleness: Option<Duration>) -> Result<OpenStores, StoreError> {
+/// Opens both stores and brings their tables up to date. For a gateway that serves, revocations
+/// and purges in Redis are followed from now on; commands admit nobody and need neither.
+pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreError> {
+    let (storage, memory) = (&policy.storage, policy.cache.memory);
     let Users { accounts, api_keys, audit, keys } = open_users(&storage.users).await?;
     match &storage.state {
         StateStorage::Embedded(path) => {
             let state = Arc::new(SqliteState::open(path).await?);
+            let responses = Arc::new(MemoryResponses::new(memory / 4 * STORE_PARTS));
             Ok(OpenStores {
                 accounts,
                 api_keys,
@@ -71,12 +75,17 @@ pub async fn open(storage: &Storage, max_staleness: Option<Duration>) -> Result<
                 lockouts: state.clone(),
                 gatekeeper: Arc::new(LocalGatekeeper::new(state.clone())),
                 revocations: state,
-                responses: Arc::new(MemoryResponses::new(MEMORY_CACHE_BYTES)),
+                responses: responses.clone(),
+                purges: responses,
+                process_tier: Arc::new(ProcessTier::new(memory - memory / 4 * STORE_PARTS)),
             })
         }
         StateStorage::Redis(servers) => {
             let state = Arc::new(RedisState::connect(servers)?);
-            if let Some(max_staleness) = max_staleness {
+            if serves {
+                state.follow_purges();
+            }
+            if let Some(max_staleness) = policy.revocation.max_staleness.filter(|_| serves) {
                 state.follow(max_staleness);
             }
             Ok(OpenStores {
@@ -88,7 +97,9 @@ pub async fn open(storage: &Storage, max_staleness: Option<Duration>) -> Result<
                 revocations: state.clone(),
                 lockouts: state.clone(),
                 gatekeeper: Arc::new(RedisGatekeeper::new(state.clone())),
-                responses: state,
+                responses: state.clone(),
+                purges: state,
+                process_tier: Arc::new(ProcessTier::new(memory)),
             })
         }
     }

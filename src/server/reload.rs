@@ -122,6 +122,7 @@ fn note_fixed(running: &Policy, next: &Policy) {
     let fixed = [
         ("listen", running.listen != next.listen),
         ("storage", running.storage != next.storage),
+        ("cache.memory", running.cache.memory != next.cache.memory),
         (
             "revocation.mode and max_staleness",
             running.revocation.max_staleness != next.revocation.max_staleness,

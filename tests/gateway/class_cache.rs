@@ -31,7 +31,10 @@ pub async fn on_every_store(yaml: &str) -> [Gateway; 2] {
 }
 
 pub fn is_hit(response: &Response) -> bool {
-    response.headers().get("cache-status").is_some_and(|status| status == "portcullis; hit")
+    response
+        .headers()
+        .get("cache-status")
+        .is_some_and(|status| status.as_bytes().starts_with(b"portcullis; hit; ttl="))
 }
 
 pub async fn json(response: Response) -> Value {

@@ -7,6 +7,8 @@ mod api_keys;
 mod auth_endpoints;
 mod auth_wing;
 mod bad_input;
+
+mod cache_purge;
 mod class_accounts;
 mod class_cache;
 mod class_cache_poisoning;

@@ -1,4 +1,4 @@
-//! `cache:` of a route.
+//! `cache:`, and that of a route.
 
 use std::time::Duration;
 
@@ -6,13 +6,25 @@ use http::Method;
 
 use super::Compiler;
 use crate::config::place::Place;
-use crate::config::policy::{Access, CacheRule, MethodSet, QueryKey, VaryBy};
+use crate::config::policy::{Access, CacheRule, CacheSettings, MethodSet, QueryKey, VaryBy};
 use crate::config::raw;
 
 const DEFAULT_MAX_SIZE: u64 = 1 << 20;
 const LARGEST_MAX_SIZE: u64 = 1 << 30;
 
+const DEFAULT_MEMORY: u64 = 64 << 20;
+const SMALLEST_MEMORY: u64 = 1 << 20;
+const LARGEST_MEMORY: u64 = 1 << 40;
+
 impl Compiler<'_> {
+    pub fn cache_settings(&mut self, raw: raw::CacheSettings, at: &Place<'_>) -> CacheSettings {
+        let bounds = SMALLEST_MEMORY..=LARGEST_MEMORY;
+        CacheSettings {
+            enabled: raw.enabled.unwrap_or(true),
+            memory: self.size(at, "memory", raw.memory, DEFAULT_MEMORY, bounds),
+        }
+    }
+
     pub fn cache(
         &mut self,
         raw: raw::Cache,

@@ -97,6 +97,7 @@ impl Compiler<'_> {
                 defaults,
             },
         );
+        let cache = self.cache_settings(gateway.cache.unwrap_or_default(), &root.key("cache"));
         let tests = self.tests(gateway.tests.unwrap_or_default(), &mut upstreams, &root.key("tests"));
         upstreams.warn_unused(&root.key("upstreams"), &mut self.problems);
         issuers.warn_unused(&root.key("issuers"), &mut self.problems);
@@ -116,6 +117,7 @@ impl Compiler<'_> {
             routes,
             fast_lane: gateway.forwarding.unwrap_or_default().fast_lane.unwrap_or(true),
             tests,
+            cache,
         };
         self.warn_of_policy(&policy);
         Some(policy)

@@ -2,6 +2,15 @@
 
 use std::time::Duration;
 
+/// What holds for the cache as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// Otherwise every request is forwarded, whatever its route says.
+    pub enabled: bool,
+    /// Bytes of answers within this process. Fixed at start.
+    pub memory: u64,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheRule {
     /// Freshness, unless the upstream says otherwise and `respect_origin` holds.

@@ -1,4 +1,4 @@
-//! `cache:` of a route.
+//! `cache:`, and that of a route.
 
 use std::fmt;
 
@@ -19,6 +19,14 @@ pub struct Cache {
     pub respect_origin: Option<bool>,
     pub stale_while_revalidate: Option<String>,
     pub stale_if_error: Option<String>,
+}
+
+/// What holds for the cache as a whole.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheSettings {
+    pub enabled: Option<bool>,
+    pub memory: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

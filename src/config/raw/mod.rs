@@ -21,8 +21,8 @@ use serde::Deserialize;
 
 pub use access::{Access, AccessWord, Mode, Rule};
 pub use auth::{Argon2, Auth, Lockout, Password, Registration};
-pub use cache::{Cache, Query, VaryBy};
 pub use issuers::{ClaimNames, Issuer, Words};
+pub use cache::{Cache, CacheSettings, Query, VaryBy};
 pub use limits::{By, Limit, OnStoreError};
 pub use listen::{Listen, ProxyListener, Tls};
 pub use reader::{Mismatch, Reader, Wrong, read};
@@ -52,6 +52,7 @@ pub struct Gateway {
     pub revocation: Option<Revocation>,
     pub upstreams: Option<Table<Upstream>>,
     pub forwarding: Option<Forwarding>,
+    pub cache: Option<CacheSettings>,
     pub limits: Option<Table<Limit>>,
     pub defaults: Option<Defaults>,
     pub routes: Option<List<Route>>,

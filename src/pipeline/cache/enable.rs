@@ -37,7 +37,7 @@ impl Cache {
 
 pub fn run(session: &mut Session, exchange: &Exchange, cache: Cache) {
     let Some(rule) = exchange.cache_rule() else { return };
-    if !may_answer(session.req_header()) {
+    if !may_use(session.req_header(), exchange) {
         return;
     }
     session.cache.enable(cache.storage, None, Some(cache.uncacheable), Some(cache.lock), None);
@@ -47,6 +47,11 @@ pub fn run(session: &mut Session, exchange: &Exchange, cache: Cache) {
 /// Whether a request to a cached route has to do with the cache at all.
 pub fn may_answer(request: &RequestHeader) -> bool {
     matches!(request.method, Method::GET | Method::HEAD) && !has_body(&request.headers)
+}
+
+/// The same, while the cache is switched on.
+pub fn may_use(request: &RequestHeader, exchange: &Exchange) -> bool {
+    exchange.edition.policy.cache.enabled && may_answer(request)
 }
 
 /// A GET with a body isn't in the key (class 79).

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use chrono::DateTime;
 use http::header;
 use pingora::cache::RespCacheable::{self, Cacheable, Uncacheable};
 use pingora::cache::cache_control::{CacheControl, Cacheable as Directive, InterpretCacheControl};
@@ -12,18 +13,26 @@ use pingora::http::ResponseHeader;
 use crate::config::policy::CacheRule;
 
 pub fn run(response: &ResponseHeader, rule: &CacheRule) -> RespCacheable {
-    let control = CacheControl::from_resp_headers(response);
-    if let Some(reason) = forbidden(response, control.as_ref(), rule) {
+    // What is meant for shared caches alone comes before what is meant for all (RFC 9213).
+    let targeted = CacheControl::from_resp_headers_named("cdn-cache-control", response);
+    let for_all = CacheControl::from_resp_headers(response);
+    if let Some(reason) = forbidden(response, for_all.as_ref(), rule, targeted.is_none()) {
+        return Uncacheable(NoCacheReason::Custom(reason));
+    }
+    let is_targeted = targeted.is_some();
+    let control = targeted.or(for_all);
+    if let Some(reason) = forbidden(response, control.as_ref(), rule, true) {
         return Uncacheable(NoCacheReason::Custom(reason));
     }
     let now = SystemTime::now();
-    let fresh = freshness(response, control.as_ref(), rule, now);
+    let expires = if is_targeted { None } else { lifetime_by_expires(response, now) };
+    let fresh = freshness(response, control.as_ref(), rule, expires, now);
     if fresh.is_zero() && rule.stale_while_revalidate.is_zero() && rule.stale_if_error.is_zero() {
         return Uncacheable(NoCacheReason::OriginNotCache);
     }
     let (while_revalidate, if_error) = staleness(control.as_ref(), rule);
     // `Age` counts from the second instant: what the answer aged before it came is part of it.
-    let created = now.checked_sub(received_age(response)).unwrap_or(now);
+    let created = now.checked_sub(age(response, rule, now)).unwrap_or(now);
     Cacheable(CacheMeta::new(now + fresh, created, while_revalidate, if_error, response.clone()))
 }
 
@@ -32,6 +41,7 @@ fn forbidden(
     response: &ResponseHeader,
     control: Option<&CacheControl>,
     rule: &CacheRule,
+    decides_freshness: bool,
 ) -> Option<&'static str> {
     let headers = &response.headers;
     if !rule.statuses.contains(&response.status.as_u16()) || headers.contains_key(header::CONTENT_RANGE) {
@@ -53,7 +63,8 @@ fn forbidden(
     if control.is_some_and(|control| keeps_to_itself.iter().any(|directive| control.has_key(directive))) {
         return Some("cache-control");
     }
-    if rule.respect_origin && control.is_some_and(|control| control.is_cacheable() == Directive::No) {
+    let listens = rule.respect_origin && decides_freshness;
+    if listens && control.is_some_and(|control| control.is_cacheable() == Directive::No) {
         return Some("cache-control");
     }
     let length =
@@ -67,21 +78,43 @@ fn freshness(
     response: &ResponseHeader,
     control: Option<&CacheControl>,
     rule: &CacheRule,
+    expires: Option<Duration>,
     now: SystemTime,
 ) -> Duration {
-    let from_origin = || {
-        control.and_then(InterpretCacheControl::fresh_duration).or_else(|| {
-            let expires = calculate_expires_header_time(response)?;
-            Some(expires.duration_since(now).unwrap_or_default())
-        })
-    };
+    let from_origin = || control.and_then(InterpretCacheControl::fresh_duration).or(expires);
     let lifetime = if rule.respect_origin { from_origin().unwrap_or(rule.ttl) } else { rule.ttl };
-    lifetime.saturating_sub(received_age(response))
+    lifetime.saturating_sub(age(response, rule, now))
+}
+
+/// From `Date` to `Expires`: by the upstream's clock, which may differ from ours.
+fn lifetime_by_expires(response: &ResponseHeader, now: SystemTime) -> Option<Duration> {
+    let expires = match calculate_expires_header_time(response) {
+        Some(expires) => expires,
+        None if response.headers.contains_key(header::EXPIRES) => SystemTime::UNIX_EPOCH,
+        None => return None,
+    };
+    Some(expires.duration_since(date(response).unwrap_or(now)).unwrap_or_default())
+}
+
+fn date(response: &ResponseHeader) -> Option<SystemTime> {
+    let text = response.headers.get(header::DATE)?.to_str().ok()?;
+    Some(DateTime::parse_from_rfc2822(text).ok()?.into())
+}
+
+/// What the answer had aged when it came (RFC 9111 §4.2.3): by its `Age`, or, where the origin's
+/// times count at all, by its `Date`.
+fn age(response: &ResponseHeader, rule: &CacheRule, now: SystemTime) -> Duration {
+    let said = received_age(response);
+    let apparent =
+        date(response).filter(|_| rule.respect_origin).and_then(|date| now.duration_since(date).ok());
+    // `Date` has whole seconds, so up to one is nobody's delay.
+    said.max(Duration::from_secs(apparent.unwrap_or_default().as_secs().saturating_sub(1)))
 }
 
 fn received_age(response: &ResponseHeader) -> Duration {
-    let age = response.headers.get(header::AGE).and_then(|age| age.to_str().ok()?.parse::<u32>().ok());
-    Duration::from_secs(age.unwrap_or(0).into())
+    let first = response.headers.get(header::AGE).and_then(|age| age.to_str().ok());
+    let age = first.and_then(|age| age.split(',').next()?.trim().parse::<u64>().ok());
+    Duration::from_secs(age.unwrap_or(0).min(u32::MAX.into()))
 }
 
 /// Seconds that a stale answer may serve: while it is being refreshed, and when that fails.

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -17,18 +18,50 @@ use pingora::cache::trace::SpanHandle;
 use pingora::cache::{CacheKey, CacheMeta};
 use pingora::{Error, ErrorType, Result};
 
-use crate::store::{Responses, StoreError, StoredResponse};
+use super::process_tier::ProcessTier;
+use super::tags;
+use crate::config::policy::VaryBy;
+use crate::exchange::{CacheVisit, Exchange};
+use crate::store::{Label, Purges, Responses, StoreError, StoredResponse};
 use crate::telemetry::Metrics;
 
-#[derive(Clone)]
+/// Where an answer was found; an extension of its [`CacheMeta`].
+#[derive(Debug, Clone, Copy)]
+pub struct Tier(pub &'static str);
+
 pub struct ResponseStorage {
-    responses: Arc<dyn Responses>,
-    metrics: Arc<Metrics>,
+    pub responses: Arc<dyn Responses>,
+    pub purges: Arc<dyn Purges>,
+    pub process_tier: Arc<ProcessTier>,
+    pub metrics: Arc<Metrics>,
 }
 
 impl ResponseStorage {
-    pub fn new(responses: Arc<dyn Responses>, metrics: Arc<Metrics>) -> Self {
-        Self { responses, metrics }
+    /// Pingora's key for a request, with what the storage has to know beside it. Before the upstream
+    /// is asked: a purge from now on concerns its answer.
+    pub fn expect(&self, key: Vec<u8>, exchange: &mut Exchange) -> CacheKey {
+        let per_user = exchange.cache_rule().is_some_and(|rule| rule.vary_by == VaryBy::User);
+        let label = Label {
+            epoch: self.purges.marks().epoch(),
+            route: exchange.route_name().to_owned(),
+            path: exchange.path.clone(),
+            user: exchange.identity.as_ref().filter(|_| per_user).map(|identity| identity.user_id),
+            tags: Vec::new(),
+        };
+        let visit = Arc::new(CacheVisit::new(label));
+        exchange.cache_visit = Some(visit.clone());
+        let mut key = CacheKey::new(key, "");
+        key.extensions.insert(visit);
+        key
+    }
+
+    /// What is stored under the key no longer holds (RFC 9111 §4.4). Other gateways may serve it from
+    /// their own memory for some seconds more.
+    pub async fn invalidate(&self, key: Vec<u8>) {
+        self.process_tier.forget(&key);
+        if let Err(error) = self.responses.forget(&CacheKey::new(key, "").combined()).await {
+            self.note(&error);
+        }
     }
 
     fn note(&self, error: &StoreError) {
@@ -36,25 +69,63 @@ impl ResponseStorage {
         tracing::warn!(%error, "the response cache is bypassed");
     }
 
-    /// `None` when there is nothing, or the store is down.
-    async fn find(&self, key: &str) -> Option<StoredResponse> {
-        match self.responses.find(key).await {
-            Ok(found) => found,
+    /// `None` when there is nothing that wasn't purged, or when that can't be known.
+    async fn find(&self, key: &CacheKey) -> Option<Found> {
+        let marks = self.purges.marks();
+        if !marks.is_current() {
+            note_bypass(key);
+            return None;
+        }
+        let found = match self.responses.find(&key.combined()).await {
+            Ok(found) => found?,
             Err(error) => {
                 self.note(&error);
-                None
+                note_bypass(key);
+                return None;
             }
-        }
+        };
+        // What another version wrote is as good as absent.
+        let label = Label::from_bytes(&found.label)?;
+        let meta = CacheMeta::deserialize(&found.meta, &found.head).ok()?;
+        marks.allows(&label).then_some(Found { label, meta, body: found.body })
     }
 
-    async fn keep(&self, key: &str, meta: &CacheMeta, body: Bytes) -> Result<()> {
+    async fn keep(&self, key: &CacheKey, meta: &CacheMeta, body: Bytes) -> Result<()> {
+        let Some(label) = label(key, meta) else { return Ok(()) };
         let (internal, head) = meta.serialize()?;
-        let response = StoredResponse { meta: internal.into(), head: head.into(), body };
-        if let Err(error) = self.responses.keep(key, &response, lifetime(meta)).await {
-            self.note(&error);
+        let response = StoredResponse {
+            label: label.to_bytes(),
+            meta: internal.into(),
+            head: head.into(),
+            body: body.clone(),
+        };
+        match self.responses.keep(&key.combined(), &response, lifetime(meta)).await {
+            Ok(()) => self.process_tier.keep(key.primary_key(), meta, &label, &body),
+            Err(error) => self.note(&error),
         }
         Ok(())
     }
+}
+
+struct Found {
+    label: Label,
+    meta: CacheMeta,
+    body: Bytes,
+}
+
+fn visit(key: &CacheKey) -> Option<&CacheVisit> {
+    key.extensions.get::<Arc<CacheVisit>>().map(|visit| &**visit)
+}
+
+fn note_bypass(key: &CacheKey) {
+    if let Some(visit) = visit(key) {
+        visit.has_store_failed.store(true, Ordering::Release);
+    }
+}
+
+/// `None` for an answer that could not be purged by all that it says of itself.
+fn label(key: &CacheKey, meta: &CacheMeta) -> Option<Label> {
+    visit(key)?.label.with_tags(tags::run(meta.headers()))
 }
 
 /// As long as the answer may serve at all: fresh, and then stale.
@@ -71,12 +142,12 @@ impl Storage for ResponseStorage {
         key: &CacheKey,
         _: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
-        let Some(found) = self.find(&key.combined()).await else { return Ok(None) };
-        let Ok(meta) = CacheMeta::deserialize(&found.meta, &found.head) else {
-            // Written by another version: as good as absent.
-            return Ok(None);
-        };
-        Ok(Some((meta, Box::new(Hit { body: found.body, range: None, done: false }))))
+        let Some(Found { label, mut meta, body }) = self.find(key).await else { return Ok(None) };
+        if self.process_tier.find(key.primary_key(), self.purges.marks()).is_none() {
+            self.process_tier.keep(key.primary_key(), &meta, &label, &body);
+        }
+        meta.extensions_mut().insert(Tier(self.responses.tier()));
+        Ok(Some((meta, Box::new(Hit { body, range: None, done: false }))))
     }
 
     async fn get_miss_handler(
@@ -87,7 +158,7 @@ impl Storage for ResponseStorage {
     ) -> Result<MissHandler> {
         let (internal, head) = meta.serialize()?;
         let meta = CacheMeta::deserialize(&internal, &head)?;
-        Ok(Box::new(Miss { storage: self, key: key.combined(), meta, body: BytesMut::new() }))
+        Ok(Box::new(Miss { storage: self, key: key.clone(), meta, body: BytesMut::new() }))
     }
 
     async fn purge(
@@ -107,9 +178,8 @@ impl Storage for ResponseStorage {
     }
 
     async fn update_meta(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<bool> {
-        let key = key.combined();
-        let Some(found) = self.find(&key).await else { return Ok(false) };
-        self.keep(&key, meta, found.body).await?;
+        let Some(found) = self.find(key).await else { return Ok(false) };
+        self.keep(key, meta, found.body).await?;
         Ok(true)
     }
 
@@ -178,7 +248,7 @@ impl HandleHit for Hit {
 /// An answer on its way into the store.
 struct Miss {
     storage: &'static ResponseStorage,
-    key: String,
+    key: CacheKey,
     meta: CacheMeta,
     body: BytesMut,
 }

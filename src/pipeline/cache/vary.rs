@@ -1,13 +1,17 @@
 //! `Vary` (RFC 9111 §4.1): which request headers told this answer apart from others of its key.
 
-use http::header;
+use http::{HeaderMap, header};
 use pingora::cache::key::HashBinary;
 use pingora::cache::{CacheMeta, VarianceBuilder};
 use pingora::http::RequestHeader;
 
 pub fn run(meta: &CacheMeta, request: &RequestHeader) -> Option<HashBinary> {
-    let mut names: Vec<String> = meta
-        .headers()
+    of(meta.headers(), request)
+}
+
+/// The same by the fields of the answer.
+pub fn of(answer: &HeaderMap, request: &RequestHeader) -> Option<HashBinary> {
+    let mut names: Vec<String> = answer
         .get_all(header::VARY)
         .iter()
         .filter_map(|value| value.to_str().ok())

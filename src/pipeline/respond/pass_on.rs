@@ -32,11 +32,11 @@ pub fn from_upstream(
 pub fn to_client(
     response: &mut ResponseHeader,
     exchange: &Exchange,
-    cache_status: Option<&'static str>,
+    cache_status: Option<HeaderValue>,
 ) -> Result<()> {
     answer::rewrite(response, |headers| {
         if let Some(status) = cache_status {
-            headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
+            headers.insert(CACHE_STATUS, status);
         }
         answer::sign(headers, exchange)
     })

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use crate::store::{Responses, StoreError, StoredResponse};
+use crate::store::{Marks, Purge, Purges, Responses, StoreError, StoredResponse};
 
 /// What an entry costs beside its bytes.
 const OVERHEAD: usize = 128;
@@ -15,7 +15,10 @@ const SHARDS: usize = 4;
 /// Used to size the tables; entries may be larger and fewer.
 const TYPICAL_ENTRY: u64 = 8 * 1024;
 
-pub struct MemoryResponses(Cache<String, Entry, Weigh>);
+pub struct MemoryResponses {
+    entries: Cache<String, Entry, Weigh>,
+    marks: Marks,
+}
 
 #[derive(Clone)]
 struct Entry {
@@ -28,8 +31,8 @@ struct Weigh;
 
 impl Weighter<String, Entry> for Weigh {
     fn weight(&self, key: &String, entry: &Entry) -> u64 {
-        let StoredResponse { meta, head, body } = &entry.response;
-        (key.len() + meta.len() + head.len() + body.len() + OVERHEAD) as u64
+        let StoredResponse { label, meta, head, body } = &entry.response;
+        (key.len() + label.len() + meta.len() + head.len() + body.len() + OVERHEAD) as u64
     }
 }
 
@@ -42,28 +45,50 @@ impl MemoryResponses {
             .weight_capacity(max_bytes)
             .build()
             .expect("both capacities are given");
-        Self(Cache::with_options(options, Weigh, DefaultHashBuilder::default(), DefaultLifecycle::default()))
+        let entries =
+            Cache::with_options(options, Weigh, DefaultHashBuilder::default(), DefaultLifecycle::default());
+        Self { entries, marks: Marks::own() }
     }
 }
 
 #[async_trait]
 impl Responses for MemoryResponses {
     async fn find(&self, key: &str) -> Result<Option<StoredResponse>, StoreError> {
-        let Some(entry) = self.0.get(key) else { return Ok(None) };
+        let Some(entry) = self.entries.get(key) else { return Ok(None) };
         if entry.until > Instant::now() {
             return Ok(Some(entry.response));
         }
-        self.0.remove(key);
+        self.entries.remove(key);
         Ok(None)
     }
 
     async fn keep(&self, key: &str, response: &StoredResponse, ttl: Duration) -> Result<(), StoreError> {
         let entry = Entry { response: response.clone(), until: Instant::now() + ttl };
-        self.0.insert(key.to_owned(), entry);
+        self.entries.insert(key.to_owned(), entry);
         Ok(())
     }
 
+    fn tier(&self) -> &'static str {
+        "memory"
+    }
+
+    fn held_bytes(&self) -> Option<u64> {
+        Some(self.entries.weight())
+    }
+
     async fn forget(&self, key: &str) -> Result<bool, StoreError> {
-        Ok(self.0.remove(key).is_some())
+        Ok(self.entries.remove(key).is_some())
+    }
+}
+
+#[async_trait]
+impl Purges for MemoryResponses {
+    async fn purge(&self, what: &Purge) -> Result<(), StoreError> {
+        self.marks.append(what.clone());
+        Ok(())
+    }
+
+    fn marks(&self) -> &Marks {
+        &self.marks
     }
 }

@@ -11,6 +11,7 @@
 //! | `portcullis:lockout:<name>` | hash: failed logins in a row | until `lockout.for` has gone by without one |
 //! | `portcullis:limit:<counter>` | microseconds since the epoch at which the bucket is empty again | until then |
 //! | `portcullis:cache:<hash>` | a stored answer: format, times, head, body | until it may not even be served stale |
+//! | `portcullis:{revoked}:purges` | stream: what was purged from the cache | until no answer from before is kept |
 //!
 //! Whatever must be atomic is one script of `scripts/`. Refresh tokens are never here: only how many of
 //! a session's were handed out.
@@ -31,6 +32,7 @@ mod key;
 mod leases;
 mod lockouts;
 mod mirror;
+mod purges;
 mod responses;
 mod revocations;
 mod script;
@@ -44,7 +46,7 @@ use std::time::Duration;
 use connections::Connections;
 use redis::{FromRedisValue, Value, from_redis_value};
 
-use super::{Revocation, StoreError};
+use super::{Marks, Revocation, StoreError};
 use crate::clock::Timestamp;
 use crate::config::policy::RedisServers;
 use key::Layout;
@@ -57,6 +59,8 @@ pub struct RedisState {
     connections: Arc<Connections>,
     /// Filled by [`follow`](Self::follow).
     mirror: OnceLock<Arc<Mirror>>,
+    /// Kept up to date after `follow_purges`.
+    marks: Arc<Marks>,
 }
 
 impl RedisState {
@@ -70,7 +74,11 @@ impl RedisState {
     /// The same for servers that were named before.
     pub fn connect(servers: &RedisServers) -> Result<Self, StoreError> {
         let connections = Arc::new(Connections::open(servers).map_err(failed)?);
-        Ok(Self { connections, mirror: OnceLock::new() })
+        Ok(Self {
+            connections,
+            mirror: OnceLock::new(),
+            marks: Arc::new(Marks::following(purges::MAX_STALENESS)),
+        })
     }
 
     fn layout(&self) -> Layout {

@@ -12,7 +12,9 @@ use super::{RedisState, parse};
 use crate::store::{Responses, StoreError, StoredResponse};
 
 /// First byte of every value; entries of another version are as good as absent.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// However long it is fresh: purges needn't be remembered for longer.
+pub(super) const LONGEST_LIFE_MS: u64 = 7 * 24 * 3600 * 1000;
 
 #[async_trait]
 impl Responses for RedisState {
@@ -24,9 +26,13 @@ impl Responses for RedisState {
 
     async fn keep(&self, key: &str, response: &StoredResponse, ttl: Duration) -> Result<(), StoreError> {
         let mut command = command("SET", key);
-        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1);
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).clamp(1, LONGEST_LIFE_MS);
         command.arg(encode(response)).arg("PX").arg(ttl);
         self.connections.run(&command).await.map(drop)
+    }
+
+    fn tier(&self) -> &'static str {
+        "redis"
     }
 
     async fn forget(&self, key: &str) -> Result<bool, StoreError> {
@@ -43,10 +49,10 @@ fn command(name: &str, key: &str) -> Cmd {
 }
 
 fn encode(response: &StoredResponse) -> Vec<u8> {
-    let StoredResponse { meta, head, body } = response;
-    let mut value = Vec::with_capacity(9 + meta.len() + head.len() + body.len());
+    let StoredResponse { label, meta, head, body } = response;
+    let mut value = Vec::with_capacity(13 + label.len() + meta.len() + head.len() + body.len());
     value.put_u8(FORMAT);
-    for part in [meta, head] {
+    for part in [label, meta, head] {
         value.put_u32(u32::try_from(part.len()).unwrap_or(u32::MAX));
         value.extend_from_slice(part);
     }
@@ -59,9 +65,10 @@ fn decode(mut value: Bytes) -> Option<StoredResponse> {
     if value.try_get_u8().ok()? != FORMAT {
         return None;
     }
+    let label = part(&mut value)?;
     let meta = part(&mut value)?;
     let head = part(&mut value)?;
-    Some(StoredResponse { meta, head, body: value })
+    Some(StoredResponse { label, meta, head, body: value })
 }
 
 fn part(value: &mut Bytes) -> Option<Bytes> {
@@ -75,13 +82,14 @@ mod tests {
 
     #[test]
     fn a_value_is_read_whole_or_not_at_all() {
-        let response = StoredResponse { meta: "m".into(), head: "head".into(), body: "body".into() };
+        let response =
+            StoredResponse { label: "l".into(), meta: "m".into(), head: "head".into(), body: "body".into() };
         let value = Bytes::from(encode(&response));
 
         assert_eq!(decode(value.clone()), Some(response));
-        for end in 0..14 {
+        for end in 0..19 {
             assert_eq!(decode(value.slice(..end)), None, "cut at {end}");
         }
-        assert_eq!(decode(Bytes::from_static(b"\x02whatever")), None);
+        assert_eq!(decode(Bytes::from_static(b"\x01whatever")), None);
     }
 }

@@ -22,6 +22,7 @@ contract!([redis_state, cluster_state, memory_responses] {
 fn response(word: &str, body_bytes: usize) -> StoredResponse {
     let part = |kind: &str| Bytes::from(format!("{kind} of {word}"));
     StoredResponse {
+        label: part("label"),
         meta: part("meta"),
         head: part("head"),
         body: word.repeat(body_bytes / word.len()).into(),
@@ -34,7 +35,8 @@ async fn nothing_is_stored_at_first(responses: Arc<impl Responses>) {
 }
 
 async fn a_kept_answer_is_found_as_it_was(responses: Arc<impl Responses>) {
-    let empty = StoredResponse { meta: Bytes::new(), head: Bytes::new(), body: Bytes::new() };
+    let empty =
+        StoredResponse { label: Bytes::new(), meta: Bytes::new(), head: Bytes::new(), body: Bytes::new() };
 
     responses.keep("key", &response("a", 10), MINUTE).await.unwrap();
     responses.keep("empty", &empty, MINUTE).await.unwrap();

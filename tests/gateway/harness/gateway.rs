@@ -164,6 +164,11 @@ impl Gateway {
         Metrics(response.text().await.expect("metrics are text"))
     }
 
+    /// Of a page of the admin port.
+    pub fn admin_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.admin.address())
+    }
+
     /// The status of `/readyz`; `None` when the admin port is closed.
     pub async fn readiness(&self) -> Option<u16> {
         Some(self.admin_get("/readyz").await.ok()?.status().as_u16())

@@ -1,0 +1,145 @@
+//! Ready answers within this process, in front of the store: bounded in bytes and short-lived.
+//! They are found by the whole key, not by a hash of it, and served by `serve`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use pingora::cache::CacheMeta;
+use pingora::cache::key::HashBinary;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+
+use crate::store::{Label, Marks};
+
+/// After this the store is asked again: another gateway may have put something newer there.
+const LONGEST_STAY: Duration = Duration::from_secs(10);
+/// A larger body would push out too many others.
+const LARGEST_PART: u64 = 16;
+/// What an entry costs beside its bytes; of its head, per field.
+const OVERHEAD: usize = 512;
+const FIELD_OVERHEAD: usize = 64;
+/// No entry may be larger than a shard, so there are few.
+const SHARDS: usize = 4;
+/// Used to size the tables; entries may be larger and fewer.
+const TYPICAL_ENTRY: u64 = 8 * 1024;
+
+pub struct ProcessTier {
+    entries: Cache<Box<[u8]>, Arc<ReadyAnswer>, Weigh>,
+    max_bytes: u64,
+}
+
+/// A plain answer that needs no more than its age.
+pub struct ReadyAnswer {
+    pub status: StatusCode,
+    /// Without what says how the body is sent.
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Of requests that get this answer; `None` if all do.
+    pub variance: Option<HashBinary>,
+    pub created: SystemTime,
+    pub fresh_until: SystemTime,
+    /// By the monotonic clock.
+    leaves_at: Instant,
+    label: Label,
+    /// The marks' generation when no purge concerned it.
+    checked: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Weigh;
+
+impl Weighter<Box<[u8]>, Arc<ReadyAnswer>> for Weigh {
+    fn weight(&self, key: &Box<[u8]>, answer: &Arc<ReadyAnswer>) -> u64 {
+        let fields =
+            answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD);
+        (key.len() + fields.sum::<usize>() + answer.body.len() + answer.label.weight() + OVERHEAD) as u64
+    }
+}
+
+impl ProcessTier {
+    pub fn new(max_bytes: u64) -> Self {
+        let entries = usize::try_from(max_bytes / TYPICAL_ENTRY).unwrap_or(usize::MAX).max(16);
+        let options = OptionsBuilder::new()
+            .shards(SHARDS)
+            .estimated_items_capacity(entries)
+            .weight_capacity(max_bytes)
+            .build()
+            .expect("both capacities are given");
+        let entries =
+            Cache::with_options(options, Weigh, DefaultHashBuilder::default(), DefaultLifecycle::default());
+        Self { entries, max_bytes }
+    }
+
+    /// Fresh, and purged by nobody as far as `marks` know, which must be current.
+    pub fn find(&self, key: &[u8], marks: &Marks) -> Option<Arc<ReadyAnswer>> {
+        let answer = self.entries.get(key)?;
+        if Instant::now() >= answer.leaves_at {
+            self.entries.remove(key);
+            return None;
+        }
+        answer.is_allowed(marks).then_some(answer)
+    }
+
+    /// Keeps an answer that is fresh, small enough and plain.
+    pub fn keep(&self, key: &[u8], meta: &CacheMeta, label: &Label, body: &Bytes) {
+        let left = meta.fresh_until().duration_since(SystemTime::now()).unwrap_or_default();
+        if left.is_zero() || body.len() as u64 > self.max_bytes / LARGEST_PART {
+            return;
+        }
+        let answer = ReadyAnswer {
+            status: meta.response_header().status,
+            headers: plain(meta.response_header().status, meta.headers(), body.len()),
+            // A part of a larger read would keep all of that alive.
+            body: Bytes::copy_from_slice(body),
+            variance: meta.variance(),
+            created: meta.created(),
+            fresh_until: meta.fresh_until(),
+            leaves_at: Instant::now() + left.min(LONGEST_STAY),
+            label: label.clone(),
+            checked: AtomicU64::new(0),
+        };
+        self.entries.insert(key.into(), Arc::new(answer));
+    }
+
+    pub fn forget(&self, key: &[u8]) {
+        self.entries.remove(key);
+    }
+
+    pub fn held_bytes(&self) -> u64 {
+        self.entries.weight()
+    }
+
+    pub fn held_answers(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+impl ReadyAnswer {
+    /// Most answers were checked against the same marks before.
+    fn is_allowed(&self, marks: &Marks) -> bool {
+        let generation = marks.generation();
+        if self.checked.load(Ordering::Acquire) == generation {
+            return marks.is_current();
+        }
+        let is_allowed = marks.allows(&self.label);
+        if is_allowed {
+            self.checked.store(generation, Ordering::Release);
+        }
+        is_allowed
+    }
+}
+
+/// The fields for clients; the body is here whole, so its length is known.
+fn plain(status: StatusCode, stored: &HeaderMap, length: usize) -> HeaderMap {
+    let mut headers = stored.clone();
+    for name in [header::TRANSFER_ENCODING, header::CONNECTION, header::AGE] {
+        headers.remove(name);
+    }
+    if status != StatusCode::NO_CONTENT {
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    headers
+}

@@ -1,0 +1,176 @@
+//! Purges, the process tier and the switch of the response cache.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, Response};
+
+use crate::harness::{self, Client, Gateway, Setup, Stores, eventually};
+
+const CACHED: &str = "
+    routes:
+      - { name: headers, path: /headers, upstream: example, access: public, cache: { ttl: 1h, vary_by: shared } }
+      - { name: echo, path: /echo, upstream: example, cache: { ttl: 1h, vary_by: user } }
+      - { name: expensive, path: /expensive, upstream: example, access: public, cache: { ttl: 1h, vary_by: shared } }
+      - { path: /big, upstream: example, access: public, cache: { ttl: 1h, vary_by: shared } }
+";
+
+async fn get(client: &Client, path: &str) -> Response {
+    client.send(client.request(Method::GET, path).header("host", "shop.example")).await
+}
+
+fn status(response: &Response) -> &str {
+    response.headers()["cache-status"].to_str().expect("ASCII").trim_start_matches("portcullis; ")
+}
+
+fn is_hit(response: &Response) -> bool {
+    status(response).starts_with("hit; ttl=")
+}
+
+async fn pair() -> (Gateway, Gateway) {
+    let stores = Stores::servers().await;
+    let one = harness::gateway(Setup::from(CACHED).stores(&stores)).await;
+    let other = harness::gateway(Setup::from(CACHED).stores(&stores).upstream(one.upstream())).await;
+    (one, other)
+}
+
+/// `portcullis cache purge …` beside `gw`.
+fn purge(gw: &Gateway, what: &[&str]) {
+    let output = gw.cli(&[&["cache", "purge"], what, &["--config", "gateway.yaml"]].concat());
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_purge_concerns_what_it_names_at_every_gateway() {
+    let (one, other) = pair().await;
+    let alice = one.register("alice").await;
+    let alice_there = other.client("alice");
+    alice_there.set_token(Some(alice.token()));
+    let cases: [(&[&str], &str, &str); 5] = [
+        (&["--tag", "red"], "/headers?cache-tag=blue,red", "/headers?cache-tag=blue"),
+        (&["--route", "expensive"], "/expensive", "/headers"),
+        (&["--prefix", "/exp"], "/expensive", "/headers"),
+        (&["--user", "alice"], "/echo", "/headers"),
+        (&["--everything"], "/headers", ""),
+    ];
+    for (what, purged, kept) in cases {
+        for path in [purged, kept].into_iter().filter(|path| !path.is_empty()) {
+            get(&alice, path).await;
+            for client in [&alice, &alice_there] {
+                assert!(is_hit(&get(client, path).await), "{what:?}: {path} is stored");
+                assert!(is_hit(&get(client, path).await), "{what:?}: {path} is in the process");
+            }
+        }
+
+        purge(&one, what);
+
+        eventually("the purge to arrive", async || (!is_hit(&get(&alice_there, purged).await)).then_some(()))
+            .await;
+        assert!(is_hit(&get(&alice, purged).await), "{what:?}: computed once for both");
+        if !kept.is_empty() {
+            assert!(is_hit(&get(&alice, kept).await), "{what:?}: {kept} stays");
+            assert!(is_hit(&get(&alice_there, kept).await), "{what:?}: {kept} stays");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_purge_at_one_gateway_counts_at_another_within_100_ms() {
+    let (one, other) = pair().await;
+    let admin = one.admin_url("/cache/purge");
+    let here = one.anonymous();
+    let there = other.anonymous();
+    let mut took = Vec::new();
+    for _ in 0..20 {
+        get(&here, "/expensive").await;
+        assert!(is_hit(&get(&there, "/expensive").await));
+
+        let answer = reqwest::Client::new().post(&admin).json(&serde_json::json!({ "route": "expensive" }));
+        assert_eq!(answer.send().await.expect("the admin port answers").status(), 200);
+        let purged_at = Instant::now();
+        while is_hit(&get(&there, "/expensive").await) {
+            assert!(purged_at.elapsed() < Duration::from_secs(5), "the purge doesn't arrive");
+        }
+        took.push(purged_at.elapsed());
+    }
+
+    took.sort();
+    assert!(took[took.len() / 2] < Duration::from_millis(100), "{took:?}");
+}
+
+#[tokio::test]
+async fn an_embedded_cache_is_purged_through_the_admin_port() {
+    let gw = harness::gateway(CACHED).await;
+    let client = gw.anonymous();
+    get(&client, "/expensive").await;
+    assert!(is_hit(&get(&client, "/expensive").await));
+
+    purge(&gw, &["--prefix", "/expensive"]);
+
+    assert!(!is_hit(&get(&client, "/expensive").await));
+    let wrong = gw.cli(&["cache", "purge", "--prefix", "expensive", "--config", "gateway.yaml"]);
+    assert!(!wrong.status.success());
+    let stats = gw.cli(&["cache", "stats", "--config", "gateway.yaml"]);
+    let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).expect("JSON");
+    assert!(stats["memory"]["bytes"].as_u64() > Some(0), "{stats}");
+    assert_eq!(stats["purges_followed"], true);
+}
+
+#[tokio::test]
+async fn plain_hits_come_from_the_process_and_others_from_the_store() {
+    let stores = Stores::servers().await;
+    for (stores, store) in [(Stores::Embedded, "memory"), (stores, "redis")] {
+        let gw = harness::gateway(Setup::from(CACHED).stores(&stores)).await;
+        let client = gw.anonymous();
+        let first = get(&client, "/big?bytes=70001").await.bytes().await.expect("a body");
+
+        let plain = get(&client, "/big?bytes=70001").await;
+        assert!(status(&plain).ends_with("; detail=process"), "{plain:?}");
+        assert_eq!(plain.headers()["content-length"], first.len().to_string());
+        assert!(plain.headers().contains_key("age"));
+        assert!(plain.bytes().await.expect("a body") == first);
+        let head = client
+            .send(client.request(Method::HEAD, "/big?bytes=70001").header("host", "shop.example"))
+            .await;
+        assert!(status(&head).ends_with("; detail=process"), "{head:?}");
+        assert_eq!(head.headers()["content-length"], first.len().to_string());
+        assert!(head.bytes().await.expect("none").is_empty());
+
+        let part = client
+            .request(Method::GET, "/big?bytes=70001")
+            .header("host", "shop.example")
+            .header("range", "bytes=1-4");
+        let part = client.send(part).await;
+        assert_eq!(part.status(), 206);
+        assert!(status(&part).ends_with(&format!("; detail={store}")), "{part:?}");
+        assert!(part.bytes().await.expect("a body") == first[1..5]);
+        assert!(gw.metrics().await.value("cache_bytes", &["tier=\"process\""]) > Some(first.len() as f64));
+    }
+}
+
+#[tokio::test]
+async fn the_cache_is_switched_off_and_on_by_a_reload() {
+    let gw = harness::gateway(CACHED).await;
+    let client = gw.anonymous();
+    get(&client, "/expensive").await;
+
+    gw.reload(Setup::from(CACHED).with("cache: { enabled: false }")).await;
+    assert_eq!(status(&get(&client, "/expensive").await), "fwd=bypass");
+
+    gw.reload(CACHED).await;
+    assert!(is_hit(&get(&client, "/expensive").await));
+}
+
+#[tokio::test]
+async fn an_unsafe_request_that_goes_well_makes_the_stored_answer_doubtful() {
+    let stores = Stores::servers().await;
+    for stores in [Stores::Embedded, stores] {
+        let gw = harness::gateway(Setup::from(CACHED).stores(&stores)).await;
+        let alice = gw.register("alice").await;
+        get(&alice, "/echo").await;
+        assert!(is_hit(&get(&alice, "/echo").await));
+
+        alice.send(alice.request(Method::POST, "/echo").header("host", "shop.example").body("x")).await;
+
+        assert!(!is_hit(&get(&alice, "/echo").await));
+    }
+}
