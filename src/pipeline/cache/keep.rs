@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
-use http::header;
+use http::{HeaderMap, header};
 use pingora::cache::RespCacheable::{self, Cacheable, Uncacheable};
 use pingora::cache::cache_control::{CacheControl, Cacheable as Directive, InterpretCacheControl};
 use pingora::cache::filters::calculate_expires_header_time;
@@ -27,13 +27,19 @@ pub fn run(response: &ResponseHeader, rule: &CacheRule) -> RespCacheable {
     let now = SystemTime::now();
     let expires = if is_targeted { None } else { lifetime_by_expires(response, now) };
     let fresh = freshness(response, control.as_ref(), rule, expires, now);
-    if fresh.is_zero() && rule.stale_while_revalidate.is_zero() && rule.stale_if_error.is_zero() {
+    let may_be_stale = !rule.stale_while_revalidate.is_zero() || !rule.stale_if_error.is_zero();
+    if fresh.is_zero() && !may_be_stale && !can_be_confirmed(&response.headers) {
         return Uncacheable(NoCacheReason::OriginNotCache);
     }
     let (while_revalidate, if_error) = staleness(control.as_ref(), rule);
     // `Age` counts from the second instant: what the answer aged before it came is part of it.
     let created = now.checked_sub(age(response, rule, now)).unwrap_or(now);
     Cacheable(CacheMeta::new(now + fresh, created, while_revalidate, if_error, response.clone()))
+}
+
+/// Whether the upstream can be asked if a stored answer still holds (RFC 9111 §4.3).
+pub fn can_be_confirmed(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED)
 }
 
 /// What must never be stored (classes 80, 81).

@@ -19,7 +19,7 @@ use pingora::cache::{CacheKey, CacheMeta};
 use pingora::{Error, ErrorType, Result};
 
 use super::process_tier::ProcessTier;
-use super::tags;
+use super::{keep, tags};
 use crate::config::policy::VaryBy;
 use crate::exchange::{CacheVisit, Exchange};
 use crate::store::{Label, Purges, Responses, StoreError, StoredResponse};
@@ -128,11 +128,15 @@ fn label(key: &CacheKey, meta: &CacheMeta) -> Option<Label> {
     visit(key)?.label.with_tags(tags::run(meta.headers()))
 }
 
-/// As long as the answer may serve at all: fresh, and then stale.
+/// How much longer than it may serve an answer is kept that the upstream can confirm.
+const CONFIRMABLE: Duration = Duration::from_secs(600);
+
+/// As long as the answer may serve at all: fresh, and then stale or confirmed.
 fn lifetime(meta: &CacheMeta) -> Duration {
     let fresh = meta.fresh_until().duration_since(SystemTime::now()).unwrap_or_default();
     let stale = meta.stale_while_revalidate_sec().max(meta.stale_if_error_sec());
-    fresh + Duration::from_secs(u64::from(stale)) + Duration::from_secs(1)
+    let confirmable = if keep::can_be_confirmed(meta.headers()) { CONFIRMABLE } else { Duration::ZERO };
+    fresh + Duration::from_secs(u64::from(stale)).max(confirmable) + Duration::from_secs(1)
 }
 
 #[async_trait]

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis::config::policy::{
-    Argon2Params, Auth, KeyMaterial, Listen, PasswordRules, Policy, Revocation, RouteTable, SigningAlgorithm,
-    StateStorage, Storage, TokenKey, Tokens, UserStorage,
+    Argon2Params, Auth, CacheSettings, KeyMaterial, Listen, PasswordRules, Policy, Revocation, RouteTable,
+    SigningAlgorithm, StateStorage, Storage, TokenKey, Tokens, UserStorage,
 };
 use portcullis::identity::secret::Secret;
 use portcullis::store::LockoutRule;
@@ -35,6 +35,7 @@ pub fn policy() -> Policy {
         routes: RouteTable::default(),
         tests: Vec::new(),
         fast_lane: true,
+        cache: CacheSettings { enabled: true, memory: 1 << 20 },
     }
 }
 
