@@ -25,7 +25,7 @@ const CONFIRM_EVERY: Duration = Duration::from_millis(500);
 const START: &str = "0-0";
 const BATCH: usize = 1000;
 
-const PURGE: &str = include_str!("scripts/purge.lua");
+static PURGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/purge.lua")));
 static FOLLOW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/follow.lua")));
 
 type Entries = Vec<(String, HashMap<String, String>)>;
@@ -34,9 +34,9 @@ type Entries = Vec<(String, HashMap<String, String>)>;
 impl Purges for RedisState {
     async fn purge(&self, what: &Purge) -> Result<(), StoreError> {
         let what = serde_json::to_string(what).map_err(failed)?;
-        let mut command = cmd("EVAL");
-        command.arg(PURGE).arg(1).arg(STREAM).arg(what).arg(super::responses::LONGEST_LIFE_MS);
-        self.connections.run(&command).await.map(drop)
+        let mut command = cmd("EVALSHA");
+        command.arg(PURGE.get_hash()).arg(1).arg(STREAM).arg(what).arg(super::responses::LONGEST_LIFE_MS);
+        self.connections.run_script(&PURGE, &command).await.map(drop)
     }
 
     fn marks(&self) -> &Marks {
