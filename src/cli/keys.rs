@@ -81,7 +81,7 @@ fn write(path: &Path, key: &[u8]) -> std::io::Result<()> {
 fn list(args: &KeysArgs) -> Result<(), String> {
     let policy = server::load_policy(&args.config.config)?;
     let tokens = block_on(async {
-        let stores = open_stores::open(&policy.storage, None).await.map_err(|error| error.to_string())?;
+        let stores = open_stores::open(&policy, false).await.map_err(|error| error.to_string())?;
         server::tokens_with_keys(&policy, &stores).await.map_err(|error| error.to_string())
     })??;
     for (index, key) in tokens.keys.iter().enumerate() {
