@@ -78,7 +78,7 @@ impl TrustedIssuer {
     }
 
     /// Its `iss`.
-    pub fn name(&self) -> &str {
+    pub fn iss(&self) -> &str {
         &self.policy.issuer
     }
 

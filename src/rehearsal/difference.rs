@@ -193,6 +193,7 @@ fn changes(before: Option<&RouteShape>, after: Option<&RouteShape>) -> Vec<(Kind
                 let words = super::reading::describe;
                 changes.push((kind, words(&before.access), words(&after.access)));
             }
+            changes.extend(issuer_change(before, after));
             if (&before.upstream, &before.servers) != (&after.upstream, &after.servers) {
                 let words = |route: &RouteShape| format!("{} ({})", route.upstream, route.servers.join(", "));
                 changes.push((Kind::Moved, words(before), words(after)));
@@ -254,6 +255,26 @@ fn implies(narrow: &Requirement, wide: &Requirement) -> bool {
 
 fn owner_implies(narrow: &Owner, wide: &Owner) -> bool {
     narrow.parameter == wide.parameter && narrow.or_roles.iter().all(|role| wide.or_roles.contains(role))
+}
+
+/// Whose tokens count, where one is needed.
+fn issuer_change(before: &RouteShape, after: &RouteShape) -> Option<(Kind, String, String)> {
+    if before.issuers == after.issuers || before.access == Access::Public || after.access == Access::Public {
+        return None;
+    }
+    let within = |small: &RouteShape, large: &RouteShape| {
+        small.issuers.iter().all(|(name, taken)| large.issuers.get(name) == Some(taken))
+    };
+    let kind = match (within(before, after), within(after, before)) {
+        (true, _) => Kind::Looser,
+        (_, true) => Kind::Stricter,
+        _ => Kind::Different,
+    };
+    let words = |route: &RouteShape| {
+        let names: Vec<&str> = route.issuers.keys().map(String::as_str).collect();
+        format!("tokens of {}", names.join(", "))
+    };
+    Some((kind, words(before), words(after)))
 }
 
 fn limit_change(before: &RouteShape, after: &RouteShape) -> Option<(Kind, String, String)> {

@@ -58,7 +58,7 @@ impl Rehearsal {
         }
         let keys = Arc::new(KeyRing::new(&tokens).map_err(|error| error.to_string())?);
         let refresh_keys = Arc::new(RefreshKeys::new(&tokens.keys));
-        let edition = Arc::new(Edition::new(policy, keys, refresh_keys, Vec::new(), &metrics));
+        let edition = Arc::new(Edition::new(policy, keys, refresh_keys, Vec::new(), Vec::new(), &metrics));
         Ok(Self { edition, metrics, gatekeeper: None, api_keys: None, has_real_keys })
     }
 
@@ -69,6 +69,7 @@ impl Rehearsal {
             running.policy.clone(),
             running.keys.clone(),
             running.refresh_keys.clone(),
+            running.issuers.clone(),
             running.balancers.clone(),
             &metrics,
         ));

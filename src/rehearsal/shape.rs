@@ -8,8 +8,8 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 
 use crate::config::policy::{
-    Access, Destination, IdentityPreset, Limit, MethodSet, Policy, Route, RouteTable, RouteTableBuilder,
-    Timeouts, Upstream,
+    AcceptedIssuers, Access, Destination, IdentityPreset, Limit, MethodSet, Policy, Route, RouteTable,
+    RouteTableBuilder, Timeouts, Upstream,
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct RouteShape {
     pub path: String,
     pub methods: Option<Vec<String>>,
     pub access: Access,
+    /// Whose tokens it takes, by name, and what is taken from them.
+    pub issuers: BTreeMap<String, String>,
     pub upstream: String,
     /// With scheme and weight.
     pub servers: Vec<String>,
@@ -46,7 +48,7 @@ impl Shape {
         let routes = policy.routes.routes().iter();
         Self {
             digest: policy.digest.clone(),
-            routes: routes.filter_map(|route| RouteShape::of(route)).collect(),
+            routes: routes.filter_map(|route| RouteShape::of(route, policy)).collect(),
         }
     }
 
@@ -63,7 +65,7 @@ impl Shape {
 
 impl RouteShape {
     /// `None` for the gateway's own endpoints.
-    fn of(route: &Route) -> Option<Self> {
+    fn of(route: &Route, policy: &Policy) -> Option<Self> {
         let Destination::Upstream(upstream) = &route.destination else { return None };
         let server = |server: &crate::config::policy::Server| {
             let scheme = if server.tls { "https" } else { "http" };
@@ -78,6 +80,7 @@ impl RouteShape {
                 MethodSet::Only(methods) => Some(methods.iter().map(Method::to_string).collect()),
             },
             access: route.access.clone(),
+            issuers: issuers(route, policy),
             upstream: upstream.name.clone(),
             servers: upstream.servers.iter().map(server).collect(),
             limits: route.limits.iter().map(|limit| (limit.name.clone(), LimitShape::of(limit))).collect(),
@@ -99,6 +102,7 @@ impl RouteShape {
             methods,
             destination: Destination::Upstream(Arc::new(nowhere())),
             access: self.access.clone(),
+            issuers: AcceptedIssuers::default(),
             limits: Vec::new(),
             cache: None,
             websocket: false,
@@ -138,6 +142,21 @@ impl LimitShape {
                 .chain(other.roles.keys())
                 .all(|role| of_role(self, role) >= of_role(other, role))
     }
+}
+
+fn issuers(route: &Route, policy: &Policy) -> BTreeMap<String, String> {
+    let foreign = route.issuers.foreign.iter().filter_map(|index| policy.issuers.get(*index));
+    let mut issuers: BTreeMap<String, String> = foreign
+        .map(|issuer| {
+            let taken =
+                (&issuer.issuer, &issuer.audiences, &issuer.algorithms, &issuer.claims, &issuer.roles);
+            (issuer.name.clone(), format!("{taken:?}"))
+        })
+        .collect();
+    if route.issuers.own {
+        issuers.insert("portcullis".to_owned(), String::new());
+    }
+    issuers
 }
 
 /// In place of an upstream, where only the choice of a route matters.

@@ -1,25 +1,37 @@
 //! What a scalar without quotes stands for.
 
 use serde_json::Value;
+use serde_yaml::Value as Scalar;
 
-/// Null, a truth value or a whole number, as YAML's core schema writes them; all else is text, as it
-/// is spelled. So are fractions, other bases and leading zeros: no setting is one, a password may be.
+/// Longer than any number or truth value.
+const MAX_BYTES: usize = 24;
+
+/// `serde_yaml` says whether it is null, a truth value or a number. What it would spell in another way
+/// (`0x10`, `1e5`, `1.50`) is text as it stands: no setting is written so, but a password may be.
 pub fn plain(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-        "true" | "True" | "TRUE" => Value::Bool(true),
-        "false" | "False" | "FALSE" => Value::Bool(false),
-        _ => whole_number(text).unwrap_or_else(|| text.into()),
+    if text.is_empty() {
+        return Value::Null;
+    }
+    if !may_be_more_than_text(text) {
+        return text.into();
+    }
+    match serde_yaml::from_str(text) {
+        Ok(Scalar::Null) => Value::Null,
+        Ok(Scalar::Bool(truth)) => truth.into(),
+        Ok(Scalar::Number(number)) if number.to_string() == text => {
+            serde_json::to_value(number).unwrap_or_else(|_| text.into())
+        }
+        _ => text.into(),
     }
 }
 
-fn whole_number(text: &str) -> Option<Value> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let is_decimal = digits.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_decimal || digits.is_empty() || (digits.starts_with('0') && text != "0") {
-        return None;
-    }
-    text.parse::<u64>().map(Value::from).or_else(|_| text.parse::<i64>().map(Value::from)).ok()
+/// Spares the library what is plainly text, which most of a file is.
+fn may_be_more_than_text(text: &str) -> bool {
+    let has_digit = text.bytes().any(|byte| byte.is_ascii_digit());
+    let is_number_like =
+        has_digit && text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.".contains(&byte));
+    let is_word = matches!(text.len(), 1 | 4 | 5) && text.starts_with(['~', 'n', 'N', 't', 'T', 'f', 'F']);
+    text.len() <= MAX_BYTES && (is_number_like || is_word)
 }
 
 #[cfg(test)]
@@ -47,6 +59,10 @@ mod tests {
             ("0x10", json!("0x10")),
             ("1e5", json!("1e5")),
             ("1.50", json!("1.50")),
+            ("---", json!("---")),
+            ("...", json!("...")),
+            ("-", json!("-")),
+            ("t", json!("t")),
             ("10.0.0.1", json!("10.0.0.1")),
         ];
 

@@ -17,8 +17,8 @@ mod upstreams;
 
 pub use access::{Access, Owner, Requirement};
 pub use auth::{Argon2Params, Auth, AuthEndpoint, LockoutRule, PasswordRules};
-pub use issuers::{AcceptedIssuers, ClaimNames, ForeignAlgorithm, Issuer, KeySource};
 pub use cache::{CacheRule, CacheSettings, QueryKey, VaryBy};
+pub use issuers::{AcceptedIssuers, ClaimNames, ForeignAlgorithm, Issuer, KeySource};
 pub use limits::{Limit, LimitBy, OnStoreError, Quota};
 pub use listen::{Listen, ProxyListener, TlsFiles};
 pub use revocation::Revocation;

@@ -21,8 +21,8 @@ use serde::Deserialize;
 
 pub use access::{Access, AccessWord, Mode, Rule};
 pub use auth::{Argon2, Auth, Lockout, Password, Registration};
-pub use issuers::{ClaimNames, Issuer, Words};
 pub use cache::{Cache, CacheSettings, Query, VaryBy};
+pub use issuers::{ClaimNames, Issuer, Words};
 pub use limits::{By, Limit, OnStoreError};
 pub use listen::{Listen, ProxyListener, Tls};
 pub use reader::{Mismatch, Reader, Wrong, read};

@@ -47,7 +47,7 @@ fn verify(token: &str, exchange: &Exchange) -> Result<Presented, UnknownKey> {
         Err(error) => error,
     };
     let says = foreign.clone().next().and_then(|_| issuer_of(token));
-    match foreign.find(|issuer| says.as_deref() == Some(issuer.name())) {
+    match foreign.find(|issuer| says.as_deref() == Some(issuer.iss())) {
         None => Ok(Presented::Bad(error.into())),
         Some(issuer) => match issuer.verify(token, now) {
             Checked::Good(identity) => Ok(Presented::Token(identity)),
