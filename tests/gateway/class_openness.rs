@@ -18,7 +18,7 @@ async fn class_52_what_the_file_does_not_open_is_closed() {
         routes:
           - { path: "/public/{*rest}", upstream: example, access: public }
           - { path: /protected, upstream: example }
-          - { path: "/users/{id}/notes", methods: [GET], upstream: example, access: }
+          - { path: "/users/{id}/notes", methods: [GET], upstream: example }
         "#,
     )
     .await;
@@ -44,6 +44,7 @@ async fn class_52_an_access_rule_that_is_no_rule_is_refused_and_opens_nothing() 
     let gw = harness::gateway("").await;
 
     for access in [
+        "",
         "{}",
         "[]",
         "[admin]",
