@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use prometheus::IntGauge;
 
 use crate::balancer::Target;
@@ -13,7 +14,7 @@ use crate::config::policy::{AuthEndpoint, CacheRule, Destination, Limit, Params,
 use crate::edition::Edition;
 use crate::identity::Identity;
 use crate::rejection::Code;
-use crate::store::{Label, Verdict};
+use crate::store::{Flight, Label, Verdict};
 use crate::telemetry::RouteMeters;
 use crate::telemetry::request_id::RequestId;
 
@@ -60,7 +61,6 @@ impl Drop for Exchange {
 }
 
 /// What the cache and its storage tell each other about one request. Pingora hands it through.
-#[derive(Debug)]
 pub struct CacheVisit {
     /// For the answer, should it be kept.
     pub label: Label,
@@ -68,11 +68,18 @@ pub struct CacheVisit {
     pub has_store_failed: AtomicBool,
     /// Whether another request's answer was waited for.
     pub is_collapsed: AtomicBool,
+    /// Held while this request computes the answer for the fleet.
+    pub flight: Mutex<Option<Flight>>,
 }
 
 impl CacheVisit {
     pub fn new(label: Label) -> Self {
-        Self { label, has_store_failed: AtomicBool::new(false), is_collapsed: AtomicBool::new(false) }
+        Self {
+            label,
+            has_store_failed: AtomicBool::new(false),
+            is_collapsed: AtomicBool::new(false),
+            flight: Mutex::new(None),
+        }
     }
 }
 

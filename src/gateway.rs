@@ -93,7 +93,14 @@ impl ProxyHttp for Gateway {
         exchange: &mut Self::CTX,
     ) -> Result<RespCacheable> {
         match exchange.cache_rule() {
-            Some(rule) => Ok(cache::keep::run(response, rule)),
+            Some(rule) => {
+                let verdict = cache::keep::run(response, rule);
+                if let (RespCacheable::Uncacheable(_), Some(visit)) = (&verdict, &exchange.cache_visit) {
+                    // Nobody has to wait for what isn't kept.
+                    visit.flight.lock().take();
+                }
+                Ok(verdict)
+            }
             None => Ok(RespCacheable::Uncacheable(NoCacheReason::Custom("no rule"))),
         }
     }

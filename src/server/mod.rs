@@ -90,6 +90,7 @@ pub fn serve(config: &Path) -> Result<(), StartError> {
         cache: Cache::new(ResponseStorage {
             responses: stores.responses.clone(),
             purges: stores.purges.clone(),
+            flights: stores.flights.clone(),
             process_tier: stores.process_tier.clone(),
             metrics: metrics.clone(),
         }),

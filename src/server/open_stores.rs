@@ -10,8 +10,8 @@ use crate::store::postgres::PostgresUsers;
 use crate::store::redis::{RedisGatekeeper, RedisState};
 use crate::store::sqlite::{SqliteState, SqliteUsers};
 use crate::store::{
-    Accounts, ApiKeys, AuditLog, Gatekeeper, GeneratedKeys, Lockouts, Purges, Responses, Revocations,
-    Sessions, StoreError,
+    Accounts, ApiKeys, AuditLog, Flights, Gatekeeper, GeneratedKeys, Lockouts, Purges, Responses,
+    Revocations, Sessions, StoreError,
 };
 
 /// Of the cache's memory, with embedded storage: the store gets this part of four, ready answers the rest.
@@ -28,6 +28,7 @@ pub struct OpenStores {
     pub gatekeeper: Arc<dyn Gatekeeper>,
     pub responses: Arc<dyn Responses>,
     pub purges: Arc<dyn Purges>,
+    pub flights: Option<Arc<dyn Flights>>,
     pub process_tier: Arc<ProcessTier>,
 }
 
@@ -77,6 +78,7 @@ pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreErro
                 revocations: state,
                 responses: responses.clone(),
                 purges: responses,
+                flights: None,
                 process_tier: Arc::new(ProcessTier::new(memory - memory / 4 * STORE_PARTS)),
             })
         }
@@ -98,7 +100,8 @@ pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreErro
                 lockouts: state.clone(),
                 gatekeeper: Arc::new(RedisGatekeeper::new(state.clone())),
                 responses: state.clone(),
-                purges: state,
+                purges: state.clone(),
+                flights: Some(state),
                 process_tier: Arc::new(ProcessTier::new(memory)),
             })
         }

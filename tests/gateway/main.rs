@@ -9,6 +9,7 @@ mod auth_wing;
 mod bad_input;
 
 mod cache_purge;
+mod cache_single_flight;
 mod class_accounts;
 mod class_cache;
 mod class_cache_poisoning;

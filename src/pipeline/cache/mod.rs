@@ -11,6 +11,7 @@ pub mod key;
 pub mod outcome;
 pub mod process_tier;
 pub mod serve;
+mod single_flight;
 pub mod storage;
 mod tags;
 pub mod vary;

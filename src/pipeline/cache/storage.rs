@@ -19,10 +19,10 @@ use pingora::cache::{CacheKey, CacheMeta};
 use pingora::{Error, ErrorType, Result};
 
 use super::process_tier::ProcessTier;
-use super::{keep, tags};
+use super::{keep, single_flight, tags};
 use crate::config::policy::VaryBy;
 use crate::exchange::{CacheVisit, Exchange};
-use crate::store::{Label, Purges, Responses, StoreError, StoredResponse};
+use crate::store::{Flights, Label, Purges, Responses, StoreError, StoredResponse};
 use crate::telemetry::Metrics;
 
 /// Where an answer was found; an extension of its [`CacheMeta`].
@@ -32,6 +32,8 @@ pub struct Tier(pub &'static str);
 pub struct ResponseStorage {
     pub responses: Arc<dyn Responses>,
     pub purges: Arc<dyn Purges>,
+    /// `None` when no other gateway shares the store.
+    pub flights: Option<Arc<dyn Flights>>,
     pub process_tier: Arc<ProcessTier>,
     pub metrics: Arc<Metrics>,
 }
@@ -64,13 +66,13 @@ impl ResponseStorage {
         }
     }
 
-    fn note(&self, error: &StoreError) {
+    pub(super) fn note(&self, error: &StoreError) {
         self.metrics.store_errors.with_label_values(&[error.store]).inc();
         tracing::warn!(%error, "the response cache is bypassed");
     }
 
     /// `None` when there is nothing that wasn't purged, or when that can't be known.
-    async fn find(&self, key: &CacheKey) -> Option<Found> {
+    pub(super) async fn find(&self, key: &CacheKey) -> Option<Found> {
         let marks = self.purges.marks();
         if !marks.is_current() {
             note_bypass(key);
@@ -100,20 +102,25 @@ impl ResponseStorage {
             body: body.clone(),
         };
         match self.responses.keep(&key.combined(), &response, lifetime(meta)).await {
-            Ok(()) => self.process_tier.keep(key.primary_key(), meta, &label, &body),
+            Ok(()) => {
+                self.process_tier.keep(key.primary_key(), meta, &label, &body);
+                if let Some(visit) = visit(key) {
+                    single_flight::land(visit);
+                }
+            }
             Err(error) => self.note(&error),
         }
         Ok(())
     }
 }
 
-struct Found {
+pub(super) struct Found {
     label: Label,
-    meta: CacheMeta,
+    pub meta: CacheMeta,
     body: Bytes,
 }
 
-fn visit(key: &CacheKey) -> Option<&CacheVisit> {
+pub(super) fn visit(key: &CacheKey) -> Option<&CacheVisit> {
     key.extensions.get::<Arc<CacheVisit>>().map(|visit| &**visit)
 }
 
@@ -146,7 +153,9 @@ impl Storage for ResponseStorage {
         key: &CacheKey,
         _: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
-        let Some(Found { label, mut meta, body }) = self.find(key).await else { return Ok(None) };
+        let found = self.find(key).await;
+        let found = single_flight::run(self, key, found).await;
+        let Some(Found { label, mut meta, body }) = found else { return Ok(None) };
         if self.process_tier.find(key.primary_key(), self.purges.marks()).is_none() {
             self.process_tier.keep(key.primary_key(), &meta, &label, &body);
         }

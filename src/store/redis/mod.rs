@@ -11,6 +11,8 @@
 //! | `portcullis:lockout:<name>` | hash: failed logins in a row | until `lockout.for` has gone by without one |
 //! | `portcullis:limit:<counter>` | microseconds since the epoch at which the bucket is empty again | until then |
 //! | `portcullis:cache:<hash>` | a stored answer: format, times, head, body | until it may not even be served stale |
+//! | `portcullis:cache:lock:<hash>` | which request computes an answer | three seconds, prolonged while it does |
+//! | `portcullis:{revoked}:landings` | stream: which computations have ended | the last thousand |
 //! | `portcullis:{revoked}:purges` | stream: what was purged from the cache | until no answer from before is kept |
 //!
 //! Whatever must be atomic is one script of `scripts/`. Refresh tokens are never here: only how many of
@@ -26,6 +28,7 @@ mod ask;
 mod ask_in_parts;
 mod cluster;
 mod connections;
+mod flights;
 mod follower;
 mod gatekeeper;
 mod key;
@@ -46,7 +49,7 @@ use std::time::Duration;
 use connections::Connections;
 use redis::{FromRedisValue, Value, from_redis_value};
 
-use super::{Marks, Revocation, StoreError};
+use super::{Landings, Marks, Revocation, StoreError};
 use crate::clock::Timestamp;
 use crate::config::policy::RedisServers;
 use key::Layout;
@@ -61,6 +64,7 @@ pub struct RedisState {
     mirror: OnceLock<Arc<Mirror>>,
     /// Kept up to date after `follow_purges`.
     marks: Arc<Marks>,
+    landings: Arc<Landings>,
 }
 
 impl RedisState {
@@ -78,6 +82,7 @@ impl RedisState {
             connections,
             mirror: OnceLock::new(),
             marks: Arc::new(Marks::following(purges::MAX_STALENESS)),
+            landings: Arc::default(),
         })
     }
 

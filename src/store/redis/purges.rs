@@ -9,10 +9,11 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Script, cmd};
 
 use super::connections::Connections;
+use super::flights::LANDINGS;
 use super::server::{ANSWER_TIMEOUT, CONNECT_TIMEOUT};
 use super::{RedisState, failed};
 use crate::config::policy::RedisAddress;
-use crate::store::{Epoch, Marks, Purge, Purges, StoreError};
+use crate::store::{Epoch, Landings, Marks, Purge, Purges, StoreError};
 
 /// With the hash tag of the revocations: one server of a cluster holds, and one connection reaches, both.
 pub(super) const STREAM: &str = "portcullis:{revoked}:purges";
@@ -57,6 +58,8 @@ impl RedisState {
             position: START.to_owned(),
             server: None,
             confirmed_at: Instant::now(),
+            landed: START.to_owned(),
+            landings: self.landings.clone(),
         };
         tokio::spawn(follower.run(Arc::downgrade(&self.marks)));
     }
@@ -70,6 +73,9 @@ struct Follower {
     /// Which of the sentinels' servers that leads to.
     server: Option<RedisAddress>,
     confirmed_at: Instant,
+    /// Of the stream of landings.
+    landed: String,
+    landings: Arc<Landings>,
 }
 
 impl Follower {
@@ -95,8 +101,10 @@ impl Follower {
             None => {
                 // Whether it is the same Redis isn't known: the log is read from its beginning.
                 self.position = START.to_owned();
-                let (connection, server) = self.connections.connect(&self.config).await.map_err(failed)?;
+                let (mut connection, server) =
+                    self.connections.connect(&self.config).await.map_err(failed)?;
                 (self.server, self.confirmed_at) = (server, Instant::now());
+                self.landed = last_landing(&mut connection).await?;
                 connection
             }
         };
@@ -141,12 +149,22 @@ impl Follower {
         }
     }
 
-    /// Until something is purged or the round is over; what it was is read by the next step.
-    async fn wait(&self, connection: &mut MultiplexedConnection) -> Result<(), StoreError> {
+    /// Until something is purged or computed or the round is over; what was purged is read by the next
+    /// step.
+    async fn wait(&mut self, connection: &mut MultiplexedConnection) -> Result<(), StoreError> {
         let mut command = cmd("XREAD");
-        command.arg("COUNT").arg(1).arg("BLOCK").arg(ROUND_MS);
-        command.arg("STREAMS").arg(STREAM).arg(&self.position);
-        command.query_async::<redis::Value>(connection).await.map(drop).map_err(failed)
+        command.arg("COUNT").arg(BATCH).arg("BLOCK").arg(ROUND_MS);
+        command.arg("STREAMS").arg(STREAM).arg(LANDINGS).arg(&self.position).arg(&self.landed);
+        let streams: Option<Vec<(String, Entries)>> =
+            command.query_async(connection).await.map_err(failed)?;
+        let ended = streams.unwrap_or_default().into_iter().filter(|(name, _)| name == LANDINGS);
+        for (id, fields) in ended.flat_map(|(_, entries)| entries) {
+            if let (Some(key), Some(is_kept)) = (fields.get("key"), fields.get("kept")) {
+                self.landings.announce(key, is_kept == "1");
+            }
+            self.landed = id;
+        }
+        Ok(())
     }
 
     /// An entry that can't be read stays in the way: without it the marks aren't complete.
@@ -160,4 +178,12 @@ impl Follower {
         }
         Ok(())
     }
+}
+
+/// Those who wait began to after this.
+async fn last_landing(connection: &mut MultiplexedConnection) -> Result<String, StoreError> {
+    let mut command = cmd("XREVRANGE");
+    command.arg(LANDINGS).arg("+").arg("-").arg("COUNT").arg(1);
+    let last: Entries = command.query_async(connection).await.map_err(failed)?;
+    Ok(last.into_iter().next().map_or_else(|| START.to_owned(), |(id, _)| id))
 }
