@@ -63,7 +63,7 @@ pub struct Administration {
     pub operator: Operator,
 }
 
-type Done<T> = Result<T, AdministrationError>;
+pub(super) type Done<T> = Result<T, AdministrationError>;
 
 impl Administration {
     pub async fn add(&self, new: NewUser<'_>) -> Done<Account> {
@@ -220,7 +220,13 @@ impl Administration {
         self.record(event, account.id, &account.username, detail)
     }
 
-    fn record(&self, event: AuditEvent, id: UserId, username: &str, detail: Option<String>) -> AuditRecord {
+    pub(super) fn record(
+        &self,
+        event: AuditEvent,
+        id: UserId,
+        username: &str,
+        detail: Option<String>,
+    ) -> AuditRecord {
         AuditRecord {
             at: now(),
             event,
@@ -235,7 +241,7 @@ impl Administration {
     }
 }
 
-fn check_roles(roles: &[String]) -> Done<()> {
+pub(super) fn check_roles(roles: &[String]) -> Done<()> {
     match roles.iter().find(|role| !name::is_role(role)) {
         Some(bad) => {
             Err(AdministrationError::Bad(format!("{bad:?} isn't a role name: a-z, 0-9 and _ . : -")))

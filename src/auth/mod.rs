@@ -14,6 +14,7 @@ mod call;
 mod cookie;
 pub mod described;
 mod grant;
+pub mod import;
 mod introspect;
 mod jwks;
 mod keys;

@@ -18,7 +18,7 @@ use crate::identity::{name, password};
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, NewAccount};
 
-const DEFAULT_ROLE: &str = "user";
+pub const DEFAULT_ROLE: &str = "user";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

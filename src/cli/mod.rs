@@ -6,6 +6,8 @@ mod cache;
 mod diff;
 mod explain;
 mod health;
+mod import;
+mod import_file;
 mod keys;
 mod operator;
 mod reload;

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::import::{self, ImportArgs};
 use super::operator::{self, OutputArg};
 use super::{ConfigArg, block_on};
 use crate::auth::administration::{Administration, AdministrationError, NewUser};
@@ -35,6 +36,8 @@ enum UserCommand {
         #[arg(long)]
         email: Option<String>,
     },
+    /// Take over the accounts of another program, with their password hashes
+    Import(ImportArgs),
     /// List accounts
     List {
         /// Only usernames that begin with this, in any case
@@ -84,6 +87,7 @@ async fn perform(
             let new = NewUser { username: name, password: &password, email: email.as_deref(), roles };
             print(&administration.add(new).await.map_err(said)?)
         }
+        UserCommand::Import(args) => import::perform(args, administration, output).await,
         UserCommand::List { search } => list(administration, search.as_deref(), print).await,
         UserCommand::Show { name } => print(&administration.find(name).await.map_err(said)?),
         UserCommand::SetRole { name, roles } => {

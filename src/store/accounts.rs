@@ -33,6 +33,15 @@ pub struct NewAccount {
     pub created_at: Timestamp,
 }
 
+/// An account that another program kept so far, with its record for the audit log. Its name was
+/// checked, and its hash can be verified.
+#[derive(Debug, Clone)]
+pub struct ImportedAccount {
+    pub account: NewAccount,
+    pub disabled: bool,
+    pub note: AuditRecord,
+}
+
 /// Which accounts a list has, in order of username.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AccountFilter<'a> {
@@ -57,6 +66,10 @@ pub enum CreateError {
 pub trait Accounts: Send + Sync {
     /// Adds an account with version 1. Of two at once with the same name (in any case), one wins.
     async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError>;
+    /// Adds all of them with version 1, or none when one of the names is taken.
+    async fn import(&self, rows: &[ImportedAccount]) -> Result<(), CreateError>;
+    /// Which of these names, all folded, accounts have; folded.
+    async fn taken(&self, names: &[String]) -> Result<Vec<String>, StoreError>;
     /// Without regard to case.
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError>;
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError>;

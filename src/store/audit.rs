@@ -25,10 +25,11 @@ pub enum AuditEvent {
     KeyCreated,
     KeyDeleted,
     TokenMinted,
+    Imported,
 }
 
 impl AuditEvent {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Registered,
         Self::LoggedIn,
         Self::LoginFailed,
@@ -46,6 +47,7 @@ impl AuditEvent {
         Self::KeyCreated,
         Self::KeyDeleted,
         Self::TokenMinted,
+        Self::Imported,
     ];
 
     /// The reverse of [`as_str`](Self::as_str).
@@ -72,6 +74,7 @@ impl AuditEvent {
             Self::KeyCreated => "key_created",
             Self::KeyDeleted => "key_deleted",
             Self::TokenMinted => "token_minted",
+            Self::Imported => "imported",
         }
     }
 

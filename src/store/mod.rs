@@ -23,7 +23,7 @@ mod sessions;
 
 /// What the operator configures, in the words of the traits.
 pub use crate::config::policy::{LockoutRule, Quota};
-pub use accounts::{Account, AccountFilter, Accounts, CreateError, NewAccount};
+pub use accounts::{Account, AccountFilter, Accounts, CreateError, ImportedAccount, NewAccount};
 pub use api_keys::{ApiKey, ApiKeys};
 pub use audit::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditRecord};
 pub use flights::{FLIGHT_LEASE, Flight, Flights, Landing, Landings};

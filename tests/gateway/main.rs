@@ -42,6 +42,7 @@ mod forge;
 #[allow(dead_code, unused_imports, reason = "tools for every test file, whichever of them it needs")]
 mod harness;
 mod identity_presets;
+mod importing;
 mod lanes;
 mod limits;
 mod operating;

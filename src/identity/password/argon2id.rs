@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize as _;
 
-use super::normalized;
+use super::imported::{DAMAGED, UNBEARABLE};
+use super::{imported, is_argon2, normalized};
 use crate::config::policy::Argon2Params;
 
 const SALT_BYTES: usize = 16;
@@ -52,7 +53,10 @@ impl Hasher {
     /// As [`verify`](super::verify). A hash that needs more memory than this hasher holds gets it
     /// for this once.
     pub fn verify(&mut self, password: &str, phc: &str) -> bool {
-        let Some(stored) = Stored::parse(phc) else {
+        if !is_argon2(phc) {
+            return imported::verify(password, phc);
+        }
+        let Ok(stored) = Stored::parse(phc) else {
             return false;
         };
         let needed = stored.argon2.params().block_count();
@@ -64,7 +68,7 @@ impl Hasher {
 }
 
 pub fn verify(password: &str, phc: &str) -> bool {
-    let Some(stored) = Stored::parse(phc) else {
+    let Ok(stored) = Stored::parse(phc) else {
         return false;
     };
     let needed = stored.argon2.params().block_count();
@@ -75,8 +79,13 @@ pub fn needs_upgrade(phc: &str, params: Argon2Params) -> bool {
     let ours = phc_prefix(params);
     let is_current = phc.starts_with(&ours)
         && Stored::parse(phc)
-            .is_some_and(|stored| stored.salt.len() >= SALT_BYTES && stored.hash.len() >= HASH_BYTES);
+            .is_ok_and(|stored| stored.salt.len() >= SALT_BYTES && stored.hash.len() >= HASH_BYTES);
     !is_current
+}
+
+/// `Err` says why it can never verify.
+pub fn check(phc: &str) -> Result<(), &'static str> {
+    Stored::parse(phc).map(drop)
 }
 
 pub fn decoy(params: Argon2Params) -> String {
@@ -91,15 +100,19 @@ struct Stored {
 }
 
 impl Stored {
-    fn parse(phc: &str) -> Option<Self> {
-        let parsed = PasswordHash::new(phc).ok()?;
-        let algorithm = Algorithm::try_from(parsed.algorithm.as_str()).ok()?;
-        let version = Version::try_from(parsed.version.unwrap_or(Version::V0x10.into())).ok()?;
-        let params = Params::try_from(&parsed).ok().filter(is_bearable)?;
-        Some(Self {
+    fn parse(phc: &str) -> Result<Self, &'static str> {
+        let parsed = PasswordHash::new(phc).map_err(|_| DAMAGED)?;
+        let algorithm = Algorithm::try_from(parsed.algorithm.as_str()).map_err(|_| DAMAGED)?;
+        let version = parsed.version.unwrap_or(Version::V0x10.into());
+        let version = Version::try_from(version).map_err(|_| DAMAGED)?;
+        let params = Params::try_from(&parsed).map_err(|_| DAMAGED)?;
+        if !is_bearable(&params) {
+            return Err(UNBEARABLE);
+        }
+        Ok(Self {
             argon2: Argon2::new(algorithm, version, params),
-            salt: parsed.salt?.as_ref().to_vec(),
-            hash: parsed.hash?.as_bytes().to_vec(),
+            salt: parsed.salt.ok_or(DAMAGED)?.as_ref().to_vec(),
+            hash: parsed.hash.ok_or(DAMAGED)?.as_bytes().to_vec(),
         })
     }
 
@@ -244,7 +257,7 @@ mod tests {
         for unknown in [
             "",
             "password",
-            "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
+            "$2x$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
             "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ",
             "$argon2id$v=19$m=64,t=1,p=1$$",
             "$argon2id$v=20$m=64,t=1,p=1$c29tZXNhbHQ$aGFzaGhhc2hoYXNo",

@@ -8,7 +8,9 @@ use uuid::Uuid;
 use super::{PostgresUsers, audit, failed, in_time, version};
 use crate::clock::Timestamp;
 use crate::identity::UserId;
-use crate::store::{Account, AccountFilter, Accounts, AuditRecord, CreateError, NewAccount, StoreError};
+use crate::store::{
+    Account, AccountFilter, Accounts, AuditRecord, CreateError, ImportedAccount, NewAccount, StoreError,
+};
 
 #[derive(sqlx::FromRow)]
 struct UserRow {
@@ -51,6 +53,21 @@ fn named(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, CreateEr
     }
 }
 
+fn insert(new: &NewAccount, disabled: bool) -> QueryAs<'static, Postgres, UserRow, PgArguments> {
+    sqlx::query_as(
+        "INSERT INTO users (id, username, email, password_hash, roles, version, disabled, \
+                            created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $7) RETURNING *",
+    )
+    .bind(new.id)
+    .bind(new.username.clone())
+    .bind(new.email.clone())
+    .bind(new.password_hash.clone())
+    .bind(new.roles.clone())
+    .bind(disabled)
+    .bind(new.created_at)
+}
+
 impl PostgresUsers {
     /// Runs the change and appends its record, both or neither; the changed row.
     async fn change(
@@ -74,18 +91,28 @@ impl PostgresUsers {
 #[async_trait]
 impl Accounts for PostgresUsers {
     async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError> {
-        let insert = sqlx::query_as::<_, UserRow>(
-            "INSERT INTO users (id, username, email, password_hash, roles, version, disabled, \
-                                created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, 1, false, $6, $6) RETURNING *",
-        )
-        .bind(new.id)
-        .bind(&new.username)
-        .bind(&new.email)
-        .bind(&new.password_hash)
-        .bind(&new.roles)
-        .bind(new.created_at);
-        named(self.change(insert, note).await)?.ok_or_else(|| failed("INSERT returned no row").into())
+        named(self.change(insert(new, false), note).await)?
+            .ok_or_else(|| failed("INSERT returned no row").into())
+    }
+
+    async fn import(&self, rows: &[ImportedAccount]) -> Result<(), CreateError> {
+        let mut transaction = in_time(self.pool.begin()).await.map_err(failed)?;
+        for row in rows {
+            let insert = insert(&row.account, row.disabled);
+            named(in_time(insert.fetch_optional(&mut *transaction)).await)?;
+            in_time(audit::insert(&row.note).execute(&mut *transaction)).await.map_err(failed)?;
+        }
+        // Waited for as long as it takes: nobody would know what became of one given up.
+        transaction.commit().await.map_err(|error| failed(error).into())
+    }
+
+    async fn taken(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
+        // Postgres would take offence at a NUL, which no name has.
+        let names: Vec<_> = names.iter().filter(|name| !name.contains('\0')).collect();
+        let select = sqlx::query_scalar(
+            r#"SELECT lower(username COLLATE "C") FROM users WHERE lower(username COLLATE "C") = ANY($1)"#,
+        );
+        in_time(select.bind(names).fetch_all(&self.pool)).await.map_err(failed)
     }
 
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {

@@ -8,7 +8,9 @@ use super::column::{self, micros};
 use super::{SqliteUsers, audit, failed};
 use crate::clock::Timestamp;
 use crate::identity::UserId;
-use crate::store::{Account, AccountFilter, Accounts, AuditRecord, CreateError, NewAccount, StoreError};
+use crate::store::{
+    Account, AccountFilter, Accounts, AuditRecord, CreateError, ImportedAccount, NewAccount, StoreError,
+};
 
 #[derive(sqlx::FromRow)]
 struct UserRow {
@@ -51,6 +53,21 @@ fn named(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, CreateEr
     }
 }
 
+fn insert(new: &NewAccount, disabled: bool) -> QueryAs<'static, Sqlite, UserRow, SqliteArguments> {
+    sqlx::query_as(
+        "INSERT INTO users (id, username, email, password_hash, roles, version, disabled, \
+                            created_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, ?7) RETURNING *",
+    )
+    .bind(new.id.to_string())
+    .bind(new.username.clone())
+    .bind(new.email.clone())
+    .bind(new.password_hash.clone())
+    .bind(column::roles_json(&new.roles))
+    .bind(disabled)
+    .bind(micros(new.created_at))
+}
+
 impl SqliteUsers {
     /// Runs the change and appends its record, both or neither; the changed row. Takes the write lock
     /// at once: one taken later could fail half-way.
@@ -72,18 +89,26 @@ impl SqliteUsers {
 #[async_trait]
 impl Accounts for SqliteUsers {
     async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError> {
-        let insert = sqlx::query_as::<_, UserRow>(
-            "INSERT INTO users (id, username, email, password_hash, roles, version, disabled, \
-                                created_at, updated_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, 1, 0, ?6, ?6) RETURNING *",
-        )
-        .bind(new.id.to_string())
-        .bind(&new.username)
-        .bind(&new.email)
-        .bind(&new.password_hash)
-        .bind(column::roles_json(&new.roles))
-        .bind(micros(new.created_at));
-        named(self.change(insert, note).await)?.ok_or_else(|| failed("INSERT returned no row").into())
+        named(self.change(insert(new, false), note).await)?
+            .ok_or_else(|| failed("INSERT returned no row").into())
+    }
+
+    async fn import(&self, rows: &[ImportedAccount]) -> Result<(), CreateError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        for row in rows {
+            named(insert(&row.account, row.disabled).fetch_optional(&mut *transaction).await)?;
+            audit::insert(&row.note).execute(&mut *transaction).await.map_err(failed)?;
+        }
+        transaction.commit().await.map_err(|error| failed(error).into())
+    }
+
+    async fn taken(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
+        // The column compares without regard to case.
+        let select = sqlx::query_scalar(
+            "SELECT lower(username) FROM users WHERE username IN (SELECT value FROM json_each(?1))",
+        );
+        let names = serde_json::Value::from(names).to_string();
+        select.bind(names).fetch_all(&self.pool).await.map_err(failed)
     }
 
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {

@@ -10,8 +10,8 @@ use portcullis::clock::Timestamp;
 use portcullis::identity::{SessionId, UserId};
 use portcullis::store::{
     Account, AccountFilter, Accounts, ApiKeys, AuditEntry, AuditFilter, AuditLog, AuditRecord, Bearer,
-    CreateError, LockoutRule, Lockouts, NewAccount, Revocation, Revocations, Rotation, Session, Sessions,
-    Standing, StoreError,
+    CreateError, ImportedAccount, LockoutRule, Lockouts, NewAccount, Revocation, Revocations, Rotation,
+    Session, Sessions, Standing, StoreError,
 };
 
 pub struct Faulty {
@@ -53,6 +53,12 @@ impl Faulty {
 impl Accounts for Faulty {
     async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError> {
         self.call("accounts.create")?.accounts.create(new, note).await
+    }
+    async fn import(&self, rows: &[ImportedAccount]) -> Result<(), CreateError> {
+        self.call("accounts.import")?.accounts.import(rows).await
+    }
+    async fn taken(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
+        self.call("accounts.taken")?.accounts.taken(names).await
     }
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
         self.call("accounts.find_by_username")?.accounts.find_by_username(username).await

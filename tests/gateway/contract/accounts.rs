@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use portcullis::store::{
-    Account, AccountFilter, Accounts, AuditEvent, AuditFilter, AuditLog, AuditRecord, CreateError, NewAccount,
+    Account, AccountFilter, Accounts, AuditEvent, AuditFilter, AuditLog, AuditRecord, CreateError,
+    ImportedAccount, NewAccount,
 };
 use uuid::Uuid;
 
@@ -25,6 +26,7 @@ contract!([postgres_users, sqlite_users] {
     parallel_changes_all_raise_the_version
     of_two_hash_upgrades_one_wins_and_the_version_stays
     a_deleted_account_is_gone_and_its_name_is_free
+    an_import_adds_all_or_none
     an_open_store_answers_pings
 });
 
@@ -99,6 +101,33 @@ async fn of_many_accounts_with_one_name_in_different_case_one_is_created(
     let taken = outcomes.iter().filter(|outcome| matches!(outcome, Err(CreateError::UsernameTaken))).count();
     assert_eq!((created, taken), (1, 15));
     assert_eq!(accounts.list(AccountFilter::default(), 10).await.unwrap().len(), 1);
+}
+
+async fn an_import_adds_all_or_none(accounts: Arc<impl Accounts + AuditLog>) {
+    create(&*accounts, "Alice").await;
+    let row = |name: &str| ImportedAccount {
+        account: new_account(name),
+        disabled: name == "bob",
+        note: note(AuditEvent::Imported, name),
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let recorded = async || {
+        let filter = AuditFilter { event: Some(AuditEvent::Imported), ..AuditFilter::default() };
+        accounts.find(&filter, 10).await.unwrap().len()
+    };
+
+    let refused = accounts.import(&[row("bob"), row("ALICE"), row("carol")]).await;
+
+    assert!(matches!(refused, Err(CreateError::UsernameTaken)), "{refused:?}");
+    assert_eq!(accounts.taken(&names(&["alice", "bob", "a\0b"])).await.unwrap(), ["alice"]);
+    assert_eq!(recorded().await, 0);
+    accounts.import(&[row("bob"), row("carol")]).await.expect("both names are free");
+    let mut taken = accounts.taken(&names(&["bob", "carol", "dora"])).await.unwrap();
+    taken.sort();
+    assert_eq!((taken, recorded().await), (names(&["bob", "carol"]), 2));
+    let bob = accounts.find_by_username("bob").await.unwrap().expect("it was added");
+    assert_eq!((bob.disabled, bob.version, bob.password_hash.as_str()), (true, 1, "$argon2id$old"));
+    assert!(accounts.find_by_username("carol").await.unwrap().is_some_and(|carol| !carol.disabled));
 }
 
 async fn accounts_are_listed_by_name_page_by_page(accounts: Arc<impl Accounts>) {
