@@ -27,6 +27,7 @@ const NEVER: &[(&str, &[&str])] = &[
         "identity",
         &["auth", "pipeline", "gateway", "server", "cli", "store", "pingora", "sqlx", "redis", "tokio"],
     ),
+    ("issuers", &["auth", "pipeline", "gateway", "server", "cli", "store", "pingora", "sqlx", "redis"]),
     ("rehearsal", &["auth", "gateway", "server", "cli"]),
     ("store", &["auth", "pipeline", "gateway", "server", "cli"]),
     ("telemetry", &["auth", "pipeline", "gateway", "server", "cli", "store"]),
