@@ -223,3 +223,23 @@ async fn what_one_gateway_takes_away_counts_at_the_other() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn of_a_hundred_who_want_one_name_one_gets_it() {
+    // All of them may wait for a hashing thread, so that none is refused before it asks for the name.
+    let roomy = "auth:\n  registration: open\n  limits: {}\n  password: { queue: 100 }\n";
+    let servers = Setup::default().stores(&Stores::servers().await);
+    for setup in [Setup::default(), servers] {
+        let gw = harness::gateway(setup.with(roomy)).await;
+        let wanted = json!({ "username": "alice", "password": PASSWORD });
+        let clients: Vec<Client> = (0..100).map(|_| gw.anonymous()).collect();
+        let asked = clients.iter().map(|client| client.post("/auth/register", &wanted));
+
+        let answers = futures::future::join_all(asked).await;
+
+        let count = |status: u16, code: Option<&str>| {
+            answers.iter().filter(|answer| answer.status() == status && answer.reason() == code).count()
+        };
+        assert_eq!((count(201, None), count(409, Some("username_taken"))), (1, 99));
+    }
+}
