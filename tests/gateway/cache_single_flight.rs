@@ -14,8 +14,8 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: clos
 const PRIVATE: &[u8] =
     b"HTTP/1.1 200 OK\r\ncache-control: private\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
 
-/// An upstream whose requests arrive here and are answered by the test.
-async fn upstream() -> (SocketAddr, mpsc::UnboundedReceiver<TcpStream>) {
+/// An upstream whose requests arrive here with their heads and are answered by the test.
+async fn upstream() -> (SocketAddr, mpsc::UnboundedReceiver<(TcpStream, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let (arrived, requests) = mpsc::unbounded_channel();
@@ -28,7 +28,7 @@ async fn upstream() -> (SocketAddr, mpsc::UnboundedReceiver<TcpStream>) {
                     Err(_) => break,
                 }
             }
-            if arrived.send(connection).is_err() {
+            if arrived.send((connection, String::from_utf8_lossy(&head).into_owned())).is_err() {
                 return;
             }
         }
@@ -50,6 +50,17 @@ async fn get(client: Client) -> Response {
     client.send(client.request(Method::GET, "/page").header("host", "shop.example")).await
 }
 
+/// Until the gateways are busy with so many each, which have come as far as they will by then.
+async fn until_in_flight(requests: f64, gateways: [&Gateway; 2]) {
+    for gateway in gateways {
+        harness::eventually("all requests to arrive", async || {
+            let in_flight = gateway.metrics().await.value("http_requests_in_flight", &[]);
+            (in_flight == Some(requests)).then_some(())
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn two_hundred_requests_through_two_gateways_make_one_upstream_request() {
     let (address, mut requests) = upstream().await;
@@ -58,14 +69,8 @@ async fn two_hundred_requests_through_two_gateways_make_one_upstream_request() {
         .map(|number| tokio::spawn(get(if number % 2 == 0 { one.anonymous() } else { other.anonymous() })))
         .collect();
 
-    let mut first = requests.recv().await.expect("a request");
-    // The others have come as far as they will when both gateways are busy with all of them.
-    harness::eventually("all requests to arrive", async || {
-        let (one, other) = (one.metrics().await, other.metrics().await);
-        let in_flight = |metrics: &harness::Metrics| metrics.value("http_requests_in_flight", &[]);
-        (in_flight(&one) == Some(100.0) && in_flight(&other) == Some(100.0)).then_some(())
-    })
-    .await;
+    let (mut first, _) = requests.recv().await.expect("a request");
+    until_in_flight(100.0, [&one, &other]).await;
     first.write_all(ANSWER).await.expect("the gateway listens");
 
     let mut collapsed = 0;
@@ -90,7 +95,7 @@ async fn a_gateway_that_dies_while_it_computes_holds_the_others_up_for_one_lease
 
     one.signal("KILL");
     let killed_at = Instant::now();
-    let mut second = requests.recv().await.expect("the other one computes");
+    let (mut second, _) = requests.recv().await.expect("the other one computes");
     second.write_all(ANSWER).await.expect("the gateway listens");
 
     let answer = waiting.await.expect("no panic");
@@ -103,32 +108,33 @@ async fn a_gateway_that_dies_while_it_computes_holds_the_others_up_for_one_lease
 async fn nobody_waits_in_line_for_what_is_not_kept() {
     let (address, mut requests) = upstream().await;
     let (one, other) = pair(address).await;
-    let asking: Vec<_> = (0..6)
-        .map(|n| tokio::spawn(get(if n % 2 == 0 { one.anonymous() } else { other.anonymous() })))
-        .collect();
+    let by = |gateway: &Gateway, name| {
+        let client = gateway.anonymous();
+        let request = client.request(Method::GET, "/page").header("host", "shop.example");
+        let request = request.header("user-agent", name);
+        tokio::spawn(async move { client.send(request).await })
+    };
+    let asking: Vec<_> = (0..3).flat_map(|_| [by(&one, "by one"), by(&other, "by other")]).collect();
 
-    let mut first = requests.recv().await.expect("a request");
-    first.write_all(PRIVATE).await.expect("the gateway listens");
-    // All others come before any of them is answered.
-    let mut others = Vec::new();
-    for number in 0..4 {
-        others.push(requests.recv().await.unwrap_or_else(|| panic!("request {number}")));
-        if number < 2 {
-            // At most one per gateway finds out for the others of its process.
-            others.pop().expect("just pushed").write_all(PRIVATE).await.expect("the gateway listens");
+    until_in_flight(3.0, [&one, &other]).await;
+
+    // One request of each gateway finds out for the others that come by it; these come all at once.
+    let (mut found_out, mut held) = (Vec::new(), Vec::new());
+    while held.len() < 4 {
+        let (mut connection, head) = requests.recv().await.expect("a request");
+        let name = if head.contains("by one") { "one" } else { "other" };
+        if found_out.contains(&name) {
+            held.push(connection);
+            continue;
         }
-    }
-    for mut connection in others {
+        found_out.push(name);
         connection.write_all(PRIVATE).await.expect("the gateway listens");
     }
-    let answer_rest = tokio::spawn(async move {
-        while let Some(mut connection) = requests.recv().await {
-            connection.write_all(PRIVATE).await.expect("the gateway listens");
-        }
-    });
+    for mut connection in held {
+        connection.write_all(PRIVATE).await.expect("the gateway listens");
+    }
 
     for answer in asking {
         assert_eq!(answer.await.expect("no panic").status(), 200);
     }
-    answer_rest.abort();
 }
