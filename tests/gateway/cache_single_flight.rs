@@ -14,8 +14,8 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: clos
 const PRIVATE: &[u8] =
     b"HTTP/1.1 200 OK\r\ncache-control: private\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
 
-/// An upstream whose requests arrive here with their heads and are answered by the test.
-async fn upstream() -> (SocketAddr, mpsc::UnboundedReceiver<(TcpStream, String)>) {
+/// An upstream whose requests arrive here and are answered by the test.
+async fn upstream() -> (SocketAddr, mpsc::UnboundedReceiver<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let (arrived, requests) = mpsc::unbounded_channel();
@@ -28,7 +28,7 @@ async fn upstream() -> (SocketAddr, mpsc::UnboundedReceiver<(TcpStream, String)>
                     Err(_) => break,
                 }
             }
-            if arrived.send((connection, String::from_utf8_lossy(&head).into_owned())).is_err() {
+            if arrived.send(connection).is_err() {
                 return;
             }
         }
@@ -69,7 +69,7 @@ async fn two_hundred_requests_through_two_gateways_make_one_upstream_request() {
         .map(|number| tokio::spawn(get(if number % 2 == 0 { one.anonymous() } else { other.anonymous() })))
         .collect();
 
-    let (mut first, _) = requests.recv().await.expect("a request");
+    let mut first = requests.recv().await.expect("a request");
     until_in_flight(100.0, [&one, &other]).await;
     first.write_all(ANSWER).await.expect("the gateway listens");
 
@@ -95,7 +95,7 @@ async fn a_gateway_that_dies_while_it_computes_holds_the_others_up_for_one_lease
 
     one.signal("KILL");
     let killed_at = Instant::now();
-    let (mut second, _) = requests.recv().await.expect("the other one computes");
+    let mut second = requests.recv().await.expect("the other one computes");
     second.write_all(ANSWER).await.expect("the gateway listens");
 
     let answer = waiting.await.expect("no panic");
@@ -105,36 +105,23 @@ async fn a_gateway_that_dies_while_it_computes_holds_the_others_up_for_one_lease
 }
 
 #[tokio::test]
-async fn nobody_waits_in_line_for_what_is_not_kept() {
+async fn an_answer_that_is_not_kept_is_computed_for_each_who_waited() {
     let (address, mut requests) = upstream().await;
     let (one, other) = pair(address).await;
-    let by = |gateway: &Gateway, name| {
-        let client = gateway.anonymous();
-        let request = client.request(Method::GET, "/page").header("host", "shop.example");
-        let request = request.header("user-agent", name);
-        tokio::spawn(async move { client.send(request).await })
-    };
-    let asking: Vec<_> = (0..3).flat_map(|_| [by(&one, "by one"), by(&other, "by other")]).collect();
+    let asking: Vec<_> = (0..6)
+        .map(|number| tokio::spawn(get(if number % 2 == 0 { one.anonymous() } else { other.anonymous() })))
+        .collect();
 
+    let mut first = requests.recv().await.expect("a request");
     until_in_flight(3.0, [&one, &other]).await;
-
-    // One request of each gateway finds out for the others that come by it; these come all at once.
-    let (mut found_out, mut held) = (Vec::new(), Vec::new());
-    while held.len() < 4 {
-        let (mut connection, head) = requests.recv().await.expect("a request");
-        let name = if head.contains("by one") { "one" } else { "other" };
-        if found_out.contains(&name) {
-            held.push(connection);
-            continue;
-        }
-        found_out.push(name);
-        connection.write_all(PRIVATE).await.expect("the gateway listens");
-    }
-    for mut connection in held {
-        connection.write_all(PRIVATE).await.expect("the gateway listens");
+    first.write_all(PRIVATE).await.expect("the gateway listens");
+    for number in 1..6 {
+        let mut next = requests.recv().await.unwrap_or_else(|| panic!("request {number}"));
+        next.write_all(PRIVATE).await.expect("the gateway listens");
     }
 
     for answer in asking {
         assert_eq!(answer.await.expect("no panic").status(), 200);
     }
+    assert!(requests.try_recv().is_err(), "one upstream request each");
 }
