@@ -4,13 +4,13 @@
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
-use redis::{Script, cmd};
+use redis::{Cmd, RedisWrite};
 
+use super::key::Key;
+use super::script::Script;
 use super::{RedisState, parse};
 use crate::store::{FLIGHT_LEASE as LEASE, Flights, Landings, StoreError};
 
-/// Beside the purges, so that one read follows both.
-pub(super) const LANDINGS: &str = "portcullis:{revoked}:landings";
 /// Whoever missed older ones looks after a lease.
 const REMEMBERED: usize = 1000;
 
@@ -32,26 +32,27 @@ return redis.call('DEL', KEYS[1])",
 #[async_trait]
 impl Flights for RedisState {
     async fn begin(&self, key: &str, token: &str) -> Result<bool, StoreError> {
-        let mut command = cmd("SET");
-        command.arg(lock(key)).arg(token).arg("NX").arg("PX").arg(lease_ms());
+        let mut command = Cmd::new();
+        command.arg("SET");
+        command.write_arg_fmt(Key::Computation(key));
+        command.arg(token).arg("NX").arg("PX").arg(lease_ms());
         let taken: Option<String> = parse(self.connections.run(&command).await?)?;
         Ok(taken.is_some())
     }
 
     async fn prolong(&self, key: &str, token: &str) -> Result<bool, StoreError> {
-        let mut command = cmd("EVALSHA");
-        command.arg(PROLONG.get_hash()).arg(1).arg(lock(key)).arg(token).arg(lease_ms());
-        let held: u64 = parse(self.connections.run_script(&PROLONG, &command).await?)?;
+        let call = PROLONG.call(1, 2).key(Key::Computation(key)).arg(token).arg(lease_ms());
+        let held: u64 = parse(call.run(&self.connections).await?)?;
         Ok(held == 1)
     }
 
     async fn end(&self, key: &str, token: &str, is_kept: bool) -> Result<(), StoreError> {
         self.landings.announce(key, is_kept);
-        let mut command = cmd("EVALSHA");
-        command.arg(END.get_hash()).arg(1).arg(lock(key)).arg(token);
-        self.connections.run_script(&END, &command).await?;
-        let mut command = cmd("XADD");
-        command.arg(LANDINGS).arg("MAXLEN").arg("~").arg(REMEMBERED).arg("*");
+        END.call(1, 1).key(Key::Computation(key)).arg(token).run(&self.connections).await?;
+        let mut command = Cmd::new();
+        command.arg("XADD");
+        command.write_arg_fmt(Key::Landings);
+        command.arg("MAXLEN").arg("~").arg(REMEMBERED).arg("*");
         command.arg("key").arg(key).arg("kept").arg(u8::from(is_kept));
         self.connections.run(&command).await.map(drop)
     }
@@ -59,10 +60,6 @@ impl Flights for RedisState {
     fn landings(&self) -> &Landings {
         &self.landings
     }
-}
-
-fn lock(key: &str) -> String {
-    format!("portcullis:cache:lock:{key}")
 }
 
 fn lease_ms() -> u64 {

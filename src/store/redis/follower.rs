@@ -6,46 +6,29 @@
 //! grow old, and then requests ask Redis themselves.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisResult, Script};
 
 use super::connections::Connections;
 use super::failed;
 use super::key::Key;
 use super::mirror::Mirror;
-use super::server::{ANSWER_TIMEOUT, CONNECT_TIMEOUT};
+use super::stream::{BATCH, Entries, Line, REST, START, await_entries, unread};
 use crate::clock::Timestamp;
-use crate::config::policy::RedisAddress;
 use crate::store::{Revocation, StoreError};
 
-static FOLLOW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/follow.lua")));
-
-/// Before everything: the whole stream is read.
-const START: &str = "0-0";
-/// Entries per question, some 100 bytes each.
-const BATCH: usize = 1000;
 /// A round takes at most this part of the time that the mirror may be old, so that several may
 /// fail before anybody notices.
 const ROUNDS: u32 = 8;
 const LONGEST_ROUND: Duration = Duration::from_millis(500);
-/// Between two attempts to reach a Redis that is away.
-const REST: Duration = Duration::from_millis(50);
 const CONFIRM_EVERY: Duration = Duration::from_secs(1);
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
 
-type Entries = Vec<(String, HashMap<String, String>)>;
-
 pub(super) struct Follower {
-    connections: Arc<Connections>,
-    stream: Key<'static>,
-    config: AsyncConnectionConfig,
-    connection: Option<MultiplexedConnection>,
-    /// Which of the sentinels' servers that leads to.
-    server: Option<RedisAddress>,
-    confirmed_at: Instant,
+    line: Line,
+    stream: String,
     /// The Redis whose stream was read.
     run_id: String,
     /// The last entry read.
@@ -59,16 +42,9 @@ impl Follower {
     pub fn new(connections: Arc<Connections>, max_staleness: Duration) -> Self {
         // A block of 0 would never end.
         let round = (max_staleness / ROUNDS).clamp(Duration::from_millis(1), LONGEST_ROUND);
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(round + ANSWER_TIMEOUT));
         Self {
-            stream: Key::Revocations(connections.layout()),
-            connections,
-            config,
-            connection: None,
-            server: None,
-            confirmed_at: Instant::now(),
+            stream: Key::Revocations(connections.layout()).to_string(),
+            line: Line::new(connections, round, CONFIRM_EVERY),
             run_id: String::new(),
             position: START.to_owned(),
             round,
@@ -83,7 +59,6 @@ impl Follower {
             match self.step(&mirror).await {
                 Ok(()) => self.note_success(),
                 Err(error) => {
-                    self.connection = None;
                     self.note_failure(&error);
                     tokio::time::sleep(REST).await;
                 }
@@ -96,39 +71,26 @@ impl Follower {
     }
 
     async fn step(&mut self, mirror: &Mirror) -> Result<(), StoreError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.connect().await.map_err(failed)?,
-        };
-        self.confirm().await?;
+        let (mut connection, is_new) = self.line.take().await?;
+        if is_new {
+            self.recognise(&mut connection).await;
+        }
         self.catch_up(&mut connection, mirror).await?;
         self.wait(&mut connection, mirror).await?;
-        self.connection = Some(connection);
+        self.line.keep(connection);
         Ok(())
     }
 
     /// What was read of another Redis, or of this one before it was started anew, says nothing
     /// about the ids of this one's stream. A Redis that doesn't tell which one it is might be either.
-    async fn connect(&mut self) -> RedisResult<MultiplexedConnection> {
-        let (mut connection, server) = self.connections.connect(&self.config).await?;
-        (self.server, self.confirmed_at) = (server, Instant::now());
-        let about = redis::cmd("INFO").arg("server").query_async::<String>(&mut connection).await;
+    async fn recognise(&mut self, connection: &mut MultiplexedConnection) {
+        let about = redis::cmd("INFO").arg("server").query_async::<String>(connection).await;
         let about = about.unwrap_or_default();
         let run_id = about.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim();
         if run_id.is_empty() || run_id != self.run_id {
             self.position = START.to_owned();
         }
         self.run_id = run_id.to_owned();
-        Ok(connection)
-    }
-
-    /// A server that was replaced without knowing it would have nothing new to tell.
-    async fn confirm(&mut self) -> Result<(), StoreError> {
-        if self.confirmed_at.elapsed() >= CONFIRM_EVERY {
-            self.connections.confirm(self.server.as_ref()).await.map_err(failed)?;
-            self.confirmed_at = Instant::now();
-        }
-        Ok(())
     }
 
     /// Reads to the end of the stream.
@@ -139,10 +101,7 @@ impl Follower {
     ) -> Result<(), StoreError> {
         loop {
             let asked = Instant::now();
-            let mut call = FOLLOW.key(self.stream.to_string());
-            let call = call.arg(&self.position).arg(BATCH);
-            let (position, entries): (String, Entries) =
-                call.invoke_async(connection).await.map_err(failed)?;
+            let (position, entries) = unread(connection, &self.stream, &self.position).await?;
             self.position = position;
             let is_last = entries.len() < BATCH;
             self.take_in(entries, mirror)?;
@@ -159,13 +118,8 @@ impl Follower {
         connection: &mut MultiplexedConnection,
         mirror: &Mirror,
     ) -> Result<(), StoreError> {
-        let mut command = redis::cmd("XREAD");
-        let block = u64::try_from(self.round.as_millis()).unwrap_or(u64::MAX);
-        command.arg("COUNT").arg(BATCH).arg("BLOCK").arg(block);
-        command.arg("STREAMS").arg(self.stream.to_string()).arg(&self.position);
-        let streams: Option<Vec<(String, Entries)>> =
-            command.query_async(connection).await.map_err(failed)?;
-        for (_, entries) in streams.unwrap_or_default() {
+        let arrived = await_entries(connection, self.round, &[&self.stream], &[&self.position]).await?;
+        for (_, entries) in arrived {
             self.take_in(entries, mirror)?;
         }
         Ok(())

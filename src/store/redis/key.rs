@@ -42,6 +42,12 @@ pub(super) enum Key<'a> {
     Lockout(&'a str),
     Limit(&'a str),
     Response(&'a str),
+    /// Who computes an answer.
+    Computation(&'a str),
+    /// The log of purges, and the stream of computations that ended. With the hash tag of a cluster's
+    /// revocations: one server holds, and one connection reaches, all three.
+    Purges,
+    Landings,
 }
 
 impl fmt::Display for Key<'_> {
@@ -56,6 +62,9 @@ impl fmt::Display for Key<'_> {
             Self::Lockout(name) => write!(f, "portcullis:lockout:{name}"),
             Self::Limit(counter) => write!(f, "portcullis:limit:{counter}"),
             Self::Response(key) => write!(f, "portcullis:cache:{key}"),
+            Self::Computation(key) => write!(f, "portcullis:cache:lock:{key}"),
+            Self::Purges => f.write_str("portcullis:{revoked}:purges"),
+            Self::Landings => f.write_str("portcullis:{revoked}:landings"),
         }
     }
 }

@@ -42,6 +42,7 @@ mod script;
 mod sentinels;
 mod server;
 mod sessions;
+mod stream;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
