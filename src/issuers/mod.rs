@@ -44,19 +44,19 @@ pub enum Checked {
 impl TrustedIssuer {
     /// Follows the issuer's keys, on the current runtime and until this is dropped.
     pub fn follow(policy: Issuer) -> Result<Arc<Self>, String> {
-        let source = fetch::Source::new(&policy)?;
-        let keys = match &policy.key_source {
-            KeySource::Text(text) => Some(Arc::new(KeySet::read(text.as_bytes(), &policy.algorithms)?)),
-            KeySource::Url(_) | KeySource::Discovery(_) => None,
+        let (keys, source) = match &policy.key_source {
+            KeySource::Text(text) => {
+                (Some(Arc::new(KeySet::read(text.as_bytes(), &policy.algorithms)?)), None)
+            }
+            KeySource::Url(_) | KeySource::Discovery(_) => (None, Some(fetch::Source::new(&policy)?)),
         };
-        let is_fetched = keys.is_none();
         let issuer = Arc::new(Self {
             policy,
             keys: ArcSwapOption::new(keys),
-            fetching: watch::Sender::new(Fetching { is_under_way: is_fetched, began: None, ended: 0 }),
+            fetching: watch::Sender::new(Fetching { is_under_way: source.is_some(), began: None, ended: 0 }),
             wanted: Notify::new(),
         });
-        if is_fetched {
+        if let Some(source) = source {
             tokio::spawn(fetch::keep_up(Arc::downgrade(&issuer), source));
         }
         Ok(issuer)

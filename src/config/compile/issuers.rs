@@ -8,6 +8,7 @@ use super::names::Names;
 use crate::config::place::Place;
 use crate::config::policy::{AcceptedIssuers, ClaimNames, ForeignAlgorithm, Issuer, KeySource};
 use crate::config::raw::{self, Words};
+use crate::identity::foreign::KeySet;
 
 /// What a route calls this gateway's own tokens.
 const OWN: &str = "portcullis";
@@ -77,7 +78,7 @@ impl Compiler<'_> {
             self.problems.error(&at.key("refresh"), "must not be shorter than `cooldown` (default 30s)");
         }
         let issuer = issuer?;
-        let key_source = self.key_source(raw.jwks, &issuer, at)?;
+        let key_source = self.key_source(raw.jwks, &issuer, &algorithms, at)?;
         self.check_ca(raw.ca.as_deref(), &at.key("ca"));
         Some(Issuer {
             name: name.to_owned(),
@@ -112,7 +113,13 @@ impl Compiler<'_> {
         items.into_iter().filter_map(|(index, word)| self.plain_text(&at.item(index), word)).collect()
     }
 
-    fn key_source(&mut self, jwks: Option<String>, issuer: &str, at: &Place<'_>) -> Option<KeySource> {
+    fn key_source(
+        &mut self,
+        jwks: Option<String>,
+        issuer: &str,
+        algorithms: &[ForeignAlgorithm],
+        at: &Place<'_>,
+    ) -> Option<KeySource> {
         let Some(jwks) = jwks else {
             if !is_safe_url(issuer) {
                 let message = "isn't an https URL, so its keys can't be discovered; add `jwks`";
@@ -123,7 +130,10 @@ impl Compiler<'_> {
             return Some(KeySource::Discovery(format!("{base}/.well-known/openid-configuration")));
         };
         if jwks.trim_start().starts_with('{') {
-            if let Err(message) = crate::identity::foreign::check_key_set(&jwks) {
+            // Without any, that has been said.
+            if !algorithms.is_empty()
+                && let Err(message) = KeySet::read(jwks.as_bytes(), algorithms)
+            {
                 self.problems.error(&at.key("jwks"), message);
                 return None;
             }

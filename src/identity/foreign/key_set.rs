@@ -31,11 +31,6 @@ struct Document {
     keys: Vec<serde_json::Value>,
 }
 
-/// Whether there is a key in it that could verify tokens.
-pub fn check_key_set(text: &str) -> Result<(), String> {
-    KeySet::read(text.as_bytes(), &ForeignAlgorithm::ALL).map(drop)
-}
-
 impl KeySet {
     /// Passes over keys that are for something else; `Err` if none is left.
     pub fn read(text: &[u8], algorithms: &[ForeignAlgorithm]) -> Result<Self, String> {

@@ -8,4 +8,4 @@ mod claims;
 mod key_set;
 
 pub use claims::issuer_of;
-pub use key_set::{KeySet, check_key_set};
+pub use key_set::KeySet;
