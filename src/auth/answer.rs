@@ -13,6 +13,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value};
 
+use super::alias::Alias;
 use super::{Caller, Wing};
 use crate::rejection::{Code, Rejection};
 use crate::store::{CreateError, StoreError};
@@ -118,28 +119,36 @@ pub async fn wrong_method() -> Refusal {
 pub async fn render(State(wing): State<Wing>, request: Request, next: Next) -> Response {
     let request_id =
         request.extensions().get::<Caller>().map_or_else(String::new, |caller| caller.request_id.clone());
+    let alias = request.extensions().get::<Alias>().cloned();
+    let method = request.method().clone();
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|_| {
         tracing::error!(request_id, "an auth endpoint panicked");
         Refusal::from(Code::Internal).into_response()
     });
 
+    if let Some(alias) = alias.as_ref().filter(|_| response.extensions().get::<Refused>().is_none()) {
+        response = alias.reshape(response, &method).await;
+    }
     if let Some(Refused(refusal)) = response.extensions_mut().remove() {
         if let Refusal::Unavailable(error) = &*refusal {
             wing.note_store_error(error, "request refused");
         }
-        word(&mut response, &refusal, &request_id);
+        word(&mut response, &refusal, &request_id, alias.as_ref());
     }
     response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
 /// Fills in the body and header fields of a refusal; fields that are there (cookies) stay.
-fn word(response: &mut Response, refusal: &Refusal, request_id: &str) {
+fn word(response: &mut Response, refusal: &Refusal, request_id: &str, alias: Option<&Alias>) {
     let rejection = refusal.rejection();
     let mut problem = rejection.problem_json(request_id);
     if response.extensions().get::<SpeaksOAuth2>().is_some() {
         problem = with_error(&problem, refusal.oauth2_error());
+    }
+    if let Some(alias) = alias {
+        problem = alias.shape.extend_problem(&problem);
     }
     *response.body_mut() = problem.into();
     response.extensions_mut().insert(rejection.code);

@@ -13,6 +13,7 @@ use pingora::proxy::Session;
 use tower::ServiceExt;
 use uuid::Uuid;
 
+use super::alias::Alias;
 use super::{Caller, Settings};
 use crate::answer;
 use crate::config::policy::AuthEndpoint;
@@ -94,7 +95,7 @@ fn request(
         Some(query) => format!("{path}?{query}"),
         None => path,
     };
-    let method = if from.method == Method::HEAD { Method::GET } else { from.method.clone() };
+    let method = method(endpoint, &from.method);
     let mut request = Request::builder()
         .method(method)
         .uri(uri)
@@ -116,10 +117,20 @@ fn request(
         scheme: exchange.client.scheme,
         host: exchange.client.believed_host().to_owned(),
     });
+    if let Some(shape) = exchange.route.as_ref().and_then(|route| route.answer.clone()) {
+        extensions.insert(Alias { endpoint, shape });
+    }
     if let Some(identity) = &exchange.identity {
         extensions.insert(identity.clone());
     }
     Ok(request)
+}
+
+/// As the wing's router knows it: an alias may have given the endpoint another one.
+fn method(endpoint: AuthEndpoint, method: &Method) -> Method {
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    let mut own = endpoint.methods();
+    if own.contains(method) { method.clone() } else { own.swap_remove(0) }
 }
 
 /// As the wing's router knows it. What stands for a parameter is an id, so it needs no encoding.

@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, Request};
 use http::header::USER_AGENT;
 use http::{HeaderMap, Uri};
 
+use super::alias::Alias;
 use super::answer::Refusal;
 use super::{Caller, Settings, Wing};
 use crate::clock::{self, Timestamp};
@@ -21,6 +22,8 @@ pub struct Call {
     pub caller: Caller,
     /// The bearer, when a good access token came on an endpoint that looks for one.
     pub identity: Option<Arc<Identity>>,
+    /// Where the client expects another answer than ours.
+    pub alias: Option<Alias>,
     pub headers: HeaderMap,
     pub uri: Uri,
     pub body: Bytes,
@@ -33,6 +36,11 @@ impl Call {
     pub fn user_agent(&self) -> Option<String> {
         let value = self.headers.get(USER_AGENT)?.to_str().ok()?;
         Some(value.chars().take(MAX_USER_AGENT_CHARS).collect())
+    }
+
+    /// Whether the client's way of answering has room for this member. `None` where it is ours.
+    pub fn expects(&self, member: &str) -> Option<bool> {
+        self.alias.as_ref().map(|alias| alias.shape.names(member))
     }
 
     /// The bearer of an endpoint that asks for one. The proxy has checked already; without it,
@@ -50,6 +58,7 @@ impl FromRequest<Wing> for Call {
         let settings = extensions.remove::<Settings>();
         let caller = extensions.remove::<Caller>();
         let identity = extensions.remove::<Arc<Identity>>();
+        let alias = extensions.remove::<Alias>();
         let (Some(settings), Some(caller)) = (settings, caller) else {
             tracing::error!("a request reached the auth wing without its extensions");
             return Err(Code::Internal.into());
@@ -60,6 +69,6 @@ impl FromRequest<Wing> for Call {
             http::StatusCode::PAYLOAD_TOO_LARGE => Rejection::from(Code::BodyTooLarge),
             _ => Rejection::from(Code::BadRequest).because("The request body ended early"),
         })?;
-        Ok(Self { settings, caller, identity, headers, uri, body, now: clock::now() })
+        Ok(Self { settings, caller, identity, alias, headers, uri, body, now: clock::now() })
     }
 }

@@ -33,9 +33,10 @@ pub enum Wanted {
     Body,
 }
 
-impl From<Option<Wanted>> for Delivery {
-    fn from(wanted: Option<Wanted>) -> Self {
-        let in_body = matches!(wanted, Some(Wanted::Body));
+impl Delivery {
+    /// Clients of other programs say it by what they look for.
+    pub fn of(call: &Call, wanted: Option<Wanted>) -> Self {
+        let in_body = matches!(wanted, Some(Wanted::Body)) || call.expects("refresh_token") == Some(true);
         Self { in_cookie: !in_body, in_body }
     }
 }

@@ -55,7 +55,7 @@ impl Credentials {
         Ok(Self {
             username: document.username,
             password: Zeroizing::new(document.password),
-            delivery: Delivery::from(document.refresh_token),
+            delivery: Delivery::of(call, document.refresh_token),
         })
     }
 }

@@ -5,6 +5,7 @@
 //! `answer` alone logs, counts and words it.
 
 pub mod administration;
+mod alias;
 mod answer;
 pub mod api;
 mod audit;
@@ -28,6 +29,7 @@ mod presented;
 mod refresh;
 mod register;
 mod sessions;
+mod validate;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -114,6 +116,7 @@ pub fn router(stores: Stores, passwords: PasswordQueue, metrics: Arc<Metrics>) -
         .route("/keys", get(keys::list).post(keys::create))
         .route("/keys/{id}", delete(keys::delete))
         .route("/introspect", post(introspect::introspect))
+        .route("/validate", get(validate::validate).post(validate::validate))
         .route("/jwks", get(jwks::jwks))
         .fallback(answer::no_such_endpoint)
         .method_not_allowed_fallback(answer::wrong_method)

@@ -25,7 +25,7 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     let document: Document = body::json(&call)?;
     let old = Zeroizing::new(document.old_password);
     let new = Zeroizing::new(document.new_password);
-    let delivery = Delivery::from(document.refresh_token);
+    let delivery = Delivery::of(&call, document.refresh_token);
     let account = me::own_account(&wing, &call).await?;
     let rules = &call.settings.policy.auth.password;
     password::check(&new, &account.username, rules)

@@ -1,10 +1,11 @@
-//! The refresh token a client presents: in the cookie, in the JSON body, or in both.
+//! The refresh token a client presents: in the cookie, in the JSON body, or as the bearer.
 
 use serde::Deserialize;
 
 use super::answer::Refusal;
 use super::call::Call;
 use super::{body, cookie, origin};
+use crate::identity::{credentials, refresh};
 use crate::rejection::{Code, Rejection};
 
 pub struct Presented {
@@ -31,13 +32,25 @@ impl Presented {
             true => None,
             false => body::json::<Document>(call)?.refresh_token,
         };
+        let by_body = one_of(by_body, as_bearer(call))?;
         let (in_cookie, in_body) = (by_cookie.is_some(), by_body.is_some());
-        match (by_cookie, by_body) {
-            (Some(one), Some(other)) if one != other => {
-                let detail = "The cookie and the body hold different refresh tokens; send one";
-                Err(Rejection::from(Code::BadRequest).because(detail).into())
-            }
-            (by_cookie, by_body) => Ok(by_body.or(by_cookie).map(|token| Self { token, in_cookie, in_body })),
-        }
+        let token = one_of(by_body, by_cookie)?;
+        Ok(token.map(|token| Self { token, in_cookie, in_body }))
     }
+}
+
+fn one_of(one: Option<String>, other: Option<String>) -> Result<Option<String>, Refusal> {
+    match (one, other) {
+        (Some(one), Some(other)) if one != other => {
+            let detail = "Different refresh tokens came; send one";
+            Err(Rejection::from(Code::BadRequest).because(detail).into())
+        }
+        (one, other) => Ok(one.or(other)),
+    }
+}
+
+/// As clients of Flask-JWT-Extended send it. What else stands there isn't looked at.
+fn as_bearer(call: &Call) -> Option<String> {
+    let bearer = credentials::bearer(&call.headers).ok()?;
+    bearer.filter(|text| refresh::is_one(text)).map(str::to_owned)
 }

@@ -26,7 +26,7 @@ pub async fn refresh(State(wing): State<Wing>, call: Call) -> Response {
         }
         Err(refusal) => return refuse(&wing, refusal),
     };
-    match renew(&wing, &call, &presented.token).await {
+    match renew(&wing, &call, &presented).await {
         Ok(session) => {
             let delivery = Delivery { in_cookie: presented.in_cookie, in_body: presented.in_body };
             grant::answer(&call, &session, delivery)
@@ -52,11 +52,19 @@ fn count(wing: &Wing, outcome: &str) {
 }
 
 /// The session with its successor's generation.
-async fn renew(wing: &Wing, call: &Call, token: &str) -> Result<Session, Refusal> {
-    let opened = call.settings.refresh_keys.open(token).ok_or(Code::RefreshInvalid)?;
-    let (id, _) = opened;
+async fn renew(wing: &Wing, call: &Call, presented: &Presented) -> Result<Session, Refusal> {
+    let opened = call.settings.refresh_keys.open(&presented.token).ok_or(Code::RefreshInvalid)?;
+    let (id, generation) = opened;
     let found = wing.stores.sessions.find(id, call.now).await?;
     confirm_account(wing, call, &found.ok_or(Code::RefreshInvalid)?).await?;
+    if call.expects("refresh_token") == Some(false) && !presented.in_cookie {
+        // The client has no place for a successor, so its token stays the newest.
+        let found = wing.stores.sessions.find(id, call.now).await?;
+        if let Some(session) = found.filter(|session| session.generation == generation) {
+            count(wing, "kept");
+            return Ok(session);
+        }
+    }
     let (session, outcome) = present(wing, call, opened).await?;
     count(wing, outcome);
     Ok(session)

@@ -23,6 +23,11 @@ const LENGTH: usize = SIGNED + MAC;
 /// A multiple of three: base64 has no unused bits here, hence no second spelling.
 const _: () = assert!(LENGTH.is_multiple_of(3));
 
+/// Whether the text has the form of a refresh token, good or bad.
+pub fn is_one(token: &str) -> bool {
+    token.starts_with(PREFIX)
+}
+
 /// Derived from the keys of access tokens: the first makes refresh tokens, all recognise them.
 pub struct RefreshKeys {
     keys: Vec<hmac::Key>,

@@ -107,6 +107,7 @@ impl RouteShape {
             cache: None,
             websocket: false,
             max_body: 0,
+            answer: None,
         })
     }
 }

@@ -3,6 +3,16 @@ use std::path::Path;
 use portcullis::server::load;
 
 #[test]
+fn the_examples_compile_without_a_word() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/replaced-projects.yaml");
+
+    let compiled = load::load_tested(&path).map_err(|problems| load::render(&problems)).unwrap();
+
+    assert_eq!(load::render(&compiled.warnings), "");
+    assert!(compiled.policy.routes.routes().iter().any(|route| route.path == "/validate_token"));
+}
+
+#[test]
 fn the_shipped_file_compiles_without_a_word() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway.yaml");
 

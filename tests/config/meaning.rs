@@ -72,6 +72,24 @@ fn the_auth_endpoints_are_routes_on_every_host() {
 }
 
 #[test]
+fn endpoints_share_an_alias_by_their_methods() {
+    let policy = policy(
+        "auth: { aliases: { /user: [{ endpoint: register, answer: { user_id: id } }, me], \
+                            /logout: { endpoint: logout, methods: [DELETE] } } }",
+    );
+
+    for (method, path, name) in [
+        (Method::POST, "/user", Some("auth:register")),
+        (Method::GET, "/user", Some("auth:me")),
+        (Method::DELETE, "/user", Some("auth:me")),
+        (Method::DELETE, "/logout", Some("auth:logout")),
+        (Method::POST, "/logout", None),
+    ] {
+        assert_eq!(assigned(&policy, "a.example", method.clone(), path).as_deref(), name, "{method} {path}");
+    }
+}
+
+#[test]
 fn login_and_register_are_limited_unless_the_file_says_otherwise() {
     let built_in = policy("version: 1");
     let off = policy("auth: { limits: {} }");

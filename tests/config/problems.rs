@@ -239,7 +239,19 @@ fn the_rest_of_the_file_is_checked_as_closely() {
         ),
         (
             "auth: { aliases: { /login: signin } }",
-            "1:28 auth.aliases./login: \"signin\" isn't one of register, login, refresh, logout, me, password, sessions, session, keys, key, introspect, jwks",
+            "1:28 auth.aliases./login: \"signin\" isn't one of register, login, refresh, logout, me, password, sessions, session, keys, key, introspect, validate, jwks",
+        ),
+        (
+            "auth: { aliases: { /login: { endpoint: login, answer: { token: acces_token } } } }",
+            "1:64 auth.aliases./login.answer.token: no answer of \"login\" has \"acces_token\"; did you mean \"access_token\"?",
+        ),
+        (
+            "auth: { aliases: { /me: { endpoint: me, methods: [POST] } } }",
+            "1:50 auth.aliases./me.methods: \"me\" doesn't answer POST, only GET, PUT, PATCH, DELETE",
+        ),
+        (
+            "auth: { aliases: { /in: [login, refresh] } }",
+            "1:25 auth.aliases./in: an endpoint answers these requests already",
         ),
         (
             "limits: { a: { rate: 0/1m, by: user } }",

@@ -140,7 +140,10 @@ fn every_key_of_the_schema_says_what_it_is() {
 #[test]
 fn every_example_fits_the_schema() {
     let schema: Value = written();
-    let mut examples = vec![include_str!("../../gateway.yaml").to_owned()];
+    let mut examples = vec![
+        include_str!("../../gateway.yaml").to_owned(),
+        include_str!("../../examples/replaced-projects.yaml").to_owned(),
+    ];
     for page in [DOCUMENTATION, include_str!("../../README.md"), include_str!("../../docs/operations.md")] {
         examples.extend(fenced(page));
     }

@@ -1,4 +1,4 @@
-//! The README's transcript, run in a real shell against the shipped gateway.yaml.
+//! The transcripts of the README and of the examples, run in a real shell against the shipped files.
 
 use std::fs;
 use std::path::Path;
@@ -19,9 +19,22 @@ struct Step {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_transcript_of_the_readme_is_true() {
-    let steps = transcript(&read("README.md"));
-    assert!(steps.len() > 10, "the transcript is gone from the README");
-    let gw = harness::gateway(Setup::file(&on_test_ports(&read("gateway.yaml")))).await;
+    let page = read("README.md");
+    holds(transcript(&blocks(&page)[..1]), "gateway.yaml").await;
+}
+
+/// What the clients of five kinds of backends send, one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_the_replaced_projects_go_on_unchanged() {
+    let page = read("examples/README.md");
+    let blocks = blocks(&page);
+    assert_eq!(blocks.len(), 5);
+    holds(transcript(&blocks), "examples/replaced-projects.yaml").await;
+}
+
+async fn holds(steps: Vec<Step>, file: &str) {
+    assert!(steps.len() > 10, "the transcript is gone");
+    let gw = harness::gateway(Setup::file(&on_test_ports(&read(file)))).await;
     let script: String = steps.iter().map(|step| format!("{}\necho '{MARK}'\n", step.command)).collect();
     let script = script
         .replace("localhost:8080", &gw.address().to_string())
@@ -40,11 +53,15 @@ async fn the_transcript_of_the_readme_is_true() {
     }
 }
 
-/// The commands of the first ```console block, with what they answer.
-fn transcript(readme: &str) -> Vec<Step> {
-    let block = readme.split("```console\n").nth(1).and_then(|rest| rest.split("```").next());
+/// The ```console blocks of a page.
+fn blocks(page: &str) -> Vec<&str> {
+    page.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// Their commands, with what they answer.
+fn transcript(blocks: &[&str]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
-    for line in block.unwrap_or_default().lines() {
+    for line in blocks.iter().flat_map(|block| block.lines()) {
         if let Some(command) = line.strip_prefix("$ ") {
             steps.push(Step { command: command.to_owned(), expected: Vec::new() });
         } else if let Some(step) = steps.last_mut().filter(|_| !line.is_empty() && !line.starts_with("# ")) {
@@ -62,7 +79,7 @@ fn on_test_ports(yaml: &str) -> String {
         ("127.0.0.1:9000", "\"${UPSTREAM}\""),
     ];
     replaced.into_iter().fold(yaml.to_owned(), |yaml, (shipped, ours)| {
-        assert!(yaml.contains(shipped), "gateway.yaml no longer says {shipped}");
+        assert!(yaml.contains(shipped), "the file no longer says {shipped}");
         yaml.replace(shipped, ours)
     })
 }

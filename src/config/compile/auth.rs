@@ -7,14 +7,16 @@ use std::time::Duration;
 use super::names::Names;
 use super::{Compiler, pattern};
 use crate::config::place::Place;
-use crate::config::policy::{Argon2Params, Auth, AuthEndpoint, Limit, LimitBy, OnStoreError, PasswordRules};
+use crate::config::policy::{
+    Alias, Argon2Params, Auth, AuthEndpoint, Limit, LimitBy, OnStoreError, PasswordRules,
+};
 use crate::config::policy::{LockoutRule, Quota};
 use crate::config::raw;
 
 /// The auth wing's rules, and where it is reached beside its prefix.
 pub struct CompiledAuth {
     pub policy: Auth,
-    pub aliases: Vec<(String, AuthEndpoint)>,
+    pub aliases: Vec<Alias>,
 }
 
 impl Compiler<'_> {
@@ -49,42 +51,7 @@ impl Compiler<'_> {
         default()
     }
 
-    fn aliases(
-        &mut self,
-        raw: raw::Table<String>,
-        prefix: &str,
-        at: &Place<'_>,
-    ) -> Vec<(String, AuthEndpoint)> {
-        let mut aliases = Vec::new();
-        for (path, endpoint) in self.entries(raw, at) {
-            let place = at.key(&path);
-            match pattern::parameters(&path) {
-                Ok(parameters) if !parameters.is_empty() => {
-                    self.problems.error_in_key(place.path(), "an alias is a path without parameters");
-                }
-                Ok(_) if pattern::is_within(&path, prefix) => {
-                    self.problems.error_in_key(place.path(), format!("lies under {prefix} already"));
-                }
-                Ok(_) => {}
-                Err(message) => self.problems.error_in_key(place.path(), message),
-            }
-            if let Some(endpoint) = endpoint.and_then(|name| self.endpoint(&name, &place)) {
-                match endpoint.path().contains('{') {
-                    true => self.problems.error(
-                        &place,
-                        format!(
-                            "{name:?} needs a path with parameters, which an alias can't have",
-                            name = endpoint.as_str()
-                        ),
-                    ),
-                    false => aliases.push((path, endpoint)),
-                }
-            }
-        }
-        aliases
-    }
-
-    fn endpoint(&mut self, name: &str, at: &Place<'_>) -> Option<AuthEndpoint> {
+    pub fn endpoint(&mut self, name: &str, at: &Place<'_>) -> Option<AuthEndpoint> {
         let known = || AuthEndpoint::ALL.into_iter();
         if let Some(endpoint) = known().find(|endpoint| endpoint.as_str() == name) {
             return Some(endpoint);

@@ -1,6 +1,7 @@
 //! Raw → policy: gives the file its meaning, and gathers everything that is wrong with it.
 
 mod access;
+mod aliases;
 mod auth;
 mod cache;
 mod issuers;

@@ -10,8 +10,8 @@ use super::names::Names;
 use super::{Compiler, pattern};
 use crate::config::place::Place;
 use crate::config::policy::{
-    AcceptedIssuers, Access, AuthEndpoint, Destination, Issuer, Limit, LimitBy, MethodSet, Requirement,
-    Route, RouteConflict, RouteTable, RouteTableBuilder, Upstream,
+    AcceptedIssuers, Access, Alias, AuthEndpoint, Destination, Issuer, Limit, LimitBy, MethodSet,
+    Requirement, Route, RouteConflict, RouteTable, RouteTableBuilder, Upstream,
 };
 use crate::config::raw;
 
@@ -78,8 +78,9 @@ impl Compiler<'_> {
     }
 
     fn auth_routes(&mut self, auth: &CompiledAuth, growing: &mut Growing) {
-        for (path, endpoint) in auth_paths(auth) {
-            let route = auth_route(path.clone(), endpoint, auth, growing.table.next_index());
+        for alias in auth_paths(auth) {
+            let path = alias.path.clone();
+            let route = auth_route(alias, auth, growing.table.next_index());
             if growing.table.add_built_in(route).is_ok() {
                 growing.items.push(None);
                 continue;
@@ -87,7 +88,7 @@ impl Compiler<'_> {
             let root = Place::Root;
             let place = root.key("auth");
             let place = place.key("aliases");
-            self.problems.error(&place.key(&path), "this path is an endpoint's own already");
+            self.problems.error(&place.key(&path), "an endpoint answers these requests already");
         }
     }
 
@@ -135,6 +136,7 @@ impl Compiler<'_> {
             cache: cache.flatten(),
             websocket,
             max_body,
+            answer: None,
         })
     }
 
@@ -181,7 +183,7 @@ impl Compiler<'_> {
         None
     }
 
-    fn methods(&mut self, raw: Option<raw::List<String>>, at: &Place<'_>) -> MethodSet {
+    pub fn methods(&mut self, raw: Option<raw::List<String>>, at: &Place<'_>) -> MethodSet {
         let Some(raw) = raw else {
             return MethodSet::Any;
         };
@@ -273,35 +275,42 @@ impl Compiler<'_> {
 }
 
 /// Every path at which the auth wing answers.
-fn auth_paths(auth: &CompiledAuth) -> Vec<(String, AuthEndpoint)> {
+fn auth_paths(auth: &CompiledAuth) -> Vec<Alias> {
     let prefix = &auth.policy.prefix;
-    let mut paths = Vec::new();
+    let own = |path: String, endpoint: AuthEndpoint| Alias {
+        path,
+        endpoint,
+        methods: endpoint.methods(),
+        answer: None,
+    };
+    let mut paths: Vec<Alias> = Vec::new();
     for endpoint in AuthEndpoint::ALL {
         paths.push(match endpoint {
-            AuthEndpoint::Jwks => ("/.well-known/jwks.json".to_owned(), endpoint),
-            _ => (format!("{prefix}/{}", endpoint.path()), endpoint),
+            AuthEndpoint::Jwks => own("/.well-known/jwks.json".to_owned(), endpoint),
+            _ => own(format!("{prefix}/{}", endpoint.path()), endpoint),
         });
     }
     // The name that OAuth2 libraries expect.
-    paths.push((format!("{prefix}/token"), AuthEndpoint::Login));
+    paths.push(own(format!("{prefix}/token"), AuthEndpoint::Login));
     paths.extend(auth.aliases.iter().cloned());
     paths
 }
 
-fn auth_route(path: String, endpoint: AuthEndpoint, auth: &CompiledAuth, index: usize) -> Route {
+fn auth_route(alias: Alias, auth: &CompiledAuth, index: usize) -> Route {
+    let Alias { path, endpoint, methods, answer } = alias;
     let limits = auth.policy.limits.iter().find(|(limited, _)| *limited == endpoint);
     Route {
         name: format!("auth:{}", endpoint.as_str()),
         index,
         host: None,
         path,
-        methods: MethodSet::Only(endpoint.methods()),
+        methods: MethodSet::Only(methods),
         destination: Destination::Auth(endpoint),
         access: match endpoint {
             AuthEndpoint::Register | AuthEndpoint::Login | AuthEndpoint::Refresh | AuthEndpoint::Jwks => {
                 Access::Public
             }
-            AuthEndpoint::Logout => Access::Optional,
+            AuthEndpoint::Logout | AuthEndpoint::Validate => Access::Optional,
             AuthEndpoint::Me
             | AuthEndpoint::Password
             | AuthEndpoint::Sessions
@@ -316,6 +325,7 @@ fn auth_route(path: String, endpoint: AuthEndpoint, auth: &CompiledAuth, index: 
         cache: None,
         websocket: false,
         max_body: AUTH_MAX_BODY,
+        answer,
     }
 }
 

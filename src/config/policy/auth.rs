@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Limit;
+
 #[derive(Debug, Clone)]
 pub struct Auth {
     /// `/auth`; without a trailing slash.
@@ -51,11 +52,12 @@ pub enum AuthEndpoint {
     /// One of them, by its id.
     Key,
     Introspect,
+    Validate,
     Jwks,
 }
 
 impl AuthEndpoint {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Register,
         Self::Login,
         Self::Refresh,
@@ -67,6 +69,7 @@ impl AuthEndpoint {
         Self::Keys,
         Self::Key,
         Self::Introspect,
+        Self::Validate,
         Self::Jwks,
     ];
 
@@ -84,6 +87,7 @@ impl AuthEndpoint {
             Self::Keys => "keys",
             Self::Key => "key",
             Self::Introspect => "introspect",
+            Self::Validate => "validate",
             Self::Jwks => "jwks",
         }
     }
@@ -97,13 +101,32 @@ impl AuthEndpoint {
         }
     }
 
+    /// The members of its answers, as far as they are no refusals.
+    pub fn members(self) -> &'static [&'static str] {
+        match self {
+            Self::Register => &["id", "username", "roles"],
+            Self::Login | Self::Refresh | Self::Password => {
+                &["access_token", "token_type", "expires_in", "refresh_token"]
+            }
+            Self::Me => &["id", "username", "email", "roles", "created_at"],
+            Self::Sessions => &["sessions"],
+            Self::Keys => &["keys"],
+            Self::Introspect => {
+                &["active", "sub", "username", "scope", "roles", "exp", "iat", "iss", "aud", "jti", "sid"]
+            }
+            Self::Validate => &["valid", "id", "username", "roles", "expires_at"],
+            Self::Jwks => &["keys"],
+            Self::Logout | Self::Session | Self::Key => &[],
+        }
+    }
+
     /// The methods it answers to.
     pub fn methods(self) -> Vec<http::Method> {
         use http::Method;
         match self {
             Self::Sessions | Self::Jwks => vec![Method::GET],
             Self::Me => vec![Method::GET, Method::PUT, Method::PATCH, Method::DELETE],
-            Self::Keys => vec![Method::GET, Method::POST],
+            Self::Keys | Self::Validate => vec![Method::GET, Method::POST],
             Self::Session | Self::Key => vec![Method::DELETE],
             Self::Register
             | Self::Login

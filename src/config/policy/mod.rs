@@ -2,6 +2,7 @@
 //! started with.
 
 mod access;
+mod aliases;
 mod auth;
 mod cache;
 mod issuers;
@@ -16,6 +17,7 @@ mod tokens;
 mod upstreams;
 
 pub use access::{Access, Owner, Requirement};
+pub use aliases::{Alias, AnswerShape};
 pub use auth::{Argon2Params, Auth, AuthEndpoint, LockoutRule, PasswordRules};
 pub use cache::{CacheRule, CacheSettings, QueryKey, VaryBy};
 pub use issuers::{AcceptedIssuers, ClaimNames, ForeignAlgorithm, Issuer, KeySource};

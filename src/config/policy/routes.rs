@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::{AcceptedIssuers, Access, AuthEndpoint, CacheRule, Limit, Upstream};
+use super::{AcceptedIssuers, Access, AnswerShape, AuthEndpoint, CacheRule, Limit, Upstream};
 
 #[derive(Debug)]
 pub struct Route {
@@ -29,6 +29,8 @@ pub struct Route {
     pub websocket: bool,
     /// Request bodies over this many bytes get `body_too_large`.
     pub max_body: u64,
+    /// Of the auth wing's answers here, where it isn't the usual one.
+    pub answer: Option<Arc<AnswerShape>>,
 }
 
 /// Where a request goes after all checks.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{List, Table};
+use super::{Alias, List, Table};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,8 +13,8 @@ pub struct Auth {
     pub lockout: Option<Lockout>,
     /// Limits by endpoint. Absent: the built-in ones; empty: none.
     pub limits: Option<Table<List<String>>>,
-    /// Endpoint by path.
-    pub aliases: Option<Table<String>>,
+    /// By path.
+    pub aliases: Option<Table<Alias>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

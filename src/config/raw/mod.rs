@@ -2,6 +2,7 @@
 //! here; `compile` knows which ones must be there, so that one missing key hides no other problem.
 
 mod access;
+mod aliases;
 mod auth;
 mod cache;
 mod issuers;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use access::{Access, AccessWord, Mode, Rule};
+pub use aliases::{Alias, AliasRule, AliasTarget};
 pub use auth::{Argon2, Auth, Lockout, Password, Registration};
 pub use cache::{Cache, CacheSettings, Query, VaryBy};
 pub use issuers::{ClaimNames, Issuer, Words};

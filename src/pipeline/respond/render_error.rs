@@ -13,7 +13,11 @@ use crate::rejection::Rejection;
 pub async fn run(session: &mut Session, exchange: &mut Exchange, rejection: &Rejection) {
     exchange.refused = Some(rejection.code);
     exchange.answered_here = true;
-    let body = rejection.problem_json(exchange.request_id.as_str());
+    let problem = rejection.problem_json(exchange.request_id.as_str());
+    let body = match exchange.route.as_ref().and_then(|route| route.answer.as_ref()) {
+        Some(shape) => shape.extend_problem(&problem),
+        None => problem,
+    };
     let written = match head(exchange, rejection, body.len()) {
         Ok(head) => write(session, head, body).await,
         Err(error) => Err(error),

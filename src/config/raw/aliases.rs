@@ -1,0 +1,83 @@
+//! `auth.aliases:`
+
+use std::fmt;
+
+use serde::de::{self, MapAccess, SeqAccess};
+use serde::{Deserialize, Deserializer};
+
+use super::{List, Table};
+
+/// What answers at a path: one endpoint, or several that take different methods.
+#[derive(Debug)]
+pub enum Alias {
+    One(AliasTarget),
+    Several(List<AliasTarget>),
+}
+
+/// An endpoint, or one with other methods or another answer.
+#[derive(Debug)]
+pub enum AliasTarget {
+    Word(String),
+    Rule(AliasRule),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AliasRule {
+    pub endpoint: Option<String>,
+    pub methods: Option<List<String>>,
+    /// Our members by the names that clients look for.
+    pub answer: Option<Table<String>>,
+}
+
+impl<'de> Deserialize<'de> for Alias {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AliasForm)
+    }
+}
+
+impl<'de> Deserialize<'de> for AliasTarget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TargetForm)
+    }
+}
+
+struct AliasForm;
+
+impl<'de> de::Visitor<'de> for AliasForm {
+    type Value = Alias;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an endpoint, a mapping such as `{ endpoint: login }`, or a list of these")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Alias, E> {
+        TargetForm.visit_str(word).map(Alias::One)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Alias, A::Error> {
+        TargetForm.visit_map(map).map(Alias::One)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Alias, A::Error> {
+        List::deserialize(de::value::SeqAccessDeserializer::new(list)).map(Alias::Several)
+    }
+}
+
+struct TargetForm;
+
+impl<'de> de::Visitor<'de> for TargetForm {
+    type Value = AliasTarget;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an endpoint, or a mapping such as `{ endpoint: login }`")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<AliasTarget, E> {
+        Ok(AliasTarget::Word(word.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AliasTarget, A::Error> {
+        AliasRule::deserialize(de::value::MapAccessDeserializer::new(map)).map(AliasTarget::Rule)
+    }
+}
