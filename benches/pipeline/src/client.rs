@@ -15,7 +15,15 @@ pub struct Client {
 
 pub struct Answer {
     pub status: u16,
+    fields: Vec<(String, String)>,
     pub body: String,
+}
+
+impl Answer {
+    /// By its name in lower case.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+    }
 }
 
 impl Client {
@@ -27,7 +35,15 @@ impl Client {
     }
 
     pub fn get(&mut self, path: &str, token: Option<&str>) -> Result<Answer, Failure> {
-        let request = head("GET", path, &self.address, token);
+        self.get_with(path, token, &[])
+    }
+
+    /// With further fields, each a line.
+    pub fn get_with(&mut self, path: &str, token: Option<&str>, fields: &[&str]) -> Result<Answer, Failure> {
+        let mut request = head("GET", path, &self.address, token);
+        for field in fields {
+            request += &format!("{field}\r\n");
+        }
         self.exchange(&format!("{request}\r\n"))
     }
 
@@ -43,21 +59,23 @@ impl Client {
         self.connection.get_mut().write_all(request.as_bytes())?;
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1).ok_or("an answer without a status")?.parse()?;
-        let mut length = 0;
+        let (mut length, mut fields) = (0, Vec::new());
         loop {
             let line = self.line()?;
             if line.is_empty() {
                 break;
             }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse()?;
+            if let Some((name, value)) = line.split_once(':') {
+                let (name, value) = (name.to_ascii_lowercase(), value.trim().to_owned());
+                if name == "content-length" {
+                    length = value.parse()?;
+                }
+                fields.push((name, value));
             }
         }
         let mut body = vec![0; length];
         self.connection.read_exact(&mut body)?;
-        Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+        Ok(Answer { status, fields, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
     /// Stays open until it is dropped.

@@ -72,6 +72,7 @@ pub struct Gateway {
     /// Resident before the first login.
     pub idle_kib: u64,
     pub address: String,
+    pub admin_address: String,
     pub config: PathBuf,
     pub token: String,
 }
@@ -94,7 +95,7 @@ pub fn start(stage: &Stage, plan: &Plan<'_>) -> Result<Gateway, Failure> {
     }
     let (until_ready, idle_kib) = (begun.elapsed(), process.resident_kib()?);
     let token = log_in(&address)?;
-    Ok(Gateway { process, until_ready, idle_kib, address, config, token })
+    Ok(Gateway { process, until_ready, idle_kib, address, admin_address: admin, config, token })
 }
 
 impl Gateway {
@@ -104,6 +105,7 @@ impl Gateway {
             processes: vec![&self.process],
             url: format!("http://{}{path}", self.address),
             token: with_token.then(|| self.token.clone()),
+            more: &[],
         }
     }
 }

@@ -1,9 +1,14 @@
 //! The cheapest backend there is: the same 200 bytes of JSON to every request without a body, so
-//! that what is measured is the proxy before it. `/echo` alone is answered with the request's own
-//! head, to see what a proxy made of it.
+//! that what is measured is the proxy before it. `/echo` is answered with the request's own head, to see
+//! what a proxy made of it; `/bytes/<number>` with so many bytes, whatever follows; `/slow` after two seconds.
+
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+const SLOW: Duration = Duration::from_secs(2);
+const LONGEST: usize = 64 << 20;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
@@ -28,13 +33,27 @@ async fn serve(mut stream: TcpStream, answer: &[u8]) -> std::io::Result<()> {
             return Ok(());
         }
         while let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
-            match received.starts_with(b"GET /echo ") {
-                true => stream.write_all(&answer_with(&received[..end])).await?,
-                false => stream.write_all(answer).await?,
+            let head = &received[..end];
+            if head.starts_with(b"GET /echo ") {
+                stream.write_all(&answer_with(head)).await?;
+            } else if let Some(length) = wanted_length(head) {
+                stream.write_all(&answer_with(&vec![b'x'; length.min(LONGEST)])).await?;
+            } else {
+                if head.starts_with(b"GET /slow") {
+                    tokio::time::sleep(SLOW).await;
+                }
+                stream.write_all(answer).await?;
             }
             received.drain(..end + 4);
         }
     }
+}
+
+/// From `GET /bytes/1024/…`.
+fn wanted_length(head: &[u8]) -> Option<usize> {
+    let rest = head.strip_prefix(b"GET /bytes/")?;
+    let digits = rest.split(|byte| !byte.is_ascii_digit()).next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 fn answer() -> Vec<u8> {

@@ -2,7 +2,7 @@
 //! the gateway in one run.
 
 mod check;
-mod start;
+pub mod start;
 mod targets;
 
 use crate::Failure;
@@ -17,10 +17,10 @@ const ROUNDS: usize = 13;
 const SECONDS: u32 = 1;
 
 /// Another proxy, ready to be measured.
-struct Peer {
-    name: &'static str,
-    address: String,
-    processes: Vec<Process>,
+pub struct Peer {
+    pub name: &'static str,
+    pub address: String,
+    pub processes: Vec<Process>,
     /// Whether it has a list of revoked tokens.
     revokes: bool,
 }
@@ -32,6 +32,7 @@ impl Peer {
             processes: self.processes.iter().collect(),
             url: format!("http://{}/protected", self.address),
             token: Some(token.to_owned()),
+            more: &[],
         }
     }
 }
@@ -52,6 +53,7 @@ pub fn run(stage: &Stage) -> Result<(), Failure> {
             processes: vec![&bare.process],
             url: Bare::url(),
             token: None,
+            more: &[],
         },
         redis.subject(targets::ON_REDIS, "/protected", true),
         embedded.subject(targets::EMBEDDED, "/protected", true),

@@ -74,15 +74,36 @@ fn nginx_auth_request(stage: &Stage, name: &'static str) -> Result<Peer, Failure
     Ok(Peer { name, address: listen, processes: vec![process, verifier], revokes: false })
 }
 
+/// nginx with a cache, for everybody or behind the same verifier.
+pub fn nginx_cache(stage: &Stage, name: &'static str, port: u16, verifies: bool) -> Result<Peer, Failure> {
+    let verifier = format!("127.0.0.1:{}", port + 1);
+    let (listen, folder) = place(stage, port)?;
+    let auth = if verifies { "auth_request /verify;" } else { "" };
+    let own = [("@VERIFIER@", &*verifier), ("@AUTH@", auth)];
+    let config = fill(&folder, &listen, include_str!("../../peers/nginx-cache.conf"), &own);
+    let mut processes = vec![nginx(&folder, &config, &listen)?];
+    if verifies {
+        let program = stage.programs.join("auth-verifier");
+        processes.push(Process::start(PROXY_CORE, &program, &[&verifier])?.listening(&verifier)?);
+    }
+    Ok(Peer { name, address: listen, processes, revokes: false })
+}
+
 fn nginx(folder: &Path, config: &str, listen: &str) -> Result<Process, Failure> {
     let config = write(folder, "nginx.conf", config)?;
     let prefix = folder.to_str().ok_or("the folder's name is not UTF-8")?;
-    start("nginx", &["-e", "stderr", "-p", prefix, "-c", &config], listen)
+    start(&nginx_program(), &["-e", "stderr", "-p", prefix, "-c", &config], listen)
+}
+
+/// Debian's lies where an ordinary user's shell doesn't look.
+fn nginx_program() -> String {
+    let system = "/usr/sbin/nginx";
+    if Path::new(system).exists() { system.to_owned() } else { "nginx".to_owned() }
 }
 
 /// Lines that load those of the modules that nginx doesn't have built in.
 fn nginx_modules(names: &[&str]) -> Result<String, Failure> {
-    let told = Command::new("nginx").arg("-V").output().map_err(|error| format!("nginx: {error}"))?;
+    let told = Command::new(nginx_program()).arg("-V").output().map_err(|error| format!("nginx: {error}"))?;
     let told = String::from_utf8_lossy(&told.stderr).into_owned();
     let folder = told.split_whitespace().find_map(|word| word.strip_prefix("--modules-path="));
     let folder = Path::new(folder.unwrap_or("/usr/lib/nginx/modules"));

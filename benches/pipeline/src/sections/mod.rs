@@ -1,6 +1,8 @@
 //! What the table doesn't show: how the gateway holds up under a constant rate, logins, many
-//! routes, logouts, idle connections and long use, what it asks of Redis, and what a request takes.
+//! routes, logouts, idle connections and long use, what it asks of Redis, what a hit of the cache and
+//! what a request takes.
 
+mod cache;
 mod commands;
 mod flood;
 mod instructions;
@@ -10,6 +12,7 @@ mod logout;
 mod memory;
 mod routes;
 pub mod soak;
+pub mod soak_cache;
 mod steady;
 
 use crate::Failure;
@@ -18,12 +21,13 @@ use crate::stage::Stage;
 
 type Section = fn(&Stage) -> Result<(), Failure>;
 
-const ALL: [(&str, &str, Section); 7] = [
+const ALL: [(&str, &str, Section); 8] = [
     ("latency", "Latency at a constant rate", latency::run),
     ("logins", "Login flood", logins::run),
     ("routes", "Route tables of any size", routes::run),
     ("commands", "Redis commands per request", commands::run),
     ("logout", "Logout across two gateways", logout::run),
+    ("cache", "Hits of the response cache", cache::run),
     ("memory", "Memory per idle connection", memory::run),
     ("instructions", "Instructions and allocations per request", instructions::run),
 ];
