@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use portcullis::store::memory::LocalCounters;
-use portcullis::store::{Charge, Quota};
+use portcullis::store::{Charge, Price, Quota};
 
 fn charge(name: &str) -> Charge {
     let plenty = NonZeroU32::new(1_000_000_000).expect("not zero");
     let quota = Quota::new(plenty, Duration::from_secs(1), plenty);
-    Charge { key: format!("{name}:user:01890a5d-ac96-774b-bcce-b302099a8057"), quota, before_identity: false }
+    let key = format!("{name}:user:01890a5d-ac96-774b-bcce-b302099a8057");
+    Charge { key, quota, before_identity: false, price: Price::WHOLE }
 }
 
 fn take_limit(criterion: &mut Criterion) {

@@ -14,7 +14,7 @@ use crate::config::policy::{AuthEndpoint, CacheRule, Destination, Limit, Params,
 use crate::edition::Edition;
 use crate::identity::Identity;
 use crate::rejection::Code;
-use crate::store::{Flight, Label, Verdict};
+use crate::store::{Flight, Label, Price, Verdict};
 use crate::telemetry::RouteMeters;
 use crate::telemetry::request_id::RequestId;
 
@@ -34,6 +34,8 @@ pub struct Exchange {
     pub identity: Option<Arc<Identity>>,
     /// The limits this request was charged to and how they stood, for the answer's headers.
     pub verdicts: Vec<(Arc<Limit>, Verdict)>,
+    /// What is still to be charged if the cache has no answer.
+    pub owes: Option<Price>,
     /// The code of the answer when it is ours; `None` while or when the upstream's is passed on.
     pub refused: Option<Code>,
     /// What a rule or limit with `mode: observe` would have refused it with.
@@ -127,6 +129,7 @@ impl Exchange {
             path: String::new(),
             identity: None,
             verdicts: Vec::new(),
+            owes: None,
             refused: None,
             would_deny: None,
             answered_here: false,

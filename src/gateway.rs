@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
 use pingora::cache::key::HashBinary;
-use pingora::cache::{CacheKey, CacheMeta, NoCacheReason, RespCacheable};
+use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, HitHandler, NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -114,6 +114,19 @@ impl ProxyHttp for Gateway {
         cache::vary::run(meta, request)
     }
 
+    /// A client that declines what is stored gets it confirmed or computed anew.
+    async fn cache_hit_filter(
+        &self,
+        session: &mut Session,
+        _: &CacheMeta,
+        _: &mut HitHandler,
+        _: bool,
+        exchange: &mut Self::CTX,
+    ) -> Result<Option<ForcedFreshness>> {
+        let is_declined = |rule| cache::enable::is_declined(session.req_header(), rule);
+        Ok(exchange.cache_rule().is_some_and(is_declined).then_some(ForcedFreshness::ForceExpired))
+    }
+
     /// What the rule allows is in the stored answer itself; `None` asks for serving while it is
     /// being refreshed.
     fn should_serve_stale(&self, session: &mut Session, _: &mut Self::CTX, error: Option<&Error>) -> bool {
@@ -123,6 +136,20 @@ impl ProxyHttp for Gateway {
             announce_close(session);
         }
         may_serve
+    }
+
+    /// Hits don't come here, so what a hit was spared is charged now. A request that is refused here has
+    /// passed everything else.
+    async fn proxy_upstream_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<bool> {
+        if exchange.owes.is_none() {
+            return Ok(true);
+        }
+        let charged = self.meter.run_rest(session.req_header(), exchange).await;
+        if let Err(rejection) = charged {
+            Box::pin(respond::render_error::run(session, exchange, &rejection)).await;
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     async fn upstream_peer(&self, _: &mut Session, exchange: &mut Self::CTX) -> Result<Box<HttpPeer>> {

@@ -19,16 +19,16 @@ impl Quota {
         self.emission_us.saturating_mul(u64::from(self.burst)).min(LONGEST_US)
     }
 
-    /// How long a request has to wait at this level; zero if it passes.
-    pub fn wait_us(&self, level_us: u64) -> u64 {
-        level_us.saturating_add(self.step_us()).saturating_sub(self.tolerance_us())
+    /// What a part of a request adds to the level.
+    fn part_us(&self, thousandths: u32) -> u64 {
+        (self.step_us() * u64::from(thousandths)).div_ceil(1000)
     }
 
     /// The verdict on a request that found `level_us`. It is charged when every limit lets it pass;
     /// otherwise what it reports is the counter left alone.
-    pub fn verdict(&self, level_us: u64, is_charged: bool) -> Verdict {
-        let wait_us = self.wait_us(level_us);
-        let level_us = if is_charged { level_us + self.step_us() } else { level_us };
+    pub fn verdict(&self, price: Price, level_us: u64, is_charged: bool) -> Verdict {
+        let wait_us = level_us.saturating_add(self.part_us(price.room)).saturating_sub(self.tolerance_us());
+        let level_us = if is_charged { level_us + self.part_us(price.charged) } else { level_us };
         let remaining = self.tolerance_us().saturating_sub(level_us) / self.step_us();
         Verdict {
             allowed: wait_us == 0,
@@ -52,6 +52,45 @@ pub struct Charge {
     /// Charged even when the bearer turns out to be revoked (limits by address are; limits by
     /// user are not, or a thief could use up what belongs to the user).
     pub before_identity: bool,
+    pub price: Price,
+}
+
+impl Charge {
+    /// What it adds to the level.
+    pub fn cost_us(&self) -> u64 {
+        self.quota.part_us(self.price.charged)
+    }
+
+    /// How far below the tolerance the level has to be.
+    pub fn room_us(&self) -> u64 {
+        self.quota.part_us(self.price.room)
+    }
+
+    pub fn verdict(&self, level_us: u64, is_charged: bool) -> Verdict {
+        self.quota.verdict(self.price, level_us, is_charged)
+    }
+}
+
+/// How much of a request is charged, and how much of one has to fit: in thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Price {
+    pub charged: u32,
+    pub room: u32,
+}
+
+impl Price {
+    pub const WHOLE: Self = Self { charged: 1000, room: 1000 };
+
+    /// A part, where a whole request would pass: whoever is at the limit is refused whatever it costs.
+    pub fn part(thousandths: u32) -> Self {
+        Self { charged: thousandths, room: 1000 }
+    }
+
+    /// What is missing to a whole request, after a part was charged.
+    pub fn rest(self) -> Self {
+        let rest = 1000 - self.charged.min(1000);
+        Self { charged: rest, room: rest }
+    }
 }
 
 /// What became of one charge.

@@ -28,7 +28,7 @@ pub use api_keys::{ApiKey, ApiKeys};
 pub use audit::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditRecord};
 pub use flights::{FLIGHT_LEASE, Flight, Flights, Landing, Landings};
 pub use keys::GeneratedKeys;
-pub use limits::{Charge, Verdict};
+pub use limits::{Charge, Price, Verdict};
 pub use lockouts::Lockouts;
 pub use marks::Marks;
 pub use purges::{Epoch, Label, Purge, Purges};

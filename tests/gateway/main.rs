@@ -8,6 +8,7 @@ mod auth_endpoints;
 mod auth_wing;
 mod bad_input;
 
+mod cache_costs;
 mod cache_purge;
 mod cache_single_flight;
 mod class_accounts;

@@ -16,6 +16,9 @@ const DEFAULT_MEMORY: u64 = 64 << 20;
 const SMALLEST_MEMORY: u64 = 1 << 20;
 const LARGEST_MEMORY: u64 = 1 << 40;
 
+/// What a hit costs, unless the route says otherwise; in thousandths.
+const WHOLE_REQUEST: u32 = 1000;
+
 impl Compiler<'_> {
     pub fn cache_settings(&mut self, raw: raw::CacheSettings, at: &Place<'_>) -> CacheSettings {
         let bounds = SMALLEST_MEMORY..=LARGEST_MEMORY;
@@ -58,6 +61,8 @@ impl Compiler<'_> {
                 zero,
             ),
             stale_if_error: self.duration(at, "stale_if_error", raw.stale_if_error, zero),
+            respect_client: raw.respect_client.unwrap_or(false),
+            hit_cost: self.hit_cost(raw.hit_cost, &at.key("hit_cost")),
             ttl: ttl?,
             vary_by: vary_by?,
         })
@@ -78,6 +83,15 @@ impl Compiler<'_> {
             raw::VaryBy::User => VaryBy::User,
             raw::VaryBy::Role => VaryBy::Role,
             raw::VaryBy::Shared => VaryBy::Shared,
+        })
+    }
+
+    fn hit_cost(&mut self, raw: Option<String>, at: &Place<'_>) -> u32 {
+        let Some(text) = raw else { return WHOLE_REQUEST };
+        thousandths(&text).unwrap_or_else(|| {
+            let message = "isn't a part of a request; write a number from 0 to 1 with three decimals at most";
+            self.problems.error(at, format!("{text:?} {message}"));
+            WHOLE_REQUEST
         })
     }
 
@@ -113,5 +127,32 @@ impl Compiler<'_> {
             }
         }
         statuses
+    }
+}
+
+/// `0`, `0.25`, `1`.
+fn thousandths(text: &str) -> Option<u32> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(decimals) || decimals.len() > 3 {
+        return None;
+    }
+    let thousandths =
+        whole.parse::<u32>().ok()?.checked_mul(1000)? + format!("{decimals:0<3}").parse::<u32>().ok()?;
+    (thousandths <= WHOLE_REQUEST).then_some(thousandths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_request_lies_between_0_and_1() {
+        for (text, meant) in [("0", 0), ("0.0", 0), ("0.25", 250), ("0.001", 1), ("1", 1000), ("1.0", 1000)] {
+            assert_eq!(thousandths(text), Some(meant), "{text}");
+        }
+        for text in ["", ".", "1.", ".5", "-0.5", "1.001", "2", "0.0001", "half", "1e-1", "9999999999"] {
+            assert_eq!(thousandths(text), None, "{text}");
+        }
     }
 }

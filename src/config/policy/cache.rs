@@ -25,6 +25,10 @@ pub struct CacheRule {
     pub respect_origin: bool,
     pub stale_while_revalidate: Duration,
     pub stale_if_error: Duration,
+    /// Whether `no-cache` and `no-store` of a request count.
+    pub respect_client: bool,
+    /// Thousandths of a request that limits charge for a hit.
+    pub hit_cost: u32,
 }
 
 /// Which part of the caller's identity belongs to the key. There is no default.

@@ -19,6 +19,8 @@ pub struct Cache {
     pub respect_origin: Option<bool>,
     pub stale_while_revalidate: Option<String>,
     pub stale_if_error: Option<String>,
+    pub respect_client: Option<bool>,
+    pub hit_cost: Option<String>,
 }
 
 /// What holds for the cache as a whole.

@@ -14,9 +14,10 @@ use super::authenticate::Presented;
 use crate::config::policy::{Limit, LimitBy, OnStoreError};
 use crate::exchange::{Client, Exchange};
 use crate::identity::Identity;
+use crate::pipeline::cache::enable;
 use crate::rejection::{Code, Rejection};
 use crate::store::memory::LocalCounters;
-use crate::store::{Admission, Bearer, Charge, Gatekeeper, Quota, Standing, StoreError, Verdict};
+use crate::store::{Admission, Bearer, Charge, Gatekeeper, Price, Quota, Standing, StoreError, Verdict};
 use crate::telemetry::Metrics;
 
 pub struct Meter {
@@ -42,26 +43,51 @@ impl Meter {
             Presented::Bad(code) => (None, Some(code)),
         };
         let limits = if charged { applicable(exchange, bad.is_some()) } else { Vec::new() };
+        let price = if bad.is_some() { Price::WHOLE } else { price(request, exchange) };
+        self.take(request, exchange, identity.as_deref(), limits, price).await?;
+        if let Some(code) = bad {
+            return Err(code.into());
+        }
+        exchange.identity = identity;
+        exchange.owes = (charged && price != Price::WHOLE).then(|| price.rest());
+        Ok(())
+    }
+
+    /// For a request that goes to the upstream after all: what it was spared as a possible hit.
+    pub async fn run_rest(&self, request: &RequestHeader, exchange: &mut Exchange) -> Result<(), Rejection> {
+        let Some(rest) = exchange.owes.take() else { return Ok(()) };
+        let identity = exchange.identity.clone();
+        let limits = applicable(exchange, false);
+        self.take(request, exchange, identity.as_deref(), limits, rest).await
+    }
+
+    async fn take(
+        &self,
+        request: &RequestHeader,
+        exchange: &mut Exchange,
+        identity: Option<&Identity>,
+        limits: Vec<Arc<Limit>>,
+        price: Price,
+    ) -> Result<(), Rejection> {
         let (observed, limits): (Vec<_>, Vec<_>) = match limits.iter().any(|limit| limit.observe) {
             true => limits.into_iter().partition(|limit| limit.observe),
             false => (Vec::new(), limits),
         };
-        let charges: Vec<Charge> =
-            limits.iter().map(|limit| charge(limit, request, exchange, identity.as_deref())).collect();
-        let bearer = identity.as_deref().map(Bearer::from);
+        let charge = |limit: &Limit, exchange: &Exchange| Charge {
+            price,
+            ..charge(limit, request, exchange, identity)
+        };
+        let charges: Vec<Charge> = limits.iter().map(|limit| charge(limit, exchange)).collect();
+        let bearer = identity.map(Bearer::from);
         if bearer.is_some() || !charges.is_empty() {
             let admission = self.ask(exchange, bearer, &limits, &charges).await?;
             self.judge(exchange, limits, &charges, admission)?;
         }
         for limit in &observed {
-            let charge = charge(limit, request, exchange, identity.as_deref());
+            let charge = charge(limit, exchange);
             // Boxed: this future is made and moved for every request.
             Box::pin(self.observe(exchange, limit, charge)).await;
         }
-        if let Some(code) = bad {
-            return Err(code.into());
-        }
-        exchange.identity = identity;
         Ok(())
     }
 
@@ -191,7 +217,18 @@ fn charge(
             None => address(),
         },
     };
-    Charge { key, quota: quota(limit, identity), before_identity: limit.by.is_before_identity() }
+    let before_identity = limit.by.is_before_identity();
+    Charge { key, quota: quota(limit, identity), before_identity, price: Price::WHOLE }
+}
+
+/// What the cache may answer is charged as a hit at first.
+fn price(request: &RequestHeader, exchange: &Exchange) -> Price {
+    match exchange.cache_rule() {
+        Some(rule) if rule.hit_cost < 1000 && enable::may_hit(request, exchange, rule) => {
+            Price::part(rule.hit_cost)
+        }
+        _ => Price::WHOLE,
+    }
 }
 
 /// The most generous quota among the user's roles, or the limit's own.

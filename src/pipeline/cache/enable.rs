@@ -9,6 +9,7 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::storage::ResponseStorage;
+use crate::config::policy::CacheRule;
 use crate::exchange::Exchange;
 
 /// A waiter computes for itself when the first request has not answered by then.
@@ -37,7 +38,8 @@ impl Cache {
 
 pub fn run(session: &mut Session, exchange: &Exchange, cache: Cache) {
     let Some(rule) = exchange.cache_rule() else { return };
-    if !may_use(session.req_header(), exchange) {
+    let request = session.req_header();
+    if !may_use(request, exchange) || (rule.respect_client && asks(request, "no-store")) {
         return;
     }
     session.cache.enable(cache.storage, None, Some(cache.uncacheable), Some(cache.lock), None);
@@ -52,6 +54,24 @@ pub fn may_answer(request: &RequestHeader) -> bool {
 /// The same, while the cache is switched on.
 pub fn may_use(request: &RequestHeader, exchange: &Exchange) -> bool {
     exchange.edition.policy.cache.enabled && may_answer(request)
+}
+
+/// Whether this request can be answered with what is stored.
+pub fn may_hit(request: &RequestHeader, exchange: &Exchange, rule: &CacheRule) -> bool {
+    may_use(request, exchange) && !is_declined(request, rule)
+}
+
+/// Whether the client doesn't want what is stored, and has a say in it: on most routes it hasn't, since it
+/// would make the upstream work.
+pub fn is_declined(request: &RequestHeader, rule: &CacheRule) -> bool {
+    rule.respect_client && (asks(request, "no-cache") || asks(request, "no-store"))
+}
+
+/// By a directive of `Cache-Control`.
+fn asks(request: &RequestHeader, directive: &str) -> bool {
+    let values = request.headers.get_all(header::CACHE_CONTROL).into_iter();
+    let mut directives = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    directives.any(|said| said.trim_ascii().eq_ignore_ascii_case(directive.as_bytes()))
 }
 
 /// A GET with a body isn't in the key (class 79).

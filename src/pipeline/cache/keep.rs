@@ -151,6 +151,8 @@ mod tests {
             respect_origin: true,
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
+            respect_client: false,
+            hit_cost: 1000,
         }
     }
 

@@ -8,6 +8,7 @@ use pingora::cache::{CachePhase, NoCacheReason};
 use pingora::proxy::Session;
 use pingora::{ErrorType, OrErr, Result};
 
+use super::enable;
 use super::storage::Tier;
 use crate::exchange::{CacheVisit, Exchange};
 
@@ -22,6 +23,9 @@ pub fn describe(session: &Session, exchange: &Exchange) -> Result<(&'static str,
     }
     let (label, status) = phase(session);
     let mut value = format!("portcullis; {status}");
+    if exchange.cache_rule().is_some_and(|rule| enable::is_declined(session.req_header(), rule)) {
+        value = value.replace("fwd=stale", "fwd=request").replace("fwd=bypass", "fwd=request");
+    }
     if is_collapsed(visit) && matches!(session.cache.phase(), CachePhase::Hit) {
         value.push_str("; collapsed");
     }

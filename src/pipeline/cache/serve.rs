@@ -44,14 +44,14 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange, cache: Cache) -
 }
 
 fn find(session: &mut Session, exchange: &Exchange, cache: Cache) -> Option<Arc<ReadyAnswer>> {
-    exchange.cache_rule()?;
+    let rule = exchange.cache_rule()?;
     if session.subrequest_ctx.is_some() || !session.is_body_empty() {
         return None;
     }
     let request = session.req_header();
     let is_plain = matches!(request.version, Version::HTTP_11 | Version::HTTP_2)
         && !NOT_PLAIN.iter().any(|name| request.headers.contains_key(name));
-    if !is_plain || !enable::may_use(request, exchange) {
+    if !is_plain || !enable::may_hit(request, exchange, rule) {
         return None;
     }
     let key = key::run(request, exchange)?;

@@ -55,14 +55,14 @@ impl LocalCounters {
             .map(|(charge, shard)| held(&mut locked, *shard).level_us(&charge.key, now_us))
             .collect();
         let judged = || charges.iter().zip(&levels);
-        let is_charged = judged().all(|((charge, _), level)| charge.quota.wait_us(*level) == 0);
+        let is_charged = judged().all(|((charge, _), level)| charge.verdict(*level, false).allowed);
         if is_charged {
             for ((charge, shard), level) in judged() {
-                let empty_at_us = now_us + level + charge.quota.step_us();
+                let empty_at_us = now_us + level + charge.cost_us();
                 held(&mut locked, *shard).set(&charge.key, empty_at_us, now_us);
             }
         }
-        judged().map(|((charge, _), level)| charge.quota.verdict(*level, is_charged)).collect()
+        judged().map(|((charge, _), level)| charge.verdict(*level, is_charged)).collect()
     }
 
     fn shard_of(&self, key: &str) -> usize {
@@ -121,11 +121,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::store::Quota;
+    use crate::store::{Price, Quota};
 
     fn hourly(key: String) -> Charge {
         let one = NonZeroU32::MIN;
-        Charge { key, quota: Quota::new(one, Duration::from_secs(3600), one), before_identity: true }
+        let quota = Quota::new(one, Duration::from_secs(3600), one);
+        Charge { key, quota, before_identity: true, price: Price::WHOLE }
     }
 
     #[test]

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use super::key::{Key, Layout};
 use super::script::{Call, Script};
 use super::{RedisState, failed, parse};
-use crate::store::{Admission, Bearer, Charge, Gatekeeper, Standing, StoreError, Verdict};
+use crate::store::{Admission, Bearer, Charge, Gatekeeper, Price, Standing, StoreError, Verdict};
 
 static ADMIT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("scripts/gcra.lua"), include_str!("scripts/admit.lua")))
 });
 
-/// One counter, and for how many requests it may be charged at once; at least for one.
+/// One counter, and for how many requests it may be charged at once: for the one that asks by its price,
+/// for others whole.
 pub(super) struct Ask<'a> {
     pub charge: &'a Charge,
     pub count: u32,
@@ -76,9 +77,13 @@ impl RedisState {
             call = call.key(Key::Limit(&ask.charge.key));
         }
         call = call.arg(bearer_keys).arg(bearer.map_or(0, |bearer| bearer.version));
-        for Ask { charge: Charge { quota, before_identity, .. }, count } in asks {
-            call = call.arg(quota.step_us()).arg(quota.tolerance_us());
-            call = call.arg(u8::from(*before_identity)).arg(*count);
+        for Ask { charge, count } in asks {
+            call = call.arg(charge.quota.step_us()).arg(charge.quota.tolerance_us());
+            call = call.arg(u8::from(charge.before_identity));
+            call = match charge.price {
+                Price::WHOLE => call.arg(*count),
+                _ => call.text(format_args!("{count}:{}:{}", charge.cost_us(), charge.room_us())),
+            };
         }
         let numbers = numbers(&parse::<Bytes>(call.run(&self.connections).await?)?)?;
         answer(&numbers, asks.iter().map(|ask| ask.charge.before_identity))
@@ -98,7 +103,7 @@ impl Gatekeeper for RedisState {
         let judged = judged.filter(|(charge, _)| standing == Standing::Good || charge.before_identity);
         let verdict = |(charge, counter): (&Charge, &Option<Counter>)| match counter {
             Some(counter) => counter.verdict(),
-            None => charge.quota.verdict(0, false),
+            None => charge.verdict(0, false),
         };
         Ok(Admission { standing, verdicts: judged.map(verdict).collect() })
     }

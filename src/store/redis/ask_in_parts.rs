@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
     use crate::store::redis::failed;
-    use crate::store::{Charge, Quota};
+    use crate::store::{Charge, Price, Quota};
 
     const ALLOWS: Counter = Counter { wait_us: 0, remaining: 5, level_us: 3_000_000, granted: 2 };
     const REFUSES: Counter = Counter { wait_us: 7, remaining: 0, level_us: 9_000_000, granted: 0 };
@@ -80,7 +80,12 @@ mod tests {
     /// The first charge counts before the identity does, the second doesn't. `None` is away.
     fn combined(standing: Option<Standing>, parts: [Option<Counter>; 2]) -> Result<Answer, Failure> {
         let quota = Quota::new(NonZeroU32::MIN, Duration::from_secs(1), NonZeroU32::MIN);
-        let charges = [true, false].map(|before_identity| Charge { key: "k".into(), quota, before_identity });
+        let charges = [true, false].map(|before_identity| Charge {
+            key: "k".into(),
+            quota,
+            before_identity,
+            price: Price::WHOLE,
+        });
         let asks: Vec<Ask<'_>> = charges.iter().map(|charge| Ask { charge, count: 2 }).collect();
         let parts = parts.map(|part| part.map(Some).ok_or_else(|| failed("away")));
         combine(standing.ok_or_else(|| failed("away")), &asks, parts.into())

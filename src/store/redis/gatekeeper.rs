@@ -127,7 +127,7 @@ impl RedisGatekeeper {
             }
             (Plan::Asked(wish), None) => {
                 self.leases.give_up(item.charge, wish);
-                item.charge.quota.verdict(0, false)
+                item.charge.verdict(0, false)
             }
         }
     }

@@ -10,7 +10,8 @@ use portcullis::store::memory::LocalGatekeeper;
 use portcullis::store::redis::RedisState;
 use portcullis::store::sqlite::SqliteState;
 use portcullis::store::{
-    Admission, Bearer, Charge, Gatekeeper, Quota, Revocation, Revocations, Standing, StoreError, Verdict,
+    Admission, Bearer, Charge, Gatekeeper, Price, Quota, Revocation, Revocations, Standing, StoreError,
+    Verdict,
 };
 use proptest::prelude::*;
 
@@ -25,6 +26,9 @@ contract!([redis_state, strict_redis, mirrored_redis, strict_cluster, mirrored_c
     a_counter_refills_at_its_rate
     keys_are_counted_apart
     when_one_limit_refuses_no_other_is_charged
+    a_part_of_a_request_needs_room_for_a_whole_one
+    what_costs_nothing_takes_nothing_and_is_refused_at_the_limit
+    a_part_and_its_rest_are_a_whole_request
     a_revoked_bearer_is_charged_before_identity_only
     a_stale_bearer_is_told_so
 });
@@ -52,7 +56,7 @@ pub(super) fn quota(count: u32, window: Duration, burst: u32) -> Quota {
 }
 
 pub(super) fn charge(key: &str, quota: Quota) -> Charge {
-    Charge { key: key.to_owned(), quota, before_identity: false }
+    Charge { key: key.to_owned(), quota, before_identity: false, price: Price::WHOLE }
 }
 
 /// One an hour.
@@ -149,6 +153,56 @@ async fn when_one_limit_refuses_no_other_is_charged(state: Arc<impl Gate>) {
     assert_eq!(take(&*gate, &wide).await.remaining, 8);
 }
 
+/// As a request that the cache may answer.
+fn part(thousandths: u32, of: &Charge) -> Charge {
+    Charge { price: Price::part(thousandths), ..of.clone() }
+}
+
+async fn a_part_of_a_request_needs_room_for_a_whole_one(state: Arc<impl Gate>) {
+    let gate = state.gate();
+    let whole = charge("per-user:user:alice", quota(1, HOUR, 2));
+    let quarter = part(250, &whole);
+
+    for number in 0..5 {
+        assert!(take(&*gate, &quarter).await.allowed, "{number}: no more than one is charged before it");
+    }
+
+    let refused = take(&*gate, &quarter).await;
+    assert!(!refused.allowed);
+    assert!(refused.retry_after <= HOUR / 4 && refused.retry_after > HOUR / 5, "{refused:?}");
+    assert!(!take(&*gate, &whole).await.allowed);
+}
+
+async fn what_costs_nothing_takes_nothing_and_is_refused_at_the_limit(state: Arc<impl Gate>) {
+    let gate = state.gate();
+    let whole = hourly("per-user:user:alice");
+    let free = part(0, &whole);
+
+    for _ in 0..10 {
+        let verdict = take(&*gate, &free).await;
+        assert_eq!((verdict.allowed, verdict.remaining), (true, 1));
+    }
+
+    assert!(take(&*gate, &whole).await.allowed);
+    assert!(!take(&*gate, &free).await.allowed);
+}
+
+async fn a_part_and_its_rest_are_a_whole_request(state: Arc<impl Gate>) {
+    let gate = state.gate();
+    for thousandths in [0, 250, 999] {
+        let whole = hourly(&format!("per-user:user:{thousandths}"));
+        let first = part(thousandths, &whole);
+        let rest = Charge { price: first.price.rest(), ..whole.clone() };
+
+        assert!(take(&*gate, &first).await.allowed);
+        assert!(take(&*gate, &rest).await.allowed, "it needs room for itself alone");
+
+        for charge in [&whole, &first, &rest] {
+            assert!(!take(&*gate, charge).await.allowed, "{thousandths}: {charge:?}");
+        }
+    }
+}
+
 async fn a_revoked_bearer_is_charged_before_identity_only(state: Arc<impl Gate + Revocations>) {
     let gate = state.clone().gate();
     let bearer = bearer();
@@ -236,7 +290,7 @@ fn the_script_and_the_process_agree_on_every_sequence() {
             for pause_us in pauses {
                 level_us = level_us.saturating_sub(pause_us);
                 let (wait, remaining) = lua_verdict(&mut connection.borrow_mut(), &quota, level_us);
-                let verdict = quota.verdict(level_us, false);
+                let verdict = quota.verdict(Price::WHOLE, level_us, false);
                 prop_assert_eq!(verdict.retry_after, Duration::from_micros(wait));
                 prop_assert_eq!(u64::from(verdict.remaining), remaining.min(u64::from(u32::MAX)));
                 prop_assert_eq!(verdict.allowed, wait == 0);

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis::store::{Charge, Gatekeeper, Quota, Revocation, Revocations};
+use portcullis::store::{Charge, Gatekeeper, Price, Quota, Revocation, Revocations};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -202,6 +202,38 @@ async fn a_hot_key_asks_a_few_times_in_hundreds_of_requests() {
     }
 
     assert!(redis.admissions() <= 25, "{} round trips", redis.admissions());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_costs_nothing_asks_seldom_and_takes_nothing() {
+    let redis = Redis::start();
+    let gateway = GatewayOnRedis::strict(&redis);
+    let whole = charge("hot:user:alice", never_refilled(100));
+    let free = Charge { price: Price::part(0), ..whole.clone() };
+    let start = Instant::now();
+
+    for _ in 0..1000 {
+        assert!(gateway.take(&free).await.allowed);
+    }
+
+    let asked = redis.admissions();
+    assert!(asked <= 2 + start.elapsed().as_secs(), "{asked} round trips");
+    assert_eq!(gateway.take(&whole).await.remaining, 99);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_requests_add_up_over_gateways_and_their_leases() {
+    let redis = Redis::start();
+    let gateways = gateways(&redis, 3);
+    let quarter = Charge { price: Price::part(250), ..charge("hot:user:alice", never_refilled(100)) };
+
+    let mut passed = 0;
+    for gateway in gateways.iter().cycle().take(900) {
+        passed += u32::from(gateway.take(&quarter).await.allowed);
+    }
+
+    // The last one needs room for a whole request; each may hold back what it was lent.
+    assert!((397 - 3 * 40..=397).contains(&passed), "{passed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::lease::Lease;
 use crate::store::redis::ask::Counter;
-use crate::store::{Quota, Verdict};
+use crate::store::{Price, Quota, Verdict};
 
 /// A lease used up within this is followed by one of twice its size.
 const QUICK_US: u64 = 250_000;
@@ -15,6 +15,8 @@ const FORGOTTEN_US: u64 = 1_000_000;
 const ASKING_US: u64 = 1_000_000;
 /// The largest lease is this part of the burst.
 const PART_OF_BURST: u32 = 10;
+/// For so long after Redis had room for a request, those that cost nothing pass without asking.
+const ROOM_US: u64 = 1_000_000;
 
 #[derive(Debug)]
 pub struct Known {
@@ -23,6 +25,8 @@ pub struct Known {
     /// be refused by Redis, too.
     empty_at_us: u64,
     lease: Lease,
+    /// Until then a request that costs nothing passes.
+    room_until_us: u64,
     /// Of the lease that was asked for last, and when that was.
     size: u32,
     asked_us: Option<u64>,
@@ -63,6 +67,7 @@ impl Known {
             quota,
             empty_at_us: 0,
             lease: Lease::default(),
+            room_until_us: 0,
             size: 1,
             asked_us: None,
             asking_until_us: 0,
@@ -70,33 +75,36 @@ impl Known {
         }
     }
 
-    pub fn take(&mut self, now_us: u64) -> Outcome {
+    pub fn take(&mut self, price: Price, now_us: u64) -> Outcome {
         self.touched_us = now_us;
-        if self.lease.take(self.quota.step_us(), now_us) {
+        let is_free = price.charged == 0 && now_us < self.room_until_us;
+        if self.lease.take(price.charged, self.quota.step_us(), now_us) || is_free {
             return Outcome::Taken(self.lease.id(), self.verdict(true, now_us));
         }
-        let verdict = self.quota.verdict(self.level_us(now_us), false);
+        let verdict = self.quota.verdict(price, self.level_us(now_us), false);
         if verdict.allowed { Outcome::Unknown } else { Outcome::Refused(verdict) }
     }
 
-    pub fn give_back(&mut self, lease: u64) {
+    pub fn give_back(&mut self, price: Price, lease: u64) {
         if lease == self.lease.id() {
-            self.lease.give_back();
+            self.lease.give_back(price.charged);
         }
     }
 
     /// How the counter stands, as far as it is known; for a request that is refused by another limit.
-    pub fn standing(&mut self, now_us: u64) -> Verdict {
-        let is_leased = self.lease.left(self.quota.step_us(), now_us) > 0;
+    pub fn standing(&mut self, price: Price, now_us: u64) -> Verdict {
+        let least = u64::from(price.charged.max(1));
+        let is_leased = self.lease.left(self.quota.step_us(), now_us) >= least;
         match is_leased {
             true => self.verdict(true, now_us),
-            false => self.quota.verdict(self.level_us(now_us), false),
+            false => self.quota.verdict(price, self.level_us(now_us), false),
         }
     }
 
-    pub fn wish(&mut self, now_us: u64) -> Wish {
+    /// What costs nothing leases nothing: it would be charged for what nobody uses.
+    pub fn wish(&mut self, price: Price, now_us: u64) -> Wish {
         self.touched_us = now_us;
-        if now_us < self.asking_until_us {
+        if now_us < self.asking_until_us || price.charged == 0 {
             return Wish { count: 1, is_for_lease: false };
         }
         self.asking_until_us = now_us + ASKING_US;
@@ -117,12 +125,14 @@ impl Known {
     /// Takes in what Redis answered to a question that was sent at `asked_us`.
     pub fn settle(
         &mut self,
-        wish: Wish,
+        (price, wish): (Price, Wish),
         counter: &Counter,
         used: Used,
         asked_us: u64,
         now_us: u64,
     ) -> Verdict {
+        let has_room = counter.wait_us == 0 && counter.remaining > 0;
+        self.room_until_us = if has_room { asked_us + ROOM_US } else { 0 };
         self.empty_at_us = self.empty_at_us.max(asked_us.saturating_add(counter.level_us));
         if wish.is_for_lease {
             self.asking_until_us = 0;
@@ -131,14 +141,15 @@ impl Known {
                 self.asked_us = Some(asked_us);
             }
         }
-        let in_advance = counter.granted.saturating_sub(u32::from(used == Used::One));
+        let own = if used == Used::None && counter.granted > 0 { price.charged } else { 0 };
+        let in_advance = u64::from(counter.granted.saturating_sub(1)) * 1000 + u64::from(own);
         let mut lease = Lease::new(in_advance, asked_us, counter.level_us);
         let step_us = self.quota.step_us();
         if lease.left(step_us, now_us) > self.lease.left(step_us, now_us) {
             self.lease = lease;
         }
-        let remaining = counter.remaining.saturating_add(u64::from(in_advance));
-        let advance_us = u64::from(in_advance).saturating_mul(step_us);
+        let remaining = counter.remaining.saturating_add(in_advance / 1000);
+        let advance_us = in_advance.saturating_mul(step_us) / 1000;
         Verdict {
             allowed: counter.wait_us == 0,
             remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
@@ -166,7 +177,7 @@ impl Known {
     /// What is left of the lease counts as not yet used.
     fn verdict(&mut self, allowed: bool, now_us: u64) -> Verdict {
         let step_us = self.quota.step_us();
-        let left_us = u64::from(self.lease.left(step_us, now_us)).saturating_mul(step_us);
+        let left_us = self.lease.left(step_us, now_us).saturating_mul(step_us) / 1000;
         let level_us = self.level_us(now_us).saturating_sub(left_us);
         let remaining = self.quota.tolerance_us().saturating_sub(level_us) / step_us;
         Verdict {
@@ -185,6 +196,7 @@ mod tests {
     use super::*;
 
     const STEP: u64 = 60_000_000;
+    const ONE: Price = Price::WHOLE;
 
     /// `burst` at once, then one a minute.
     fn quota(burst: u32) -> Quota {
@@ -198,9 +210,9 @@ mod tests {
 
     /// Asks and is granted all it asks for, at once.
     fn lease(known: &mut Known, used: &mut u64, now_us: u64) -> u32 {
-        let wish = known.wish(now_us);
+        let wish = known.wish(ONE, now_us);
         *used += u64::from(wish.count);
-        known.settle(wish, &granted(*used, wish.count, known.quota.burst), Used::One, now_us, now_us);
+        known.settle((ONE, wish), &granted(*used, wish.count, known.quota.burst), Used::One, now_us, now_us);
         wish.count
     }
 
@@ -214,7 +226,7 @@ mod tests {
         let slower: Vec<u32> =
             (1..4).map(|round| lease(&mut known, &mut used, (5 + 2 * round) * QUICK_US)).collect();
         assert_eq!(slower, [5, 2, 1], "half a second later each time");
-        assert_eq!(Known::new(quota(9), 0).wish(0).count, 1);
+        assert_eq!(Known::new(quota(9), 0).wish(ONE, 0).count, 1);
     }
 
     #[test]
@@ -222,14 +234,14 @@ mod tests {
         let (mut known, mut used) = (Known::new(quota(100), 0), 0);
         lease(&mut known, &mut used, 0);
 
-        let (first, second) = (known.wish(1), known.wish(1));
+        let (first, second) = (known.wish(ONE, 1), known.wish(ONE, 1));
 
         assert_eq!((first.count, second.count), (2, 1));
         known.give_up(second);
-        assert_eq!(known.wish(2).count, 1, "the first is still on its way");
+        assert_eq!(known.wish(ONE, 2).count, 1, "the first is still on its way");
         known.give_up(first);
-        assert_eq!(known.wish(2).count, 2);
-        assert!(known.wish(2 + ASKING_US).is_for_lease, "a question that was abandoned");
+        assert_eq!(known.wish(ONE, 2).count, 2);
+        assert!(known.wish(ONE, 2 + ASKING_US).is_for_lease, "a question that was abandoned");
     }
 
     #[test]
@@ -237,8 +249,8 @@ mod tests {
         let mut known = Known::new(quota(100), 0);
         let wish = Wish { count: 10, is_for_lease: true };
 
-        let first = known.settle(wish, &granted(10, 10, 100), Used::One, 0, 0);
-        let Outcome::Taken(_, second) = known.take(0) else { panic!("nine are left") };
+        let first = known.settle((ONE, wish), &granted(10, 10, 100), Used::One, 0, 0);
+        let Outcome::Taken(_, second) = known.take(ONE, 0) else { panic!("nine are left") };
 
         assert_eq!((first.remaining, first.reset_after), (99, Duration::from_micros(STEP)));
         assert_eq!((second.remaining, second.reset_after), (98, Duration::from_micros(2 * STEP)));
@@ -247,14 +259,14 @@ mod tests {
     #[test]
     fn a_full_bucket_is_refused_here_until_a_request_would_pass() {
         let mut known = Known::new(quota(2), 0);
-        let wish = known.wish(0);
-        known.settle(wish, &granted(2, 1, 2), Used::One, 0, 0);
+        let wish = known.wish(ONE, 0);
+        known.settle((ONE, wish), &granted(2, 1, 2), Used::One, 0, 0);
 
-        let Outcome::Refused(refused) = known.take(STEP - 1) else { panic!("it is full") };
+        let Outcome::Refused(refused) = known.take(ONE, STEP - 1) else { panic!("it is full") };
 
         assert_eq!((refused.allowed, refused.remaining), (false, 0));
         assert_eq!(refused.retry_after, Duration::from_micros(1));
-        assert_eq!(known.take(STEP), Outcome::Unknown);
+        assert_eq!(known.take(ONE, STEP), Outcome::Unknown);
     }
 
     #[test]
@@ -262,24 +274,25 @@ mod tests {
         let mut known = Known::new(quota(100), 0);
         let wish = Wish { count: 1, is_for_lease: true };
 
-        let verdict = known.settle(wish, &granted(1, 1, 100), Used::None, 0, 0);
+        let verdict = known.settle((ONE, wish), &granted(1, 1, 100), Used::None, 0, 0);
 
         assert_eq!((verdict.remaining, verdict.reset_after), (100, Duration::ZERO));
-        assert!(matches!(known.take(0), Outcome::Taken(..)));
-        assert_eq!(known.take(0), Outcome::Unknown);
+        assert!(matches!(known.take(ONE, 0), Outcome::Taken(..)));
+        assert_eq!(known.take(ONE, 0), Outcome::Unknown);
     }
 
     #[test]
     fn what_is_given_back_to_a_lease_that_was_replaced_is_lost() {
         let mut known = Known::new(quota(100), 0);
         let wish = Wish { count: 3, is_for_lease: true };
-        known.settle(wish, &granted(3, 3, 100), Used::One, 0, 0);
-        let Outcome::Taken(old, _) = known.take(0) else { panic!("two are left") };
-        known.settle(wish, &granted(6, 3, 100), Used::One, 1, 1);
+        known.settle((ONE, wish), &granted(3, 3, 100), Used::One, 0, 0);
+        let Outcome::Taken(old, _) = known.take(ONE, 0) else { panic!("two are left") };
+        known.settle((ONE, wish), &granted(6, 3, 100), Used::One, 1, 1);
 
-        known.give_back(old);
+        known.give_back(ONE, old);
 
-        let left = std::iter::from_fn(|| matches!(known.take(1), Outcome::Taken(..)).then_some(())).count();
+        let left =
+            std::iter::from_fn(|| matches!(known.take(ONE, 1), Outcome::Taken(..)).then_some(())).count();
         assert_eq!(left, 2);
     }
 }

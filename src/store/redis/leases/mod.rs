@@ -54,23 +54,23 @@ impl Leases {
 
     /// Takes one request from the key's lease, or says why not.
     pub fn take(&self, charge: &Charge, now_us: u64) -> Outcome {
-        self.with(charge, |known| known.take(now_us)).unwrap_or(Outcome::Unknown)
+        self.with(charge, |known| known.take(charge.price, now_us)).unwrap_or(Outcome::Unknown)
     }
 
     /// Undoes a [`take`](Self::take).
     pub fn give_back(&self, charge: &Charge, lease: u64) {
-        self.with(charge, |known| known.give_back(lease));
+        self.with(charge, |known| known.give_back(charge.price, lease));
     }
 
     /// What is known of the counter; at rest when nothing is.
     pub fn standing(&self, charge: &Charge, now_us: u64) -> Verdict {
-        let known = self.with(charge, |known| known.standing(now_us));
-        known.unwrap_or_else(|| charge.quota.verdict(0, false))
+        let known = self.with(charge, |known| known.standing(charge.price, now_us));
+        known.unwrap_or_else(|| charge.verdict(0, false))
     }
 
     /// For how many requests to ask Redis. Every wish must be settled or given up.
     pub fn wish(&self, charge: &Charge, now_us: u64) -> Wish {
-        self.shard(&charge.key).lock().entry(charge, now_us).wish(now_us)
+        self.shard(&charge.key).lock().entry(charge, now_us).wish(charge.price, now_us)
     }
 
     /// Takes in the answer to a question that was sent at `asked_us`.
@@ -83,7 +83,8 @@ impl Leases {
         asked_us: u64,
     ) -> Verdict {
         let now_us = self.now_us();
-        self.shard(&charge.key).lock().entry(charge, now_us).settle(wish, counter, used, asked_us, now_us)
+        let mut shard = self.shard(&charge.key).lock();
+        shard.entry(charge, now_us).settle((charge.price, wish), counter, used, asked_us, now_us)
     }
 
     pub fn give_up(&self, charge: &Charge, wish: Wish) {
@@ -135,12 +136,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::store::Quota;
+    use crate::store::{Price, Quota};
 
     fn charge(key: String, burst: u32) -> Charge {
         let burst = NonZeroU32::new(burst).expect("not zero");
         let quota = Quota::new(NonZeroU32::MIN, Duration::from_secs(3600), burst);
-        Charge { key, quota, before_identity: true }
+        Charge { key, quota, before_identity: true, price: Price::WHOLE }
     }
 
     fn full(charge: &Charge) -> Counter {

@@ -4,7 +4,8 @@
 -- KEYS: the revocation keys of the bearer's token, session and user (or none of them), then one
 --       per counter
 -- ARGV: how many revocation keys, the bearer's version, then for each counter: step, tolerance,
---       1 if it is charged whatever the bearer's standing, and how many requests it is asked for
+--       1 if it is charged whatever the bearer's standing, and how many requests it is asked for; with
+--       `:cost:room` behind that, the first of them costs and needs so much instead of a step
 -- Answers, with a space between, the standing (0 good, 1 revoked, 2 stale), then for each counter that was judged:
 --       wait, remaining, level, and for how many requests it was charged
 if #KEYS == 0 then
@@ -35,11 +36,16 @@ for counter = 1, #KEYS - bearer_keys do
         local key = bearer_keys + counter
         local step = tonumber(ARGV[argument])
         local tolerance = tonumber(ARGV[argument + 1])
+        local asked, cost, room = tonumber(ARGV[argument + 3]), step, step
+        if not asked then
+            asked, cost, room = string.match(ARGV[argument + 3], '^(%d+):(%d+):(%d+)$')
+            asked, cost, room = tonumber(asked), tonumber(cost), tonumber(room)
+        end
         local level = math.max((tonumber(held[key]) or 0) - now, 0)
-        local wait = wait_for(level, step, tolerance)
+        local wait = wait_for(level, room, tolerance)
         all_pass = all_pass and wait == 0
         judged[#judged + 1] = {key = KEYS[key], step = step, tolerance = tolerance, level = level, wait = wait,
-            asked = tonumber(ARGV[argument + 3])}
+            asked = asked, cost = cost}
     end
 end
 
@@ -49,8 +55,11 @@ for _, counter in ipairs(judged) do
     if all_pass then
         local part = math.floor(remaining_at(level, counter.step, counter.tolerance) / PART)
         granted = math.max(math.min(counter.asked, part), 1)
-        level = level + granted * counter.step
-        redis.call('SET', counter.key, string.format('%.0f', now + level), 'PX', math.ceil(level / 1000))
+        local added = counter.cost + (granted - 1) * counter.step
+        level = level + added
+        if added > 0 then
+            redis.call('SET', counter.key, string.format('%.0f', now + level), 'PX', math.ceil(level / 1000))
+        end
     end
     local remaining = remaining_at(level, counter.step, counter.tolerance)
     answer[#answer + 1] = string.format('%.0f %.0f %.0f %.0f', counter.wait, remaining, level, granted)
