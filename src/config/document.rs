@@ -1,13 +1,110 @@
-//! A parsed file: its values, and where each of them stands.
+//! What was read: the values of gateway.yaml and of the files that it includes, and where each of them
+//! stands.
 
 use serde_json::Value;
 
-use super::marks::Marks;
+use super::marks::{Flaw, Marks, Position};
+use super::place::{Path, Step};
+use super::problem::{Problem, Severity};
+
+/// The lists that included files add to, and the tables.
+pub const LISTS: [&str; 2] = ["routes", "tests"];
+pub const TABLES: [&str; 2] = ["upstreams", "limits"];
 
 #[derive(Debug)]
 pub struct Document {
+    /// Of all files together.
+    pub tree: Value,
+    /// gateway.yaml, then what it includes.
+    pub sources: Vec<Source>,
+    /// What is odd about the files as such.
+    pub oddities: Vec<(Path, String)>,
+}
+
+#[derive(Debug)]
+pub struct Source {
     /// The file as the operator named it; problems begin with it.
     pub name: String,
-    pub tree: Value,
     pub marks: Marks,
+    /// How many items of each of [`LISTS`] stand in the files before.
+    pub before: [usize; LISTS.len()],
+}
+
+impl Document {
+    pub fn read(name: &str, text: &str) -> Result<Self, Vec<Problem>> {
+        let marks = read_marks(name, text)?;
+        let tree = marks.values();
+        if tree.is_null() {
+            let position = Position { line: 1, column: 1 };
+            let message = "the file is empty; a small one has `upstreams:` and `routes:`".to_owned();
+            let flaw = Flaw { position, path: Path::default(), message };
+            return Err(vec![Problem::with_text(name, flaw)]);
+        }
+        let main = Source { name: name.to_owned(), marks, before: [0; LISTS.len()] };
+        Ok(Self { tree, sources: vec![main], oddities: Vec::new() })
+    }
+
+    /// The name of gateway.yaml.
+    pub fn name(&self) -> &str {
+        &self.sources[0].name
+    }
+
+    /// Which of the sources the value at `path` stands in, and its path there.
+    pub fn origin(&self, path: &Path) -> (usize, Path) {
+        match path.0.as_slice() {
+            [Step::Key(section), Step::Item(item), ..] => {
+                let Some(list) = LISTS.iter().position(|list| list == section) else {
+                    return (0, path.clone());
+                };
+                let source = self.sources.iter().rposition(|source| source.before[list] <= *item);
+                let source = source.unwrap_or_default();
+                let mut own = path.clone();
+                own.0[1] = Step::Item(item - self.sources[source].before[list]);
+                (source, own)
+            }
+            [Step::Key(section), name @ Step::Key(_), ..] if TABLES.contains(&section.as_str()) => {
+                let entry = Path(vec![path.0[0].clone(), name.clone()]);
+                let source = self.sources.iter().position(|source| source.marks.key(&entry).is_some());
+                (source.unwrap_or_default(), path.clone())
+            }
+            _ => (0, path.clone()),
+        }
+    }
+
+    /// A problem with the value at `path`, or with its key.
+    pub fn problem(&self, severity: Severity, path: &Path, concerns_key: bool, message: String) -> Problem {
+        let (source, path) = self.origin(path);
+        self.sources[source].problem(severity, path, concerns_key, message)
+    }
+
+    /// Another place than the one that a problem is about, for its message: with the file once there are
+    /// several.
+    pub fn describe(&self, path: &Path) -> String {
+        let (source, own) = self.origin(path);
+        let source = &self.sources[source];
+        match source.marks.key(&own) {
+            Some(mark) if self.sources.len() > 1 => format!("{own} ({}:{})", source.name, mark.position),
+            _ => own.to_string(),
+        }
+    }
+}
+
+impl Source {
+    pub fn problem(&self, severity: Severity, path: Path, concerns_key: bool, message: String) -> Problem {
+        let mark = if concerns_key { self.marks.key(&path) } else { self.marks.value(&path) };
+        Problem {
+            severity,
+            file: self.name.clone(),
+            position: mark.map(|mark| mark.position),
+            width: mark.map_or(1, |mark| mark.width),
+            path,
+            message,
+        }
+    }
+}
+
+/// The text of a file, or what is wrong with it as a text.
+pub fn read_marks(name: &str, text: &str) -> Result<Marks, Vec<Problem>> {
+    Marks::read(text.trim_start_matches('\u{feff}'))
+        .map_err(|flaws| flaws.into_iter().map(|flaw| Problem::with_text(name, flaw)).collect())
 }

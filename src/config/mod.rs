@@ -6,6 +6,7 @@
 
 pub mod compile;
 pub mod document;
+pub mod include;
 pub mod marks;
 pub mod place;
 pub mod policy;

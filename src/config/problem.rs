@@ -184,36 +184,32 @@ impl Problems {
         self.found.push(Finding { severity, path, concerns_key, message });
     }
 
-    /// Everything found, in the order of the file: errors, then warnings.
+    /// Everything found, in the order of the files: errors, then warnings.
     pub fn into_lines(self, document: &Document) -> (Vec<Problem>, Vec<Problem>) {
-        let mut lines: Vec<Problem> = self.found.into_iter().map(|found| found.locate(document)).collect();
-        lines.sort_by(|a, b| a.position.cmp(&b.position).then_with(|| a.path.cmp(&b.path)));
+        let mut lines: Vec<(usize, Problem)> =
+            self.found.into_iter().map(|found| found.locate(document)).collect();
+        lines.sort_by(|(file, a), (other, b)| {
+            file.cmp(other).then_with(|| a.position.cmp(&b.position)).then_with(|| a.path.cmp(&b.path))
+        });
+        let mut lines: Vec<Problem> = lines.into_iter().map(|(_, line)| line).collect();
         if self.untold > 0 {
-            lines.push(Problem::with_file(&document.name, format!("… and {} more problems", self.untold)));
+            lines.push(Problem::with_file(document.name(), format!("… and {} more problems", self.untold)));
         }
         lines.into_iter().partition(|line| line.severity == Severity::Error)
     }
 }
 
 impl Finding {
-    fn locate(self, document: &Document) -> Problem {
-        let mark = match self.concerns_key {
-            true => document.marks.key(&self.path),
-            false => document.marks.value(&self.path),
-        };
-        Problem {
-            severity: self.severity,
-            file: document.name.clone(),
-            position: mark.map(|mark| mark.position),
-            width: mark.map_or(1, |mark| mark.width),
-            path: self.path,
-            message: self.message,
-        }
+    /// With the number of the file that it is in.
+    fn locate(self, document: &Document) -> (usize, Problem) {
+        let (source, path) = document.origin(&self.path);
+        let file = &document.sources[source];
+        (source, file.problem(self.severity, path, self.concerns_key, self.message))
     }
 }
 
 /// The candidate that `word` was probably meant to be: at most a third of the longer one differs.
-fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let farthest = |candidate: &str| (word.len().max(candidate.len()) / 3).max(1);
     candidates
         .filter(|candidate| candidate.len().abs_diff(word.len()) <= farthest(candidate))

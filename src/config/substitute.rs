@@ -13,6 +13,14 @@ pub trait Surroundings {
     fn file(&self, path: &str) -> Result<String, String>;
     /// The path as this process must open it.
     fn locate(&self, path: &str) -> std::path::PathBuf;
+    /// The files that a pattern of `include:` names, in order; none if there are none so far.
+    fn matching(&self, _pattern: &str) -> Result<Vec<String>, String> {
+        Ok(Vec::new())
+    }
+    /// The text of such a file, which may be larger than what a value stands for.
+    fn included(&self, path: &str) -> Result<String, String> {
+        self.file(path)
+    }
 }
 
 /// Replaces every reference in `tree`. What can't be resolved becomes null and a problem.

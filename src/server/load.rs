@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use crate::config::compile::{Compiled, compile};
 use crate::config::document::Document;
-use crate::config::marks::{Flaw, Marks, Position};
+use crate::config::include;
 use crate::config::problem::{Problem, Problems};
 use crate::config::substitute::{Surroundings, substitute};
 use crate::rehearsal;
 
 const MAX_FILE_BYTES: u64 = 16 << 20;
+/// Of a file that gateway.yaml includes.
+const MAX_INCLUDED_BYTES: u64 = 4 << 20;
 /// Secrets and certificates.
 const MAX_REFERENCED_BYTES: u64 = 1 << 20;
 
@@ -48,7 +50,7 @@ fn test(compiled: Compiled) -> Result<Compiled, Vec<Problem>> {
 
 /// The admin address of a file that may be wrong elsewhere: whoever mends it wants to reach the gateway.
 pub fn admin_address(path: &Path) -> Option<SocketAddr> {
-    let document = parse("", &read_text(path, MAX_FILE_BYTES).ok()?).ok()?;
+    let document = Document::read("", &read_text(path, MAX_FILE_BYTES).ok()?).ok()?;
     let mut admin = document.tree.get("listen")?.get("admin")?.clone();
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     substitute(&mut admin, &Machine { folder }, &mut Problems::default());
@@ -57,27 +59,52 @@ pub fn admin_address(path: &Path) -> Option<SocketAddr> {
 
 /// The same for a text that is already there; `name` is what problems begin with.
 pub fn load_text(name: &str, text: &str, surroundings: &dyn Surroundings) -> Result<Compiled, Vec<Problem>> {
-    let document = parse(name, text)
-        .map_err(|flaws| flaws.into_iter().map(|flaw| Problem::with_text(name, flaw)).collect::<Vec<_>>())?;
+    let document = include::follow(Document::read(name, text)?, surroundings)?;
     compile(document, surroundings)
+}
+
+/// The patterns of the `include:` of a file with this text, as paths that this process can open.
+pub fn included_patterns(path: &Path, text: &[u8]) -> Vec<PathBuf> {
+    let machine = Machine { folder: path.parent().map(Path::to_path_buf).unwrap_or_default() };
+    let Some(document) = std::str::from_utf8(text).ok().and_then(|text| Document::read("", text).ok()) else {
+        return Vec::new();
+    };
+    let patterns = include::patterns(&document, &machine);
+    patterns.into_iter().map(|(_, pattern)| machine.locate(&pattern)).collect()
+}
+
+/// The files that a pattern names, in order.
+pub fn matching_files(pattern: &Path) -> Result<Vec<PathBuf>, String> {
+    let Some(name) = pattern.file_name().and_then(|name| name.to_str()).filter(|name| name.contains('*'))
+    else {
+        // Whether it is there shows when it is read.
+        return Ok(vec![pattern.to_path_buf()]);
+    };
+    let folder = pattern.parent().unwrap_or(Path::new(""));
+    let entries = match std::fs::read_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+    {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(reason(&error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| reason(&error))?.file_name();
+        let file = folder.join(&entry);
+        if entry.to_str().is_some_and(|entry| include::fits(name, entry)) && file.is_file() {
+            files.push(file);
+        }
+        if files.len() > include::MAX_FILES {
+            return Err(format!("more than {} files fit", include::MAX_FILES));
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// One line per problem.
 pub fn render(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("{problem}\n")).collect()
-}
-
-fn parse(name: &str, text: &str) -> Result<Document, Vec<Flaw>> {
-    let marks = Marks::read(text.trim_start_matches('\u{feff}'))?;
-    let tree = marks.values();
-    if tree.is_null() {
-        return Err(vec![flaw_at_start("the file is empty; a small one has `upstreams:` and `routes:`")]);
-    }
-    Ok(Document { name: name.to_owned(), tree, marks })
-}
-
-fn flaw_at_start(message: &str) -> Flaw {
-    Flaw { position: Position { line: 1, column: 1 }, path: Default::default(), message: message.to_owned() }
 }
 
 /// The real environment and file system.
@@ -93,6 +120,21 @@ impl Surroundings for Machine {
 
     fn file(&self, path: &str) -> Result<String, String> {
         read_text(&self.locate(path), MAX_REFERENCED_BYTES)
+    }
+
+    fn matching(&self, pattern: &str) -> Result<Vec<String>, String> {
+        if Path::new(pattern).parent().is_some_and(|folder| folder.to_string_lossy().contains('*')) {
+            return Err("`*` may stand in the name of the file, and not in that of a folder".to_owned());
+        }
+        let files = matching_files(&self.locate(pattern))?;
+        // Joined to the folder again, they are the same.
+        let relative =
+            |file: &PathBuf| Some(file.strip_prefix(&self.folder).unwrap_or(file).to_str()?.to_owned());
+        Ok(files.iter().filter_map(relative).collect())
+    }
+
+    fn included(&self, path: &str) -> Result<String, String> {
+        read_text(&self.locate(path), MAX_INCLUDED_BYTES)
     }
 
     fn locate(&self, path: &str) -> PathBuf {

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use portcullis::server::load;
+
 use crate::surroundings::{said, tested};
 
 fn files() -> Vec<PathBuf> {
@@ -34,5 +36,31 @@ fn every_broken_file_is_told_what_is_wrong_with_it() {
     }
 
     assert!(files.len() >= 60, "only {} files", files.len());
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+/// Folders with a gateway.yaml that includes others; what is said is in `said.txt`.
+#[test]
+fn every_broken_set_of_files_is_told_what_is_wrong_and_where() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/corpus");
+    let entries = fs::read_dir(corpus).expect("it lies beside this file");
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    let mut differing = Vec::new();
+    for folder in &folders {
+        let found = load::load_tested(&folder.join("gateway.yaml")).expect_err("it is broken");
+        let said = said(&found).replace(&format!("{}/", folder.display()), "");
+        let expected = folder.join("said.txt");
+        if std::env::var_os("PORTCULLIS_WRITE_CORPUS").is_some() {
+            fs::write(&expected, &said).expect("writable");
+        }
+        let expected = fs::read_to_string(&expected).unwrap_or_default();
+        if said != expected {
+            differing.push(format!("{}:\n{said}--- expected\n{expected}", folder.display()));
+        }
+    }
+
+    assert!(folders.len() >= 6, "only {} folders", folders.len());
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }

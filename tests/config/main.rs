@@ -6,6 +6,7 @@ mod documentation;
 mod example;
 mod files;
 mod hostile;
+mod included;
 mod meaning;
 mod problems;
 mod schema;

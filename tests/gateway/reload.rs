@@ -176,3 +176,52 @@ fn replace_by_link(home: &Path, name: &str, target: &str) {
     symlink(target, home.join("..data_tmp")).expect("writable");
     fs::rename(home.join("..data_tmp"), home.join(name)).expect("writable");
 }
+
+#[tokio::test]
+async fn included_files_are_taken_up_together_when_one_changes_comes_or_goes() {
+    let gw = harness::gateway("").await;
+    let client = gw.anonymous();
+    let routes = gw.home().join("routes");
+    fs::create_dir(&routes).expect("writable");
+    let route = |path: &str, upstream: &str| {
+        format!("routes: [{{ path: {path}, upstream: {upstream}, access: public }}]\n")
+    };
+    fs::write(routes.join("topics.yaml"), route("/questions/topics", "example")).expect("writable");
+    let yaml = "include: routes/*.yaml\nroutes: [{ path: /protected, upstream: example }]";
+    assert_eq!(gw.reload(yaml).await, Reload::InForce);
+    assert_eq!(client.get("/questions/topics").await.status(), 200);
+    let first = digest(&gw).await;
+
+    // One more file, of which only the other knows the upstream.
+    fs::write(routes.join("echo.yaml"), route("/echo", "late")).expect("writable");
+    gw.logged(|line| line.to_string().contains("late")).await;
+    assert_eq!(client.get("/questions/topics").await.status(), 200, "the old policy answers");
+    assert_eq!(digest(&gw).await, first);
+    let output = gw.cli(&["reload"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("routes/echo.yaml:1:35 routes[0].upstream: \"late\" isn't defined"), "{said}");
+    let output = gw.cli(&["validate", "gateway.yaml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("routes/echo.yaml:1:35") && said.contains("upstream: late"), "{said}");
+
+    let upstreams = format!("upstreams: {{ late: {{ servers: [\"{}\"] }} }}", gw.upstream().address());
+    fs::write(routes.join("late.yaml"), upstreams).expect("writable");
+    eventually("the new route", async || (client.get("/echo").await.status() == 200).then_some(())).await;
+    let output = gw.cli(&["explain", "GET", "/echo", "--anonymous"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("late"), "{output:?}");
+    assert_ne!(digest(&gw).await, first);
+
+    fs::remove_file(routes.join("topics.yaml")).expect("it is there");
+    eventually("the end of the route", async || {
+        (client.get("/questions/topics").await.reason() == Some("route_not_found")).then_some(())
+    })
+    .await;
+    assert_eq!(client.get("/echo").await.status(), 200);
+}
+
+async fn digest(gw: &Gateway) -> String {
+    let policy = gw.admin_request(reqwest::Method::GET, "/api/policy").send().await.expect("it answers");
+    let policy: serde_json::Value = policy.json().await.expect("JSON");
+    policy["digest"].as_str().expect("a hash").to_owned()
+}

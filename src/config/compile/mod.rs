@@ -44,10 +44,15 @@ pub struct Compiled {
 
 /// All or nothing: `Err` holds every problem, with the warnings behind.
 pub fn compile(mut document: Document, surroundings: &dyn Surroundings) -> Result<Compiled, Vec<Problem>> {
-    let mut compiler = Compiler { problems: Problems::default(), roles: Roles::default(), surroundings };
-    substitute(&mut document.tree, surroundings, &mut compiler.problems);
-    let digest = digest(&document.tree);
-    let gateway = raw::read(std::mem::take(&mut document.tree), &mut compiler.problems);
+    let mut problems = Problems::default();
+    let mut tree = std::mem::take(&mut document.tree);
+    substitute(&mut tree, surroundings, &mut problems);
+    let digest = digest(&tree);
+    let gateway = raw::read(tree, &mut problems);
+    for (path, message) in std::mem::take(&mut document.oddities) {
+        problems.warning_at(path, message);
+    }
+    let mut compiler = Compiler { problems, roles: Roles::default(), surroundings, document: &document };
     let policy = compiler.policy(gateway, digest);
     let (mut errors, warnings) = compiler.problems.into_lines(&document);
     match policy {
@@ -71,6 +76,8 @@ struct Compiler<'s> {
     problems: Problems,
     roles: Roles,
     surroundings: &'s dyn Surroundings,
+    /// Knows the files; its tree has been used up.
+    document: &'s Document,
 }
 
 impl Compiler<'_> {

@@ -252,8 +252,8 @@ impl Compiler<'_> {
             self.problems.error(&place, "names with `auth:` belong to the gateway's own routes");
         }
         if let Some(other) = growing.names.insert(name.clone(), item) {
-            self.problems
-                .error(&place, format!("{name:?} is the name of routes[{other}]; each needs its own"));
+            let other = self.route_for_people(other);
+            self.problems.error(&place, format!("{name:?} is the name of {other}; each needs its own"));
         }
         Some(name)
     }
@@ -265,12 +265,17 @@ impl Compiler<'_> {
             Err(RouteConflict::Pattern(message)) => message,
             Err(RouteConflict::Duplicate(other)) => match growing.items.get(other).copied().flatten() {
                 Some(other) => format!(
-                    "routes[{other}] takes the same requests as {path:?}; change a path, or give each its methods"
+                    "{} takes the same requests as {path:?}; change a path, or give each its methods",
+                    self.route_for_people(other)
                 ),
                 None => format!("{path:?} is answered by the gateway itself (`auth:`)"),
             },
         };
         self.problems.error(&at.key("path"), message);
+    }
+
+    fn route_for_people(&self, item: usize) -> String {
+        self.document.describe(&Place::Root.key("routes").item(item).path())
     }
 }
 

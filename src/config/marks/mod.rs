@@ -10,6 +10,7 @@ use saphyr_parser::Marker;
 use serde_json::Value;
 
 use super::place::{Path, Step};
+pub use reader::MAX_VALUES;
 
 /// A place in the text; both numbers start at 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +106,11 @@ impl Marks {
                 entries.iter().map(|entry| (String::from(&*entry.key), self.value_of(entry.value))).collect(),
             ),
         }
+    }
+
+    /// How many keys and values there are once every alias is written out.
+    pub fn size(&self) -> u64 {
+        self.root.map_or(0, |root| self.nodes[root].extent.values)
     }
 
     /// Where the key at the end of `path` stands.

@@ -14,7 +14,7 @@ use crate::config::place::{Path, Step};
 /// Levels of nesting; a real file has about six.
 const MAX_DEPTH: usize = 32;
 /// Keys and values, with every alias written out. Ten thousand full routes have about half.
-const MAX_VALUES: u64 = 500_000;
+pub const MAX_VALUES: u64 = 500_000;
 /// Characters between two events. The parser holds a flow collection (`[…]`, `{…}`) whole, at a
 /// hundred times its size, before it says anything about it.
 const MAX_AHEAD: usize = 384 << 10;

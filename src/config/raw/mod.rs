@@ -45,6 +45,7 @@ pub type Table<T> = BTreeMap<String, Option<T>>;
 #[serde(deny_unknown_fields)]
 pub struct Gateway {
     pub version: Option<u64>,
+    pub include: Option<Words>,
     pub listen: Option<Listen>,
     pub trusted_proxies: Option<List<String>>,
     pub storage: Option<Storage>,
