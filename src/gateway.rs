@@ -24,6 +24,7 @@ use crate::pipeline::{arrive, cache, forward, respond, settle};
 use crate::rejection::Rejection;
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::decisions::Decisions;
 use crate::telemetry::request_id::RequestId;
 
 pub struct Gateway {
@@ -35,6 +36,7 @@ pub struct Gateway {
     pub auth: Bridge,
     pub metrics: Arc<Metrics>,
     pub access_log: Arc<AccessLog>,
+    pub decisions: Arc<Decisions>,
 }
 
 #[async_trait]
@@ -257,7 +259,10 @@ impl ProxyHttp for Gateway {
             body_bytes: session.body_bytes_sent(),
             took,
         };
-        self.access_log.append(|line| settle::access_log::write(line, exchange, &outcome));
+        settle::access_log::run(&self.access_log, exchange, &outcome);
+        if self.decisions.is_followed() {
+            settle::decision::run(&self.decisions, exchange, &outcome);
+        }
     }
 
     /// The access log says it; Pingora's own line would add nothing but the peer's words.

@@ -13,6 +13,7 @@ mod operator;
 mod reload;
 mod session;
 mod snippet;
+mod tail;
 mod token;
 mod user;
 mod validate;
@@ -21,9 +22,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use crate::server;
+use crate::telemetry::log::Log;
 
 /// A reverse-proxy authentication gateway.
 #[derive(Debug, Parser)]
@@ -45,6 +46,8 @@ enum Command {
     Diff(diff::Diff),
     /// Have the running gateway take up its file, and wait for the outcome
     Reload(reload::Reload),
+    /// Follow the running gateway's decisions as they are made
+    Tail(tail::Tail),
     /// Print the JSON Schema of the configuration file, for editors
     Schema,
     /// Bring the tables of the account store up to date
@@ -102,13 +105,14 @@ impl OutputArg {
 
 /// Runs a command; a failure is printed to standard error.
 pub fn run(cli: Cli) -> ExitCode {
-    start_log();
+    let log = Log::start();
     let done = match cli.command {
-        Command::Serve(arg) => server::serve(&arg.config).map_err(|error| error.to_string()),
+        Command::Serve(arg) => server::serve(&arg.config, log).map_err(|error| error.to_string()),
         Command::Validate(args) => validate::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Reload(args) => reload::run(&args),
+        Command::Tail(args) => tail::run(&args),
         Command::Schema => print(include_str!("../../gateway.schema.json").trim_end()),
         Command::Migrate(arg) => migrate(&arg),
         Command::User(args) => user::run(&args),
@@ -127,24 +131,6 @@ pub fn run(cli: Cli) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The log goes to standard error as JSON lines; standard output is for the access log and for
-/// what a command was asked to print.
-fn start_log() {
-    // At `debug` Pingora writes out requests and answers, tokens included (class 105): a mere
-    // `debug` isn't meant for it.
-    let quiet = "pingora=warn".parse().expect("a constant that is a directive");
-    let filter = EnvFilter::try_from_env("PORTCULLIS_LOG").map_or_else(
-        |_| EnvFilter::new("info,pingora=warn,pingora_proxy=error,pingora_cache=error,sqlx=warn"),
-        |chosen| chosen.add_directive(quiet),
-    );
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
 }
 
 fn migrate(arg: &ConfigArg) -> Result<(), String> {

@@ -13,6 +13,7 @@ use http::header::HOST;
 use crate::auth::{self, Caller, PasswordQueue, Settings, Stores};
 use crate::edition::Edition;
 use crate::telemetry::Metrics;
+use crate::telemetry::decisions::Decisions;
 use crate::telemetry::request_id::RequestId;
 
 /// Serves `/api/…`; by the edition in force when a request comes in.
@@ -21,8 +22,9 @@ pub fn router(
     stores: Stores,
     passwords: PasswordQueue,
     metrics: Arc<Metrics>,
+    decisions: Arc<Decisions>,
 ) -> Router {
-    let api = auth::api::router(stores, passwords, metrics);
+    let api = auth::api::router(stores, passwords, metrics, decisions);
     Router::new().nest("/api", api).layer(from_fn_with_state(editions, introduce))
 }
 

@@ -36,6 +36,8 @@ use crate::pipeline::forward::fast_lane::FastLane;
 use crate::store::memory::LocalCounters;
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::decisions::Decisions;
+use crate::telemetry::log::Log;
 
 /// Why the gateway did not start; the command line prints it.
 #[derive(Debug, thiserror::Error)]
@@ -53,11 +55,12 @@ pub enum StartError {
 }
 
 /// Runs the gateway until a signal ends it.
-pub fn serve(config: &Path) -> Result<(), StartError> {
+pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
     let watching = |cause| StartError::Io { doing: "watching the configuration", cause };
     let changes = reload::Changes::follow(config).map_err(watching)?;
     let loaded = load::load_tested(config).map_err(|problems| StartError::Config(load::render(&problems)))?;
     let policy = announce(loaded);
+    log.set_level(policy.log.level);
     // Stores, the auth wing and the admin port live here; Pingora has runtimes of its own.
     let office = office()?;
     let metrics = Arc::new(Metrics::new());
@@ -75,10 +78,11 @@ pub fn serve(config: &Path) -> Result<(), StartError> {
     let first = office.block_on(builder.build(policy.clone(), None)).map_err(StartError::Config)?;
     let editions = Arc::new(ArcSwap::from_pointee(first));
     let access_log = access_log(&metrics)?;
+    let decisions = Arc::new(Decisions::new(metrics.decision_log_dropped.clone()));
     let status = Arc::new(status::Status::new(metrics.clone()));
 
     let router = auth::router(stores.for_auth(), passwords.clone(), metrics.clone());
-    let api = api::router(editions.clone(), stores.for_auth(), passwords, metrics.clone());
+    let api = api::router(editions.clone(), stores.for_auth(), passwords, metrics.clone(), decisions.clone());
     let gateway = Gateway {
         editions: editions.clone(),
         meter: Meter {
@@ -98,12 +102,14 @@ pub fn serve(config: &Path) -> Result<(), StartError> {
         auth: Bridge::new(router, office.handle().clone()),
         metrics: metrics.clone(),
         access_log: access_log.clone(),
+        decisions,
     };
     let reload = reload::Reload {
         path: PathBuf::from(config),
         builder,
         editions: editions.clone(),
         status: status.clone(),
+        log,
     };
     let reloads = reload.start(changes, &office).map_err(watching)?;
     let policies = policy_api::router(policy_api::PolicyApi {

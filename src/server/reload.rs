@@ -15,12 +15,14 @@ use super::{load, watch};
 use crate::config::policy::Policy;
 use crate::config::problem::Problem;
 use crate::edition::Edition;
+use crate::telemetry::log::Log;
 
 pub struct Reload {
     pub path: PathBuf,
     pub builder: Builder,
     pub editions: Arc<ArcSwap<Edition>>,
     pub status: Arc<Status>,
+    pub log: Log,
 }
 
 type Reply = oneshot::Sender<LastTry>;
@@ -99,6 +101,7 @@ impl Reload {
         note_fixed(&running.policy, &policy);
         match self.builder.build(policy, Some(&running)).await {
             Ok(edition) => {
+                self.log.set_level(edition.policy.log.level);
                 tracing::info!(digest = %edition.policy.digest, "configuration loaded");
                 self.editions.store(Arc::new(edition));
                 self.status.note_reload(Vec::new());

@@ -38,6 +38,7 @@ pub struct Metrics {
     pub http_requests_in_flight: IntGauge,
     pub fast_lane_requests: IntCounter,
     pub access_log_dropped: IntCounter,
+    pub decision_log_dropped: IntCounter,
     pub audit_records_lost: IntCounter,
     pub config_last_reload_successful: IntGauge,
     pub config_last_reload_success_timestamp: Gauge,
@@ -136,6 +137,11 @@ impl Metrics {
                 &registry,
                 "access_log_dropped_total",
                 "Access log lines lost because the writer was behind",
+            ),
+            decision_log_dropped: counter(
+                &registry,
+                "decision_log_dropped_total",
+                "Lines that a reader of the decision log was too slow for",
             ),
             audit_records_lost: counter(
                 &registry,

@@ -1,6 +1,8 @@
 //! What operators see: metrics, the access log, audit lines.
 
 pub mod access_log;
+pub mod decisions;
+pub mod log;
 pub mod metrics;
 pub mod request_id;
 

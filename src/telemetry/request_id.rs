@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,6 +30,11 @@ impl RequestId {
 
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
+    }
+
+    /// A number that is spread evenly over all requests, and the same whenever it is asked for.
+    pub fn number(&self) -> u64 {
+        foldhash::quality::FixedState::default().hash_one(self.0)
     }
 
     /// `traceparent` (W3C Trace Context §3.2) of an unsampled trace that begins with this request.

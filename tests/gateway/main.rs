@@ -31,6 +31,7 @@ mod class_token_texts;
 mod class_tokens;
 mod cli;
 mod contract;
+mod decision_log;
 mod deployment;
 mod documented;
 mod drain;

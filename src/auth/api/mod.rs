@@ -4,16 +4,17 @@
 
 mod audit;
 mod call;
+mod decisions;
 mod sessions;
 mod users;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
+use axum::{Extension, Router};
 use http::HeaderMap;
 
 use super::answer::{self, Refusal};
@@ -23,12 +24,18 @@ use crate::identity::{Identity, credentials};
 use crate::rejection::Code;
 use crate::store::{Bearer, Standing};
 use crate::telemetry::Metrics;
+use crate::telemetry::decisions::Decisions;
 
 const ROLE: &str = "admin";
 
 /// The endpoints beneath `/api`. Every request must carry the extensions [`Settings`] and
 /// [`Caller`](super::Caller).
-pub fn router(stores: Stores, passwords: PasswordQueue, metrics: Arc<Metrics>) -> Router {
+pub fn router(
+    stores: Stores,
+    passwords: PasswordQueue,
+    metrics: Arc<Metrics>,
+    decisions: Arc<Decisions>,
+) -> Router {
     let wing = Wing { stores, passwords, metrics };
     Router::new()
         .route("/users", get(users::list).post(users::add))
@@ -41,8 +48,10 @@ pub fn router(stores: Stores, passwords: PasswordQueue, metrics: Arc<Metrics>) -
         .route("/users/{user}/sessions", get(sessions::list).delete(sessions::end_all))
         .route("/sessions/{id}", delete(sessions::end))
         .route("/audit", get(audit::find))
+        .route("/decisions", get(decisions::follow))
         .fallback(answer::no_such_endpoint)
         .method_not_allowed_fallback(answer::wrong_method)
+        .layer(Extension(decisions))
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .layer(from_fn_with_state(wing.clone(), admit))
         .layer(from_fn_with_state(wing.clone(), answer::render))

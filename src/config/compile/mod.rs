@@ -7,6 +7,7 @@ mod cache;
 mod issuers;
 mod limits;
 mod listen;
+mod log;
 mod names;
 mod pattern;
 mod quantity;
@@ -85,6 +86,7 @@ impl Compiler<'_> {
         let root = Place::Root;
         self.version(gateway.version, &root.key("version"));
         let listen = self.listen(gateway.listen.unwrap_or_default(), &root.key("listen"));
+        let log = self.log(gateway.log.unwrap_or_default(), &root.key("log"));
         let trusted_proxies = self.trusted_proxies(gateway.trusted_proxies, &root.key("trusted_proxies"));
         let storage = self.storage(gateway.storage.unwrap_or_default(), &root.key("storage"));
         let tokens = self.tokens(gateway.tokens.unwrap_or_default(), &root.key("tokens"));
@@ -114,6 +116,7 @@ impl Compiler<'_> {
         let policy = Policy {
             digest,
             listen,
+            log,
             trusted_proxies,
             storage: storage?,
             tokens,

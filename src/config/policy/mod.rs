@@ -8,6 +8,7 @@ mod cache;
 mod issuers;
 mod limits;
 mod listen;
+mod log;
 mod revocation;
 mod routes;
 mod state_servers;
@@ -23,6 +24,7 @@ pub use cache::{CacheRule, CacheSettings, QueryKey, VaryBy};
 pub use issuers::{AcceptedIssuers, ClaimNames, ForeignAlgorithm, Issuer, KeySource};
 pub use limits::{Limit, LimitBy, OnStoreError, Quota};
 pub use listen::{Listen, ProxyListener, TlsFiles};
+pub use log::{Log, LogLevel, Share};
 pub use revocation::Revocation;
 pub use routes::{
     Assignment, Destination, MethodSet, Params, Route, RouteConflict, RouteTable, RouteTableBuilder,
@@ -41,6 +43,7 @@ pub struct Policy {
     /// SHA-256 of the file after substitution, in hex: tells editions apart in logs and metrics.
     pub digest: String,
     pub listen: Listen,
+    pub log: Log,
     /// Peers that may say `X-Forwarded-For`, `-Proto` and `-Host`.
     pub trusted_proxies: Vec<IpNet>,
     pub storage: Storage,

@@ -8,6 +8,7 @@ mod cache;
 mod issuers;
 mod limits;
 mod listen;
+mod log;
 mod reader;
 mod revocation;
 mod routes;
@@ -27,6 +28,7 @@ pub use cache::{Cache, CacheSettings, Query, VaryBy};
 pub use issuers::{ClaimNames, Issuer, Words};
 pub use limits::{By, Limit, OnStoreError};
 pub use listen::{Listen, ProxyListener, Tls};
+pub use log::{Log, LogLevel};
 pub use reader::{Mismatch, Reader, Wrong, read};
 pub use revocation::{OnUncheckedBearer, Revocation, RevocationMode};
 pub use routes::{Defaults, Route};
@@ -47,6 +49,7 @@ pub struct Gateway {
     pub version: Option<u64>,
     pub include: Option<Words>,
     pub listen: Option<Listen>,
+    pub log: Option<Log>,
     pub trusted_proxies: Option<List<String>>,
     pub storage: Option<Storage>,
     pub tokens: Option<Tokens>,

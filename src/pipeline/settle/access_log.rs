@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::config::policy::Share;
 use crate::exchange::Exchange;
+use crate::telemetry::access_log::AccessLog;
 
 /// Longer paths are cut in the log.
 const MAX_PATH: usize = 512;
@@ -23,8 +25,17 @@ pub struct Outcome<'a> {
     pub took: Duration,
 }
 
-/// Appends one line.
-pub fn write(line: &mut Vec<u8>, exchange: &Exchange, outcome: &Outcome) {
+/// Logs the request, if its kind is logged and it is one of the sample.
+pub fn run(log: &AccessLog, exchange: &Exchange, outcome: &Outcome) {
+    let policy = &exchange.edition.policy.log;
+    let share = if exchange.refused.is_some() { policy.denied } else { policy.allowed };
+    if share.takes(|| exchange.request_id.number()) {
+        log.append(|line| write(line, exchange, outcome, share));
+    }
+}
+
+/// Appends one line; `share` says for how many requests it stands.
+pub fn write(line: &mut Vec<u8>, exchange: &Exchange, outcome: &Outcome, share: Share) {
     line.extend_from_slice(b"{\"time\":\"");
     timestamp(line, exchange.arrived_at);
     line.push(b'"');
@@ -51,6 +62,9 @@ pub fn write(line: &mut Vec<u8>, exchange: &Exchange, outcome: &Outcome) {
     number(line, ",\"duration_us\":", micros(outcome.took));
     if let Some(took) = exchange.upstream_took {
         number(line, ",\"upstream_us\":", micros(took));
+    }
+    if share != Share::ALL {
+        number(line, ",\"sampled\":", u64::from(share.stands_for()));
     }
     line.extend_from_slice(b"}\n");
 }
