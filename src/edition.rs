@@ -11,6 +11,7 @@ use crate::config::policy::{Policy, Route};
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
 use crate::issuers::TrustedIssuer;
+use crate::telemetry::otlp::Exporter;
 use crate::telemetry::{Metrics, RouteMeters};
 
 pub struct Edition {
@@ -22,6 +23,8 @@ pub struct Edition {
     pub issuers: Vec<Arc<TrustedIssuer>>,
     /// By `Upstream::index`. Balancers outlive editions: health and pools aren't reset.
     pub balancers: Vec<Arc<Balancer>>,
+    /// Takes the spans of traced requests; `None` while tracing is off. Outlives editions.
+    pub exporter: Option<Arc<Exporter>>,
     upstream_meters: Vec<Histogram>,
     limit_meters: Vec<LimitMeters>,
     route_meters: Vec<RouteMeters>,
@@ -69,6 +72,7 @@ impl Edition {
                 .collect(),
             no_route: RouteMeters::new(metrics, "-"),
             policy,
+            exporter: None,
             since: now(),
             keys,
             refresh_keys,

@@ -17,6 +17,7 @@ use crate::rejection::Code;
 use crate::store::{Flight, Label, Price, Verdict};
 use crate::telemetry::RouteMeters;
 use crate::telemetry::request_id::RequestId;
+use crate::telemetry::trace::{OpenSpan, Trace};
 
 /// The state of one request. It keeps the edition it started with, whatever is loaded meanwhile.
 pub struct Exchange {
@@ -48,6 +49,10 @@ pub struct Exchange {
     pub tried: Vec<Arc<Target>>,
     /// From the end of our own stages to the head of the upstream's answer.
     pub upstream_took: Option<Duration>,
+    /// `None` unless the request is traced.
+    pub trace: Option<Arc<Trace>>,
+    /// Of the server that is being asked, until its answer begins.
+    pub upstream_span: Option<OpenSpan>,
     pub body_received: u64,
     /// What became of a request to a cached route; a label and the base of `Cache-Status`.
     pub cache_outcome: Option<&'static str>,
@@ -72,12 +77,14 @@ pub struct CacheVisit {
     pub is_collapsed: AtomicBool,
     /// Held while this request computes the answer for the fleet.
     pub flight: Mutex<Option<Flight>>,
+    pub trace: Option<Arc<Trace>>,
 }
 
 impl CacheVisit {
-    pub fn new(label: Label) -> Self {
+    pub fn new(label: Label, trace: Option<Arc<Trace>>) -> Self {
         Self {
             label,
+            trace,
             has_store_failed: AtomicBool::new(false),
             is_collapsed: AtomicBool::new(false),
             flight: Mutex::new(None),
@@ -136,10 +143,24 @@ impl Exchange {
             arrived_after: None,
             tried: Vec::new(),
             upstream_took: None,
+            trace: None,
+            upstream_span: None,
             body_received: 0,
             cache_outcome: None,
             cache_visit: None,
         }
+    }
+
+    /// Says which stage begins, should the request be traced.
+    pub fn enter(&self, stage: &'static str) {
+        if let Some(trace) = &self.trace {
+            trace.enter(stage);
+        }
+    }
+
+    /// A call to another program, until this is dropped; `None` unless the request is traced.
+    pub fn span(&self, name: &'static str) -> Option<OpenSpan> {
+        self.trace.as_ref().map(|trace| trace.open(name))
     }
 
     /// The meters of the assigned route, or of "no route".

@@ -58,16 +58,20 @@ impl ProxyHttp for Gateway {
         let arrived = arrive::run(session, exchange, &self.keys, &self.meter).await;
         exchange.arrived_after = Some(exchange.started.elapsed());
         if let Err(rejection) = arrived {
+            exchange.enter("refuse");
             Box::pin(respond::render_error::run(session, exchange, &rejection)).await;
             return Ok(true);
         }
         if let Some(endpoint) = exchange.auth_endpoint() {
+            exchange.enter("auth");
             Box::pin(self.answer_auth(session, exchange, endpoint)).await;
             return Ok(true);
         }
         if exchange.cache_rule().is_some() {
+            exchange.enter("cache");
             return Box::pin(cache::serve::run(session, exchange, self.cache)).await;
         }
+        exchange.enter("forward");
         if !forward::fast_lane::qualifies(session, exchange) {
             return Ok(false);
         }
@@ -262,6 +266,9 @@ impl ProxyHttp for Gateway {
         settle::access_log::run(&self.access_log, exchange, &outcome);
         if self.decisions.is_followed() {
             settle::decision::run(&self.decisions, exchange, &outcome);
+        }
+        if exchange.trace.is_some() {
+            settle::spans::run(exchange, &outcome);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
 use crate::issuers::TrustedIssuer;
 use crate::telemetry::Metrics;
+use crate::telemetry::otlp::Exporter;
 
 pub struct Builder {
     /// Signs when the policy names no key.
@@ -44,7 +45,21 @@ impl Builder {
                 None => self.open(upstream).await,
             });
         }
-        Ok(Edition::new(policy, keys, refresh_keys, issuers, balancers, &self.metrics))
+        let exporter = self.exporter(&policy, running)?;
+        let mut edition = Edition::new(policy, keys, refresh_keys, issuers, balancers, &self.metrics);
+        edition.exporter = exporter;
+        Ok(edition)
+    }
+
+    /// The running one, if it is still the same.
+    fn exporter(&self, policy: &Policy, running: Option<&Edition>) -> Result<Option<Arc<Exporter>>, String> {
+        let Some(settings) = &policy.tracing else { return Ok(None) };
+        let known = running.and_then(|running| running.exporter.clone());
+        if let Some(known) = known.filter(|known| known.serves(settings)) {
+            return Ok(Some(known));
+        }
+        let _within = self.office.enter();
+        Exporter::start(settings, self.metrics.trace_spans_dropped.clone()).map(Some)
     }
 
     /// `running` lends those that are still the same.

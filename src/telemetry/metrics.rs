@@ -39,6 +39,7 @@ pub struct Metrics {
     pub fast_lane_requests: IntCounter,
     pub access_log_dropped: IntCounter,
     pub decision_log_dropped: IntCounter,
+    pub trace_spans_dropped: IntCounter,
     pub audit_records_lost: IntCounter,
     pub config_last_reload_successful: IntGauge,
     pub config_last_reload_success_timestamp: Gauge,
@@ -142,6 +143,11 @@ impl Metrics {
                 &registry,
                 "decision_log_dropped_total",
                 "Lines that a reader of the decision log was too slow for",
+            ),
+            trace_spans_dropped: counter(
+                &registry,
+                "trace_spans_dropped_total",
+                "Spans lost because the collector was slow or away",
             ),
             audit_records_lost: counter(
                 &registry,

@@ -37,6 +37,11 @@ impl RequestId {
         foldhash::quality::FixedState::default().hash_one(self.0)
     }
 
+    /// The id of a trace that begins with this request: the same digits.
+    pub fn trace_id(&self) -> [u8; 16] {
+        u128::from_str_radix(self.as_str(), 16).unwrap_or(1).to_be_bytes()
+    }
+
     /// `traceparent` (W3C Trace Context §3.2) of an unsampled trace that begins with this request.
     pub fn traceparent(&self) -> [u8; 55] {
         let mut field = *b"00-00000000000000000000000000000000-0000000000000000-00";

@@ -38,5 +38,6 @@ mod reload;
 mod servers;
 mod telemetry;
 mod tls;
+mod tracing;
 mod upstreams;
 mod websocket;

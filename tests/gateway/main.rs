@@ -64,5 +64,6 @@ mod stores_down;
 mod telemetry;
 mod tls;
 mod token_commands;
+mod tracing;
 mod upstreams;
 mod websocket;

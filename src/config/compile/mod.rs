@@ -17,6 +17,7 @@ mod routes;
 mod storage;
 mod tests;
 mod tokens;
+mod tracing;
 mod upstreams;
 mod warnings;
 
@@ -87,6 +88,7 @@ impl Compiler<'_> {
         self.version(gateway.version, &root.key("version"));
         let listen = self.listen(gateway.listen.unwrap_or_default(), &root.key("listen"));
         let log = self.log(gateway.log.unwrap_or_default(), &root.key("log"));
+        let tracing = self.tracing(gateway.tracing.unwrap_or_default(), &root.key("tracing"));
         let trusted_proxies = self.trusted_proxies(gateway.trusted_proxies, &root.key("trusted_proxies"));
         let storage = self.storage(gateway.storage.unwrap_or_default(), &root.key("storage"));
         let tokens = self.tokens(gateway.tokens.unwrap_or_default(), &root.key("tokens"));
@@ -117,6 +119,7 @@ impl Compiler<'_> {
             digest,
             listen,
             log,
+            tracing,
             trusted_proxies,
             storage: storage?,
             tokens,

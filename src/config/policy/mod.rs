@@ -15,6 +15,7 @@ mod state_servers;
 mod storage;
 mod tests;
 mod tokens;
+mod tracing;
 mod upstreams;
 
 pub use access::{Access, Owner, Requirement};
@@ -33,6 +34,7 @@ pub use state_servers::{RedisAccess, RedisAddress, RedisServers};
 pub use storage::{StateStorage, Storage, UserStorage};
 pub use tests::Test;
 pub use tokens::{KeyMaterial, SigningAlgorithm, TokenKey, Tokens};
+pub use tracing::Tracing;
 pub use upstreams::{IdentityPreset, Server, Timeouts, Upstream};
 
 use ipnet::IpNet;
@@ -44,6 +46,8 @@ pub struct Policy {
     pub digest: String,
     pub listen: Listen,
     pub log: Log,
+    /// `None`: nothing is traced.
+    pub tracing: Option<Tracing>,
     /// Peers that may say `X-Forwarded-For`, `-Proto` and `-Host`.
     pub trusted_proxies: Vec<IpNet>,
     pub storage: Storage,

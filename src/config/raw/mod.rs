@@ -15,6 +15,7 @@ mod routes;
 mod storage;
 mod tests;
 mod tokens;
+mod tracing;
 mod upstreams;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ pub use routes::{Defaults, Route};
 pub use storage::Storage;
 pub use tests::Test;
 pub use tokens::{Algorithm, TokenKey, Tokens};
+pub use tracing::Tracing;
 pub use upstreams::{Forwarding, Identity, Server, Timeouts, Upstream};
 
 /// `None` stands for an item that is empty or was found wrong; the others keep their index.
@@ -50,6 +52,7 @@ pub struct Gateway {
     pub include: Option<Words>,
     pub listen: Option<Listen>,
     pub log: Option<Log>,
+    pub tracing: Option<Tracing>,
     pub trusted_proxies: Option<List<String>>,
     pub storage: Option<Storage>,
     pub tokens: Option<Tokens>,

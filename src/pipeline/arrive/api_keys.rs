@@ -54,11 +54,13 @@ impl KnownKeys {
             self.good.remove(text);
         }
         let Some(opened) = api_key::open(text) else { return Ok(Presented::Bad(Code::TokenMalformed)) };
+        let span = exchange.span("store: find API key");
         let found = self.store.find(opened.id).await.map_err(|error| {
             self.metrics.store_errors.with_label_values(&[error.store]).inc();
             tracing::warn!(request_id = %exchange.request_id, %error, "an API key could not be looked up");
             Rejection::from(Code::StoreUnavailable).retry_after(STORE_RETRY)
         })?;
+        drop(span);
         let Some((key, account)) = found.filter(|(key, _)| opened.matches(&key.secret_hash)) else {
             return Ok(Presented::Bad(Code::TokenInvalid));
         };

@@ -123,9 +123,15 @@ impl Meter {
             return Ok(admission);
         }
         self.metrics.rate_limit_store_calls.inc();
+        let mut span = exchange.span("store: admit");
         match self.gatekeeper.admit(bearer, charges).await {
             Ok(admission) => Ok(admission),
-            Err(error) => self.without_store(exchange, bearer, limits, charges, &error),
+            Err(error) => {
+                if let Some(span) = &mut span {
+                    span.fail(Code::StoreUnavailable.as_str());
+                }
+                self.without_store(exchange, bearer, limits, charges, &error)
+            }
         }
     }
 

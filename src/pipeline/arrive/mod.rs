@@ -7,6 +7,7 @@ mod arrival;
 mod assign_route;
 mod authenticate;
 mod authorize;
+pub mod begin_trace;
 mod client;
 mod content_length;
 pub use arrival::Arrival;
@@ -30,6 +31,11 @@ pub async fn run(
     keys: &api_keys::KnownKeys,
     meter: &meter::Meter,
 ) -> Result<(), Rejection> {
+    if let Some(tracing) =
+        exchange.edition.policy.tracing.as_ref().filter(|_| session.subrequest_ctx.is_none())
+    {
+        exchange.trace = begin_trace::run(&session.req_header().headers, &exchange.request_id, tracing);
+    }
     decide(&Arrival::from(session), exchange, keys, meter).await
 }
 
@@ -40,13 +46,18 @@ pub async fn decide(
     keys: &api_keys::KnownKeys,
     meter: &meter::Meter,
 ) -> Result<(), Rejection> {
+    exchange.enter("admit");
     admit::run(arrival, exchange)?;
+    exchange.enter("assign_route");
     assign_route::run(arrival.request, exchange)?;
+    exchange.enter("authenticate");
     let presented = authenticate::run(arrival.request, exchange, keys).await?;
     // At most one round trip for revocation and limits; a bad token is charged to its address first, so
     // that guessing costs. Before authorize: a revoked token learns nothing of the rules.
+    exchange.enter("meter");
     let metered = meter.run(arrival.request, exchange, presented, arrival.charged).await;
     observe::run(metered, exchange)?;
+    exchange.enter("authorize");
     let authorized = authorize::run(exchange);
     observe::run(authorized, exchange)
 }

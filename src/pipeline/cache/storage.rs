@@ -24,6 +24,7 @@ use crate::config::policy::VaryBy;
 use crate::exchange::{CacheVisit, Exchange};
 use crate::store::{Flights, Label, Purges, Responses, StoreError, StoredResponse};
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::OpenSpan;
 
 /// Where an answer was found; an extension of its [`CacheMeta`].
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +51,7 @@ impl ResponseStorage {
             user: exchange.identity.as_ref().filter(|_| per_user).map(|identity| identity.user_id),
             tags: Vec::new(),
         };
-        let visit = Arc::new(CacheVisit::new(label));
+        let visit = Arc::new(CacheVisit::new(label, exchange.trace.clone()));
         exchange.cache_visit = Some(visit.clone());
         let mut key = CacheKey::new(key, "");
         key.extensions.insert(visit);
@@ -78,6 +79,7 @@ impl ResponseStorage {
             note_bypass(key);
             return None;
         }
+        let span = span(key, "store: find answer");
         let found = match self.responses.find(&key.combined()).await {
             Ok(found) => found?,
             Err(error) => {
@@ -86,6 +88,7 @@ impl ResponseStorage {
                 return None;
             }
         };
+        drop(span);
         // What another version wrote is as good as absent.
         let label = Label::from_bytes(&found.label)?;
         let meta = CacheMeta::deserialize(&found.meta, &found.head).ok()?;
@@ -101,6 +104,7 @@ impl ResponseStorage {
             head: head.into(),
             body: body.clone(),
         };
+        let _span = span(key, "store: keep answer");
         match self.responses.keep(&key.combined(), &response, lifetime(meta)).await {
             Ok(()) => {
                 self.process_tier.keep(key.primary_key(), meta, &label, &body);
@@ -122,6 +126,10 @@ pub(super) struct Found {
 
 pub(super) fn visit(key: &CacheKey) -> Option<&CacheVisit> {
     key.extensions.get::<Arc<CacheVisit>>().map(|visit| &**visit)
+}
+
+fn span(key: &CacheKey, name: &'static str) -> Option<OpenSpan> {
+    visit(key)?.trace.as_ref().map(|trace| trace.open(name))
 }
 
 fn note_bypass(key: &CacheKey) {

@@ -23,8 +23,25 @@ pub fn next(exchange: &mut Exchange) -> Result<Arc<Target>, Code> {
     let upstream = upstream(exchange).ok_or(Code::Internal)?;
     let balancer = exchange.edition.balancers.get(upstream.index).ok_or(Code::Internal)?;
     let target = balancer.next(&exchange.tried).ok_or(Code::UpstreamUnreachable)?;
+    if exchange.trace.is_some() {
+        begin_span(exchange, &target);
+    }
     exchange.tried.push(target.clone());
     Ok(target)
+}
+
+/// Of this try. The one before has failed, or there would be no other.
+fn begin_span(exchange: &mut Exchange, target: &Target) {
+    if let Some(mut failed) = exchange.upstream_span.take() {
+        failed.fail(Code::UpstreamUnreachable.as_str());
+    } else if exchange.cache_rule().is_some() {
+        exchange.enter("forward");
+    }
+    let Some(mut span) = exchange.span("upstream") else { return };
+    span.say("server.address", target.address.ip().to_string());
+    span.say("server.port", target.address.port().to_string());
+    span.say("portcullis.upstream", upstream(exchange).map_or("-", |upstream| &upstream.name));
+    exchange.upstream_span = Some(span);
 }
 
 /// The server in Pingora's words.

@@ -17,7 +17,9 @@ use crate::exchange::Exchange;
 use crate::field_values::FieldValues;
 use crate::identity::credentials;
 use crate::pipeline::arrive;
+use crate::pipeline::arrive::begin_trace::{self, TRACEPARENT, TRACESTATE};
 use crate::pipeline::cache::key::selected_query;
+use crate::telemetry::trace::OpenSpan;
 
 /// Every cookie of ours has this in its name.
 const OUR_COOKIES: &str = "portcullis_";
@@ -30,7 +32,6 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// `cached` is the route's rule when the answer may be stored.
 pub fn run(
@@ -83,11 +84,29 @@ pub fn fields(
     }
     set_forwarded(&mut fields, received, peer, exchange, &mut values)?;
     fields.insert(X_REQUEST_ID, values.put(exchange.request_id.as_str())?);
-    // Passes a trace on, or begins one.
-    if !fields.contains_key(TRACEPARENT) {
+    set_trace(&mut fields, received, exchange, &mut values)?;
+    Ok(fields)
+}
+
+/// A valid trace goes on, with our own span in between if we record it; anything else makes place for a
+/// trace that begins here (W3C Trace Context §4.3).
+fn set_trace(
+    fields: &mut HeaderMap,
+    received: &HeaderMap,
+    exchange: &Exchange,
+    values: &mut FieldValues,
+) -> Result<()> {
+    let parent = begin_trace::parent(received);
+    if parent.is_none() {
+        fields.remove(TRACESTATE);
+    }
+    if let Some(trace) = &exchange.trace {
+        let asking = exchange.upstream_span.as_ref().map_or(trace.span_id, OpenSpan::id);
+        fields.insert(TRACEPARENT, values.put(trace.context(asking).to_field())?);
+    } else if parent.is_none() {
         fields.insert(TRACEPARENT, values.put(exchange.request_id.traceparent())?);
     }
-    Ok(fields)
+    Ok(())
 }
 
 /// Everything but the reserved names, cookies, our API keys and, unless it is kept, the bearer token.

@@ -24,6 +24,11 @@ pub fn from_upstream(
     }
     exchange.upstream_took =
         exchange.arrived_after.map(|arrived| exchange.started.elapsed().saturating_sub(arrived));
+    if !response.status.is_informational()
+        && let Some(mut span) = exchange.upstream_span.take()
+    {
+        span.say("http.response.status_code", response.status.as_str());
+    }
     harden_headers::run(response);
     Ok(())
 }

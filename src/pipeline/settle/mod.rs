@@ -3,3 +3,4 @@
 pub mod access_log;
 pub mod count;
 pub mod decision;
+pub mod spans;

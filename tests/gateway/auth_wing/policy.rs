@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis::config::policy::{
-    Argon2Params, Auth, CacheSettings, KeyMaterial, Listen, PasswordRules, Policy, Revocation, RouteTable,
-    SigningAlgorithm, StateStorage, Storage, TokenKey, Tokens, UserStorage,
+    Argon2Params, Auth, CacheSettings, KeyMaterial, Listen, Log, LogLevel, PasswordRules, Policy, Revocation,
+    RouteTable, Share, SigningAlgorithm, StateStorage, Storage, TokenKey, Tokens, UserStorage,
 };
 use portcullis::identity::secret::Secret;
 use portcullis::store::LockoutRule;
@@ -21,6 +21,8 @@ pub fn policy() -> Policy {
             drain: Duration::ZERO,
             shutdown_timeout: Duration::ZERO,
         },
+        log: Log { level: LogLevel::Info, allowed: Share::ALL, denied: Share::ALL },
+        tracing: None,
         trusted_proxies: Vec::new(),
         storage: Storage {
             users: UserStorage::Sqlite(PathBuf::new()),
