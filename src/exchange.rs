@@ -163,6 +163,11 @@ impl Exchange {
         self.trace.as_ref().map(|trace| trace.open(name))
     }
 
+    /// Whether the stages before forwarding are done.
+    pub fn has_arrived(&self) -> bool {
+        self.arrived_after.is_some()
+    }
+
     /// The meters of the assigned route, or of "no route".
     pub fn meters(&self) -> &RouteMeters {
         self.edition.meters(self.route.as_deref())

@@ -1,5 +1,7 @@
 //! The contents page: Pingora's phases in their order, each handed to the stage that does it.
 
+use std::any::Any;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -21,13 +23,18 @@ use crate::exchange::Exchange;
 use crate::pipeline::cache::enable::Cache;
 use crate::pipeline::forward::fast_lane::FastLane;
 use crate::pipeline::{arrive, cache, forward, respond, settle};
-use crate::rejection::Rejection;
+use crate::rejection::{Code, Rejection};
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::decisions::Decisions;
 use crate::telemetry::request_id::RequestId;
 
-pub struct Gateway {
+/// Cheap to clone: Pingora's proxy holds one, the front door another.
+#[derive(Clone)]
+pub struct Gateway(Arc<Stages>);
+
+/// What the stages need beside the request.
+pub struct Stages {
     pub editions: Arc<ArcSwap<Edition>>,
     pub meter: arrive::meter::Meter,
     pub keys: arrive::api_keys::KnownKeys,
@@ -39,45 +46,49 @@ pub struct Gateway {
     pub decisions: Arc<Decisions>,
 }
 
+impl From<Stages> for Gateway {
+    fn from(stages: Stages) -> Self {
+        Self(Arc::new(stages))
+    }
+}
+
+impl Deref for Gateway {
+    type Target = Stages;
+
+    fn deref(&self) -> &Stages {
+        &self.0
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Gateway {
     /// Boxed: Pingora moves it through several futures.
     type CTX = Box<Exchange>;
 
     fn new_ctx(&self) -> Box<Exchange> {
-        let in_flight = &self.metrics.http_requests_in_flight;
-        Box::new(Exchange::new(self.editions.load_full(), RequestId::next(), in_flight))
+        self.begin()
+    }
+
+    /// What the front door has begun with this request.
+    fn on_connection_reuse(
+        &self,
+        _: &mut Session,
+        exchange: &mut Box<Exchange>,
+        begun: Box<dyn Any + Send + Sync>,
+    ) {
+        if let Ok(begun) = begun.downcast() {
+            *exchange = begun;
+        }
     }
 
     /// None: Pingora's default adds a compression module that nothing here uses.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    /// `true` when the request was answered here. The rare ways out are boxed: this future is made
-    /// and moved for every request.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<bool> {
-        let arrived = arrive::run(session, exchange, &self.keys, &self.meter).await;
-        exchange.arrived_after = Some(exchange.started.elapsed());
-        if let Err(rejection) = arrived {
-            exchange.enter("refuse");
-            Box::pin(respond::render_error::run(session, exchange, &rejection)).await;
-            return Ok(true);
-        }
-        if let Some(endpoint) = exchange.auth_endpoint() {
-            exchange.enter("auth");
-            Box::pin(self.answer_auth(session, exchange, endpoint)).await;
-            return Ok(true);
-        }
-        if exchange.cache_rule().is_some() {
-            exchange.enter("cache");
-            return Box::pin(cache::serve::run(session, exchange, self.cache)).await;
-        }
-        exchange.enter("forward");
-        if !forward::fast_lane::qualifies(session, exchange) {
+        if exchange.has_arrived() {
             return Ok(false);
         }
-        self.metrics.fast_lane_requests.inc();
-        self.fast_lane.run(session, exchange).await?;
-        Ok(true)
+        self.answer(session, exchange).await
     }
 
     fn request_cache_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<()> {
@@ -236,8 +247,71 @@ impl ProxyHttp for Gateway {
         error: &Error,
         exchange: &mut Self::CTX,
     ) -> FailToProxy {
+        let code = self.fail(session, error, exchange).await;
+        FailToProxy { error_code: code.status().as_u16(), can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Self::CTX) {
+        if session.subrequest_ctx.is_none() {
+            self.settle(session, exchange);
+        }
+    }
+
+    /// The access log says it; Pingora's own line would add nothing but the peer's words.
+    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
+        true
+    }
+}
+
+/// The same for the front door, which asks for no more of Pingora than a session.
+impl Gateway {
+    pub fn begin(&self) -> Box<Exchange> {
+        let in_flight = &self.metrics.http_requests_in_flight;
+        Box::new(Exchange::new(self.editions.load_full(), RequestId::next(), in_flight))
+    }
+
+    /// Whether a request has a chance to need no more than that.
+    pub fn may_forward_itself(&self) -> bool {
+        self.editions.load().policy.fast_lane
+    }
+
+    /// `true` when the request was answered here. The rare ways out are boxed: this future is made
+    /// and moved for every request.
+    pub async fn answer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        let arrived = arrive::run(session, exchange, &self.keys, &self.meter).await;
+        exchange.arrived_after = Some(exchange.started.elapsed());
+        if let Err(rejection) = arrived {
+            exchange.enter("refuse");
+            Box::pin(respond::render_error::run(session, exchange, &rejection)).await;
+            return Ok(true);
+        }
+        if let Some(endpoint) = exchange.auth_endpoint() {
+            exchange.enter("auth");
+            Box::pin(self.answer_auth(session, exchange, endpoint)).await;
+            return Ok(true);
+        }
+        if exchange.cache_rule().is_some() {
+            exchange.enter("cache");
+            return Box::pin(cache::serve::run(session, exchange, self.cache)).await;
+        }
+        exchange.enter("forward");
+        if !forward::fast_lane::qualifies(session, exchange) {
+            return Ok(false);
+        }
+        self.metrics.fast_lane_requests.inc();
+        self.fast_lane.run(session, exchange).await?;
+        Ok(true)
+    }
+
+    async fn answer_auth(&self, session: &mut Session, exchange: &mut Exchange, endpoint: AuthEndpoint) {
+        if let Err(rejection) = self.auth.answer(session, exchange, endpoint).await {
+            respond::render_error::run(session, exchange, &rejection).await;
+        }
+    }
+
+    /// Says what went wrong, if there is anybody and nothing was said yet.
+    pub async fn fail(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> Code {
         let code = exchange.refused.unwrap_or_else(|| respond::failure::code_of(error));
-        let status = code.status().as_u16();
         if session.response_written().is_none() && !respond::failure::is_client_gone(error) {
             announce_close(session);
             let rejection = Rejection::from(code);
@@ -245,13 +319,11 @@ impl ProxyHttp for Gateway {
         } else {
             exchange.refused = Some(code);
         }
-        FailToProxy { error_code: status, can_reuse_downstream: false }
+        code
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Self::CTX) {
-        if session.subrequest_ctx.is_some() {
-            return;
-        }
+    /// Counts the request and writes its line into the access log.
+    pub fn settle(&self, session: &Session, exchange: &mut Exchange) {
         let status = session.response_written().map_or(499, |response| response.status.as_u16());
         let request = session.req_header();
         let took = exchange.started.elapsed();
@@ -269,19 +341,6 @@ impl ProxyHttp for Gateway {
         }
         if exchange.trace.is_some() {
             settle::spans::run(exchange, &outcome);
-        }
-    }
-
-    /// The access log says it; Pingora's own line would add nothing but the peer's words.
-    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
-        true
-    }
-}
-
-impl Gateway {
-    async fn answer_auth(&self, session: &mut Session, exchange: &mut Exchange, endpoint: AuthEndpoint) {
-        if let Err(rejection) = self.auth.answer(session, exchange, endpoint).await {
-            respond::render_error::run(session, exchange, &rejection).await;
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod config;
 pub mod edition;
 pub mod exchange;
 mod field_values;
+pub mod front_door;
 pub mod gateway;
 pub mod identity;
 pub mod issuers;

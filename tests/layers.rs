@@ -35,6 +35,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("rejection.rs", &["auth", "pipeline", "gateway", "server", "cli", "store", "config", "pingora"]),
     ("clock.rs", &["auth", "pipeline", "gateway", "server", "cli", "store", "config", "pingora"]),
     ("gateway.rs", &["server", "cli"]),
+    ("front_door", &["auth", "pipeline", "config", "store", "server", "cli"]),
 ];
 
 /// Only the outer ring says "Postgres" or "Redis"; the folders name themselves.

@@ -27,7 +27,7 @@ use crate::auth::bridge::Bridge;
 use crate::auth::{self, PasswordQueue};
 use crate::config::compile::Compiled;
 use crate::config::policy::{Policy, Tokens};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Stages};
 use crate::pipeline::arrive::api_keys::KnownKeys;
 use crate::pipeline::arrive::meter::Meter;
 use crate::pipeline::cache::enable::Cache;
@@ -83,7 +83,7 @@ pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
 
     let router = auth::router(stores.for_auth(), passwords.clone(), metrics.clone());
     let api = api::router(editions.clone(), stores.for_auth(), passwords, metrics.clone(), decisions.clone());
-    let gateway = Gateway {
+    let gateway = Gateway::from(Stages {
         editions: editions.clone(),
         meter: Meter {
             gatekeeper: stores.gatekeeper.clone(),
@@ -103,7 +103,7 @@ pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
         metrics: metrics.clone(),
         access_log: access_log.clone(),
         decisions,
-    };
+    });
     let reload = reload::Reload {
         path: PathBuf::from(config),
         builder,

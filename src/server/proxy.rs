@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::tls::TlsSettings;
-use pingora::proxy::http_proxy_service;
+use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
+use pingora::services::listening::Service;
 
 use super::StartError;
 use super::shutdown::Signals;
 use super::status::Status;
 use crate::config::policy::{Listen, ProxyListener};
+use crate::front_door::FrontDoor;
 use crate::gateway::Gateway;
 use crate::telemetry::access_log::AccessLog;
 
@@ -22,8 +24,6 @@ use crate::telemetry::access_log::AccessLog;
 const UPSTREAM_POOL: usize = 1024;
 /// An HTTP/2 connection without a request for this long is closed.
 const H2_IDLE: Duration = Duration::from_secs(60);
-/// Requests per client connection; closing now and then frees what a connection holds.
-const REQUESTS_PER_CONNECTION: u32 = 100_000;
 
 /// Serves until a signal ends it.
 pub fn run(
@@ -38,13 +38,11 @@ pub fn run(
     }
     let mut server = Server::new_with_opt_and_conf(None, conf(listen));
     server.bootstrap();
-    let mut service = http_proxy_service(&server.configuration, gateway);
-    if let Some(app) = service.app_logic_mut() {
-        let mut options = HttpServerOptions::default();
-        options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
-        options.h2_idle_timeout = Some(H2_IDLE);
-        app.server_options = Some(options);
-    }
+    let mut proxy = http_proxy(&server.configuration, gateway.clone());
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(H2_IDLE);
+    proxy.server_options = Some(options);
+    let mut service = Service::new("proxy".to_owned(), FrontDoor::new(gateway, proxy));
     for listener in &listen.proxy {
         let address = listener.address.to_string();
         match &listener.tls {

@@ -1,0 +1,196 @@
+//! The front door: a client's HTTP/1 connection, one request after the other. What needs no more of
+//! Pingora than its session is answered right here; everything else is handed to Pingora's proxy.
+//!
+//! Pingora makes one future of a request's whole way, some 80 KB, and moves it twice for each request,
+//! a fifth of what a request costs outside the kernel (docs/performance.md). Here, what a connection
+//! keeps is made once, and is small.
+
+mod closing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use pingora::ErrorType;
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::H2Options;
+use pingora::proxy::{HttpProxy, Session};
+use pingora::server::ShutdownWatch;
+use pingora::time::timeout;
+use tokio::io::AsyncReadExt;
+
+use self::closing::Closing;
+use crate::exchange::Exchange;
+use crate::gateway::Gateway;
+
+/// Requests per connection; closing now and then frees what a connection holds.
+const MAX_REQUESTS: u32 = 100_000;
+/// For a connection's first byte, and between two bytes of a head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Room for the head that most requests have.
+const HEAD: usize = 4096;
+
+pub struct FrontDoor {
+    gateway: Gateway,
+    proxy: Arc<HttpProxy<Gateway>>,
+    closing: Closing,
+}
+
+/// A request on its connection, of which nothing was answered yet.
+struct Caller<'a> {
+    stream: Stream,
+    /// What was read so far: all of the head, at least, wherever it is looked at here.
+    read: BytesMut,
+    /// How many more may follow on this connection.
+    remaining: u32,
+    shutdown: &'a ShutdownWatch,
+}
+
+#[async_trait]
+impl HttpServerApp for FrontDoor {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        match session {
+            ServerSession::H1(session) => {
+                self.serve(session.into_inner(), shutdown).await;
+                None
+            }
+            session => self.proxy.process_new_http(session, shutdown).await,
+        }
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.proxy.server_options()
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.proxy.h2_options()
+    }
+
+    async fn http_cleanup(&self) {
+        self.closing.begin();
+        self.proxy.http_cleanup().await;
+    }
+}
+
+impl FrontDoor {
+    pub fn new(gateway: Gateway, proxy: HttpProxy<Gateway>) -> Self {
+        Self { gateway, proxy: Arc::new(proxy), closing: Closing::default() }
+    }
+
+    /// A connection from its first request to its last.
+    async fn serve(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
+        for remaining in (0..MAX_REQUESTS).rev() {
+            let is_first = remaining + 1 == MAX_REQUESTS;
+            let Some(read) = self.await_request(&mut stream, is_first).await else { return };
+            let caller = Caller { stream, read, remaining, shutdown };
+            let next = if is_whole_head(&caller.read) && self.gateway.may_forward_itself() {
+                self.receive(caller).await
+            } else {
+                Box::pin(self.hand_over(caller, None)).await
+            };
+            match next {
+                Some(same) => stream = same,
+                None => return,
+            }
+        }
+    }
+
+    /// What the client says next; `None` when it goes, or the server does.
+    async fn await_request(&self, stream: &mut Stream, is_first: bool) -> Option<BytesMut> {
+        let mut read = BytesMut::with_capacity(HEAD);
+        let reading = stream.read_buf(&mut read);
+        let reading = async {
+            if is_first { timeout(HEAD_TIMEOUT, reading).await.ok()?.ok() } else { reading.await.ok() }
+        };
+        tokio::select! {
+            biased;
+            length = reading => if length? == 0 { return None },
+            () = self.closing.wait() => return None,
+        }
+        Some(read)
+    }
+
+    /// Answers the request, or hands it over. Returns the connection if another one may follow.
+    async fn receive(&self, caller: Caller<'_>) -> Option<Stream> {
+        let Caller { stream, read, remaining, shutdown } = caller;
+        // Small; the session takes the head apart.
+        let copy = read.clone();
+        let mut session = Session::new_h1(stream);
+        begin(&mut session, read, remaining);
+        if !read_head(&mut session).await {
+            return None;
+        }
+        if *shutdown.borrow() {
+            session.set_keepalive(None);
+        }
+        let mut exchange = self.gateway.begin();
+        match self.gateway.answer(&mut session, &mut exchange).await {
+            Ok(true) => {
+                self.gateway.settle(&session, &mut exchange);
+                drop(exchange);
+                let reusable = session.downstream_session.finish().await.ok().flatten()?;
+                Some(reusable.into_parts().0)
+            }
+            Ok(false) => {
+                let stream = into_stream(session)?;
+                let caller = Caller { stream, read: copy, remaining, shutdown };
+                Box::pin(self.hand_over(caller, Some(exchange))).await
+            }
+            Err(error) => {
+                Box::pin(self.gateway.fail(&mut session, &error, &mut exchange)).await;
+                self.gateway.settle(&session, &mut exchange);
+                None
+            }
+        }
+    }
+
+    /// Pingora's way from here on; with what was found out about the request, if it was received.
+    async fn hand_over(&self, caller: Caller<'_>, exchange: Option<Box<Exchange>>) -> Option<Stream> {
+        let mut session = ServerSession::new_http1(caller.stream);
+        begin(&mut session, caller.read, caller.remaining);
+        session.set_keepalive(Some(HEAD_TIMEOUT.as_secs()));
+        session.set_connection_user_context(exchange.map(|exchange| exchange as _));
+        let reused = self.proxy.process_new_http(session, caller.shutdown).await?;
+        Some(reused.consume().0)
+    }
+}
+
+/// Whether the session that is given this needs to read no further to know the head. The empty line that
+/// ends a head may be written otherwise (RFC 9112 §2.2): rare enough to be Pingora's.
+fn is_whole_head(read: &[u8]) -> bool {
+    // Empty lines before a request are skipped, so that one of them would pass for the head's end.
+    read.first().is_some_and(u8::is_ascii_alphabetic)
+        && !read.starts_with(b"CONNECT")
+        && (read.ends_with(b"\r\n\r\n") || read.windows(4).any(|four| four == b"\r\n\r\n"))
+}
+
+fn begin(session: &mut ServerSession, read: BytesMut, remaining: u32) {
+    session.set_keepalive_reuses_remaining(Some(remaining));
+    session.set_pipelined_prefix(read);
+}
+
+/// `false` when there is no request to answer.
+async fn read_head(session: &mut Session) -> bool {
+    let Err(error) = session.downstream_session.read_request().await else { return true };
+    if *error.etype() == ErrorType::InvalidHTTPHeader
+        && let Err(error) = session.downstream_session.respond_error(400).await
+    {
+        tracing::debug!(%error, "the client did not take the answer");
+    }
+    session.downstream_session.shutdown().await;
+    false
+}
+
+fn into_stream(session: Session) -> Option<Stream> {
+    match *session.downstream_session {
+        ServerSession::H1(session) => Some(session.into_inner()),
+        _ => None,
+    }
+}
