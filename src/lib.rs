@@ -19,6 +19,7 @@ pub mod front_door;
 pub mod gateway;
 pub mod identity;
 pub mod issuers;
+pub mod mail;
 pub mod pipeline;
 pub mod rehearsal;
 pub mod rejection;

@@ -29,6 +29,8 @@ pub enum Code {
     BadCredentials,
     AccountLocked,
     AccountDisabled,
+    EmailNotVerified,
+    MailTokenInvalid,
     UsernameTaken,
     WeakPassword,
     RegistrationClosed,
@@ -42,7 +44,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 31] = [
+    pub const ALL: [Code; 33] = [
         Code::NoCredentials,
         Code::TokenMalformed,
         Code::TokenInvalid,
@@ -64,6 +66,8 @@ impl Code {
         Code::BadCredentials,
         Code::AccountLocked,
         Code::AccountDisabled,
+        Code::EmailNotVerified,
+        Code::MailTokenInvalid,
         Code::UsernameTaken,
         Code::WeakPassword,
         Code::RegistrationClosed,
@@ -99,6 +103,8 @@ impl Code {
             Code::BadCredentials => "bad_credentials",
             Code::AccountLocked => "account_locked",
             Code::AccountDisabled => "account_disabled",
+            Code::EmailNotVerified => "email_not_verified",
+            Code::MailTokenInvalid => "mail_token_invalid",
             Code::UsernameTaken => "username_taken",
             Code::WeakPassword => "weak_password",
             Code::RegistrationClosed => "registration_closed",
@@ -129,13 +135,16 @@ impl Code {
             | Code::CrossOrigin
             | Code::AccountLocked
             | Code::AccountDisabled
+            | Code::EmailNotVerified
             | Code::RegistrationClosed => StatusCode::FORBIDDEN,
             Code::RouteNotFound | Code::NotFound => StatusCode::NOT_FOUND,
             Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Code::UsernameTaken => StatusCode::CONFLICT,
             Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Code::BadPath | Code::BadRequest | Code::WeakPassword => StatusCode::BAD_REQUEST,
+            Code::BadPath | Code::BadRequest | Code::MailTokenInvalid | Code::WeakPassword => {
+                StatusCode::BAD_REQUEST
+            }
             Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Code::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Code::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -168,6 +177,8 @@ impl Code {
             Code::BadCredentials => "Wrong username or password",
             Code::AccountLocked => "The account is locked for a while after too many failures",
             Code::AccountDisabled => "The account is disabled",
+            Code::EmailNotVerified => "The email address of the account has to be confirmed first",
+            Code::MailTokenInvalid => "The token is not valid, was used before, or has expired",
             Code::UsernameTaken => "The username is taken",
             Code::WeakPassword => "The password does not meet the rules",
             Code::RegistrationClosed => "Registration is closed",

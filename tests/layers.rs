@@ -28,6 +28,10 @@ const NEVER: &[(&str, &[&str])] = &[
         &["auth", "pipeline", "gateway", "server", "cli", "store", "pingora", "sqlx", "redis", "tokio"],
     ),
     ("issuers", &["auth", "pipeline", "gateway", "server", "cli", "store", "pingora", "sqlx", "redis"]),
+    (
+        "mail",
+        &["auth", "pipeline", "gateway", "server", "cli", "store", "telemetry", "pingora", "sqlx", "redis"],
+    ),
     ("rehearsal", &["auth", "gateway", "server", "cli"]),
     ("store", &["auth", "pipeline", "gateway", "server", "cli"]),
     ("telemetry", &["auth", "pipeline", "gateway", "server", "cli", "store"]),

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{PasswordQueue, Stores, audit};
+use super::{PasswordQueue, Stores, audit, password};
 use crate::clock::{Timestamp, now};
 use crate::config::policy::Policy;
-use crate::identity::{SessionId, UserId, name, password};
+use crate::identity::{SessionId, UserId, name};
 use crate::rejection::Rejection;
 use crate::store::{
     Account, AccountFilter, AuditEntry, AuditEvent, AuditFilter, AuditRecord, CreateError, NewAccount,
@@ -67,24 +67,26 @@ pub(super) type Done<T> = Result<T, AdministrationError>;
 
 impl Administration {
     pub async fn add(&self, new: NewUser<'_>) -> Done<Account> {
-        name::check_username(new.username).map_err(AdministrationError::Bad)?;
+        let username = name::username(new.username).map_err(AdministrationError::Bad)?;
         if let Some(email) = new.email {
             name::check_email(email).map_err(AdministrationError::Bad)?;
         }
         check_roles(new.roles)?;
         let account = NewAccount {
             id: Uuid::now_v7(),
-            username: new.username.to_owned(),
+            password_hash: self.hash(new.password, &username, new.email).await?,
+            username,
             email: new.email.map(str::to_owned),
-            password_hash: self.hash(new.password, new.username).await?,
+            // Operators answer for it.
+            email_verified: true,
             roles: new.roles.to_vec(),
             created_at: now(),
         };
         let roles = Some(account.roles.join(","));
-        let record = self.record(AuditEvent::Registered, account.id, new.username, roles);
+        let record = self.record(AuditEvent::Registered, account.id, &account.username, roles);
         let created = self.stores.accounts.create(&account, &record).await;
         let account = created.map_err(|error| match error {
-            CreateError::UsernameTaken => AdministrationError::Taken(new.username.to_owned()),
+            CreateError::UsernameTaken => AdministrationError::Taken(account.username.clone()),
             CreateError::Store(error) => error.into(),
         })?;
         audit::log(&record);
@@ -128,7 +130,7 @@ impl Administration {
     /// A new password, whatever the old one was; every session ends.
     pub async fn set_password(&self, user: &str, password: &str) -> Done<Account> {
         let account = self.find(user).await?;
-        let hash = self.hash(password, &account.username).await?;
+        let hash = self.hash(password, &account.username, account.email.as_deref()).await?;
         let record = self.about(AuditEvent::PasswordChanged, &account, None);
         let changed = self.stores.accounts.set_password(account.id, None, &hash, now(), &record).await?;
         let changed = self.make_stale(user, changed, &record).await?;
@@ -189,11 +191,13 @@ impl Administration {
         Ok(self.stores.audit.find(filter, limit).await?)
     }
 
-    async fn hash(&self, password: &str, username: &str) -> Done<String> {
-        let rules = &self.policy.auth.password;
-        password::check(password, username, rules).map_err(AdministrationError::Weak)?;
+    async fn hash(&self, password: &str, username: &str, email: Option<&str>) -> Done<String> {
+        password::check(&self.policy, password, username, email).map_err(AdministrationError::Weak)?;
         let password = Zeroizing::new(password.to_owned());
-        self.passwords.hash(password, rules.argon2).await.map_err(AdministrationError::Busy)
+        self.passwords
+            .hash(password, self.policy.auth.password.argon2)
+            .await
+            .map_err(AdministrationError::Busy)
     }
 
     /// Tokens made before the account's present version no longer count.

@@ -57,7 +57,10 @@ impl Refusal {
                 "temporarily_unavailable"
             }
             Self::Rejected(rejection) => match rejection.code {
-                Code::BadCredentials | Code::AccountLocked | Code::AccountDisabled => "invalid_grant",
+                Code::BadCredentials
+                | Code::AccountLocked
+                | Code::AccountDisabled
+                | Code::EmailNotVerified => "invalid_grant",
                 _ => "invalid_request",
             },
         }

@@ -5,10 +5,11 @@
 //! and the line has gone out. (With the account store down, register and login are refused before
 //! they come to this point; refresh and logout have to work.)
 
-use super::Wing;
 use super::call::Call;
+use super::{Stores, Wing, note_store_error};
 use crate::identity::UserId;
 use crate::store::{AuditEvent, AuditRecord};
+use crate::telemetry::Metrics;
 
 const MAX_USERNAME_CHARS: usize = 64;
 
@@ -42,14 +43,18 @@ impl Wing {
         }
     }
 
-    /// Returns when the record is written or known to be lost.
+    /// As [`keep`].
     pub async fn audit(&self, call: &Call, event: AuditEvent, subject: Subject<'_>, detail: Option<&str>) {
-        let record = self.record(call, event, subject, detail);
-        log(&record);
-        if let Err(error) = self.stores.audit.append(&record).await {
-            self.metrics.audit_records_lost.inc();
-            self.note_store_error(&error, "audit record only in the log");
-        }
+        keep(&self.stores, &self.metrics, &self.record(call, event, subject, detail)).await;
+    }
+}
+
+/// Returns when the record is written or known to be lost.
+pub async fn keep(stores: &Stores, metrics: &Metrics, record: &AuditRecord) {
+    log(record);
+    if let Err(error) = stores.audit.append(record).await {
+        metrics.audit_records_lost.inc();
+        note_store_error(metrics, &error, "audit record only in the log");
     }
 }
 

@@ -11,6 +11,7 @@ pub fn own_account(account: &Account) -> Value {
         "id": account.id,
         "username": account.username,
         "email": account.email,
+        "email_verified": account.email_verified,
         "roles": account.roles,
         "created_at": account.created_at,
     })

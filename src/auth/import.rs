@@ -84,8 +84,11 @@ impl Administration {
     fn imported(&self, row: ImportRow) -> ImportedAccount {
         let account = NewAccount {
             id: Uuid::now_v7(),
-            username: row.username,
+            // Checked before: it has such a form.
+            username: name::username(&row.username).unwrap_or(row.username),
             email: row.email,
+            // The program that had the account so far had rules of its own.
+            email_verified: true,
             password_hash: row.password_hash,
             roles: row.roles.unwrap_or_else(|| vec![DEFAULT_ROLE.to_owned()]),
             created_at: now(),

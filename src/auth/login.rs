@@ -129,6 +129,10 @@ async fn admit(wing: &Wing, call: &Call, account: &Account) -> Result<(), Refusa
         wing.audit(call, AuditEvent::LoginFailed, about(account), Some("disabled")).await;
         return Err(Code::AccountDisabled.into());
     }
+    if call.settings.policy.auth.email.is_required && !account.email_verified {
+        wing.audit(call, AuditEvent::LoginFailed, about(account), Some("email not verified")).await;
+        return Err(Code::EmailNotVerified.into());
+    }
     wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
-use super::{Wing, audit, body, cookie, described, grant, login};
+use super::{Wing, audit, body, cookie, described, email, grant, login};
 use crate::identity::name;
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, AuditRecord, Revocation};
@@ -89,11 +89,11 @@ async fn set_profile(
     username: String,
     email: Option<String>,
 ) -> Result<Json<Value>, Refusal> {
+    let bad_request = |detail| Rejection::from(Code::BadRequest).because(detail);
+    let username = name::username(&username).map_err(bad_request)?;
     if username == account.username && email == account.email {
         return Ok(Json(described::own_account(account)));
     }
-    let bad_request = |detail| Rejection::from(Code::BadRequest).because(detail);
-    name::check_username(&username).map_err(bad_request)?;
     if let Some(email) = &email {
         name::check_email(email).map_err(bad_request)?;
     }
@@ -106,6 +106,9 @@ async fn set_profile(
     let below = Revocation::UserBelow(changed.id, changed.version);
     wing.stores.revocations.revoke(below, grant::last_token_until(call)).await?;
     wing.metrics.revocations.with_label_values(&["user"]).inc();
+    if changed.email != account.email {
+        email::confirm(wing, call, &changed);
+    }
     Ok(Json(described::own_account(&changed)))
 }
 

@@ -14,6 +14,8 @@ pub mod bridge;
 mod call;
 mod cookie;
 pub mod described;
+mod email;
+mod forgotten;
 mod grant;
 pub mod import;
 mod introspect;
@@ -21,6 +23,7 @@ mod jwks;
 mod keys;
 mod login;
 mod logout;
+mod mailer;
 mod me;
 mod origin;
 mod password;
@@ -39,11 +42,12 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 
+pub use self::mailer::Mailer;
 pub use self::password_queue::PasswordQueue;
 use crate::config::policy::Policy;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
-use crate::store::{Accounts, ApiKeys, AuditLog, Lockouts, Revocations, Sessions, StoreError};
+use crate::store::{Accounts, ApiKeys, AuditLog, Lockouts, OneTimeTokens, Revocations, Sessions, StoreError};
 use crate::telemetry::Metrics;
 
 /// No body of this API comes near it; the proxy has the same limit.
@@ -79,6 +83,7 @@ pub struct Stores {
     pub sessions: Arc<dyn Sessions>,
     pub revocations: Arc<dyn Revocations>,
     pub lockouts: Arc<dyn Lockouts>,
+    pub one_time_tokens: Arc<dyn OneTimeTokens>,
 }
 
 /// What outlives every edition of the policy: the state of the router.
@@ -86,15 +91,20 @@ pub struct Stores {
 struct Wing {
     stores: Stores,
     passwords: PasswordQueue,
+    mailer: Mailer,
     metrics: Arc<Metrics>,
 }
 
 impl Wing {
-    /// The one place that counts and logs a failed call to a store.
     fn note_store_error(&self, error: &StoreError, consequence: &str) {
-        self.metrics.store_errors.with_label_values(&[error.store]).inc();
-        tracing::error!(store = error.store, cause = %error.cause, consequence, "store failed");
+        note_store_error(&self.metrics, error, consequence);
     }
+}
+
+/// The one place that counts and logs a failed call to a store.
+fn note_store_error(metrics: &Metrics, error: &StoreError, consequence: &str) {
+    metrics.store_errors.with_label_values(&[error.store]).inc();
+    tracing::error!(store = error.store, cause = %error.cause, consequence, "store failed");
 }
 
 /// The endpoints at `/<endpoint>`, by [`AuthEndpoint::path`]. Every request must carry the
@@ -102,8 +112,8 @@ impl Wing {
 /// carries its [`Code`](crate::rejection::Code) as an extension, for the access log.
 ///
 /// [`AuthEndpoint::path`]: crate::config::policy::AuthEndpoint::path
-pub fn router(stores: Stores, passwords: PasswordQueue, metrics: Arc<Metrics>) -> Router {
-    let wing = Wing { stores, passwords, metrics };
+pub fn router(stores: Stores, passwords: PasswordQueue, mailer: Mailer, metrics: Arc<Metrics>) -> Router {
+    let wing = Wing { stores, passwords, mailer, metrics };
     Router::new()
         .route("/register", post(register::register))
         .route("/login", post(login::login))
@@ -111,6 +121,10 @@ pub fn router(stores: Stores, passwords: PasswordQueue, metrics: Arc<Metrics>) -
         .route("/logout", post(logout::logout))
         .route("/me", get(me::read).put(me::replace).patch(me::change).delete(me::delete))
         .route("/password", post(password::change))
+        .route("/password/forgot", post(forgotten::forgot))
+        .route("/password/reset", post(forgotten::reset))
+        .route("/email/verify", post(email::verify))
+        .route("/email/resend", post(email::resend))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", delete(sessions::end))
         .route("/keys", get(keys::list).post(keys::create))

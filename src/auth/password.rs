@@ -9,9 +9,10 @@ use super::answer::Refusal;
 use super::call::Call;
 use super::grant::{self, Delivery, Wanted};
 use super::{Wing, audit, body, login, me};
-use crate::identity::{name, password};
+use crate::config::policy::Policy;
+use crate::identity::{UserId, name, password};
 use crate::rejection::{Code, Rejection};
-use crate::store::{Account, AuditEvent, Revocation};
+use crate::store::{Account, AuditEvent, Revocation, StoreError};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,13 +29,24 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     let delivery = Delivery::of(&call, document.refresh_token);
     let account = me::own_account(&wing, &call).await?;
     let rules = &call.settings.policy.auth.password;
-    password::check(&new, &account.username, rules)
+    check(&call.settings.policy, &new, &account.username, account.email.as_deref())
         .map_err(|reason| Rejection::from(Code::WeakPassword).because(reason))?;
     confirm(&wing, &call, &account, old).await?;
     let hash = wing.passwords.hash(new, rules.argon2).await?;
-    let account = replace(&wing, &call, &account, &hash).await?;
+    let record = wing.record(&call, AuditEvent::PasswordChanged, login::about(&account), None);
+    let old_hash = Some(account.password_hash.as_str());
+    let change = wing.stores.accounts.set_password(account.id, old_hash, &hash, call.now, &record);
+    // Without one, somebody was faster: this old password is no longer the old one.
+    let account = replace(&wing, &call, account.id, change).await?.ok_or(Code::BadCredentials)?;
+    audit::log(&record);
     let session = grant::start_session(&wing, &call, &account).await?;
     Ok(grant::answer(&call, &session, delivery))
+}
+
+/// Whether it may become the password of this account. `Err` says in one sentence why not.
+pub fn check(policy: &Policy, password: &str, username: &str, email: Option<&str>) -> Result<(), String> {
+    let context = [username, email.unwrap_or_default(), &policy.tokens.issuer];
+    password::check(password, &context, &policy.auth.password)
 }
 
 /// A wrong one counts like a failed login: whoever holds a stolen token must not guess on.
@@ -50,20 +62,21 @@ async fn confirm(wing: &Wing, call: &Call, account: &Account, old: Zeroizing<Str
     Ok(())
 }
 
-/// Sessions end before and after: before, so that a state store that fails leaves the password as it
-/// was; after, for logins with the old password that came in between.
-async fn replace(wing: &Wing, call: &Call, account: &Account, hash: &str) -> Result<Account, Refusal> {
+/// Whoever had the old password is out. Sessions end before and after: before, so that a state store
+/// that fails leaves the password as it was; after, for logins with the old password that came in
+/// between. `None` if there was nothing to replace.
+pub async fn replace(
+    wing: &Wing,
+    call: &Call,
+    id: UserId,
+    change: impl Future<Output = Result<Option<Account>, StoreError>>,
+) -> Result<Option<Account>, Refusal> {
     let until = grant::last_token_until(call);
-    wing.stores.sessions.end_all(account.id, until).await?;
-    let record = wing.record(call, AuditEvent::PasswordChanged, login::about(account), None);
-    let old_hash = Some(account.password_hash.as_str());
-    let changed = wing.stores.accounts.set_password(account.id, old_hash, hash, call.now, &record).await?;
-    // Somebody was faster: this old password is no longer the old one.
-    let changed = changed.ok_or(Code::BadCredentials)?;
-    audit::log(&record);
+    wing.stores.sessions.end_all(id, until).await?;
+    let Some(changed) = change.await? else { return Ok(None) };
     let below = Revocation::UserBelow(changed.id, changed.version);
     wing.stores.revocations.revoke(below, until).await?;
     wing.stores.sessions.end_all(changed.id, until).await?;
     wing.metrics.revocations.with_label_values(&["user"]).inc();
-    Ok(changed)
+    Ok(Some(changed))
 }

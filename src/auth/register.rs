@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
-use super::{Wing, audit, body};
-use crate::identity::{name, password};
+use super::{Wing, audit, body, email, password};
+use crate::identity::name;
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, NewAccount};
 
@@ -41,16 +41,19 @@ pub async fn register(State(wing): State<Wing>, call: Call) -> Result<Response, 
     if document.role.is_some() || document.roles.is_some() {
         return Err(bad_request("Roles are not accepted here: an administrator grants them"));
     }
-    name::check_username(&document.username).map_err(bad_request)?;
-    if let Some(email) = &document.email {
-        name::check_email(email).map_err(bad_request)?;
+    let username = name::username(&document.username).map_err(bad_request)?;
+    match &document.email {
+        Some(email) => name::check_email(email).map_err(bad_request)?,
+        None if rules.email.is_required => return Err(bad_request("An email address is needed here")),
+        None => {}
     }
-    password::check(&password, &document.username, &rules.password)
+    password::check(&call.settings.policy, &password, &username, document.email.as_deref())
         .map_err(|reason| Rejection::from(Code::WeakPassword).because(reason))?;
 
     let password_hash = wing.passwords.hash(password, rules.password.argon2).await?;
-    let account = create(&wing, &call, document.username, document.email, password_hash).await?;
+    let account = create(&wing, &call, username, document.email, password_hash).await?;
 
+    email::confirm(&wing, &call, &account);
     let body = json!({ "id": account.id, "username": account.username, "roles": account.roles });
     Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response())
 }
@@ -66,6 +69,7 @@ async fn create(
         id: Uuid::now_v7(),
         username,
         email,
+        email_verified: false,
         password_hash,
         roles: vec![DEFAULT_ROLE.to_owned()],
         created_at: call.now,

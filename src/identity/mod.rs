@@ -4,6 +4,7 @@ pub mod api_key;
 pub mod credentials;
 pub mod foreign;
 pub mod name;
+pub mod one_time;
 pub mod password;
 pub mod refresh;
 pub mod secret;

@@ -10,7 +10,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use http::header::HOST;
 
-use crate::auth::{self, Caller, PasswordQueue, Settings, Stores};
+use crate::auth::{self, Caller, Mailer, PasswordQueue, Settings, Stores};
 use crate::edition::Edition;
 use crate::telemetry::Metrics;
 use crate::telemetry::decisions::Decisions;
@@ -21,10 +21,11 @@ pub fn router(
     editions: Arc<ArcSwap<Edition>>,
     stores: Stores,
     passwords: PasswordQueue,
+    mailer: Mailer,
     metrics: Arc<Metrics>,
     decisions: Arc<Decisions>,
 ) -> Router {
-    let api = auth::api::router(stores, passwords, metrics, decisions);
+    let api = auth::api::router(stores, passwords, mailer, metrics, decisions);
     Router::new().nest("/api", api).layer(from_fn_with_state(editions, introduce))
 }
 

@@ -24,7 +24,7 @@ use tokio::runtime::Runtime;
 use open_stores::OpenStores;
 
 use crate::auth::bridge::Bridge;
-use crate::auth::{self, PasswordQueue};
+use crate::auth::{self, Mailer, PasswordQueue};
 use crate::config::compile::Compiled;
 use crate::config::policy::{Policy, Tokens};
 use crate::gateway::{Gateway, Stages};
@@ -81,8 +81,16 @@ pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
     let decisions = Arc::new(Decisions::new(metrics.decision_log_dropped.clone()));
     let status = Arc::new(status::Status::new(metrics.clone()));
 
-    let router = auth::router(stores.for_auth(), passwords.clone(), metrics.clone());
-    let api = api::router(editions.clone(), stores.for_auth(), passwords, metrics.clone(), decisions.clone());
+    let mailer = office.block_on(async { Mailer::start(stores.for_auth(), metrics.clone()) });
+    let router = auth::router(stores.for_auth(), passwords.clone(), mailer.clone(), metrics.clone());
+    let api = api::router(
+        editions.clone(),
+        stores.for_auth(),
+        passwords,
+        mailer,
+        metrics.clone(),
+        decisions.clone(),
+    );
     let gateway = Gateway::from(Stages {
         editions: editions.clone(),
         meter: Meter {

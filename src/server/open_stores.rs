@@ -10,8 +10,8 @@ use crate::store::postgres::PostgresUsers;
 use crate::store::redis::{RedisGatekeeper, RedisState};
 use crate::store::sqlite::{SqliteState, SqliteUsers};
 use crate::store::{
-    Accounts, ApiKeys, AuditLog, Flights, Gatekeeper, GeneratedKeys, Lockouts, Purges, Responses,
-    Revocations, Sessions, StoreError,
+    Accounts, ApiKeys, AuditLog, Flights, Gatekeeper, GeneratedKeys, Lockouts, OneTimeTokens, Purges,
+    Responses, Revocations, Sessions, StoreError,
 };
 
 /// Of the cache's memory, with embedded storage: the store gets this part of four, ready answers the rest.
@@ -25,6 +25,7 @@ pub struct OpenStores {
     pub sessions: Arc<dyn Sessions>,
     pub revocations: Arc<dyn Revocations>,
     pub lockouts: Arc<dyn Lockouts>,
+    pub one_time_tokens: Arc<dyn OneTimeTokens>,
     pub gatekeeper: Arc<dyn Gatekeeper>,
     pub responses: Arc<dyn Responses>,
     pub purges: Arc<dyn Purges>,
@@ -41,6 +42,7 @@ impl OpenStores {
             sessions: self.sessions.clone(),
             revocations: self.revocations.clone(),
             lockouts: self.lockouts.clone(),
+            one_time_tokens: self.one_time_tokens.clone(),
         }
     }
 }
@@ -62,7 +64,7 @@ pub fn names(storage: &Storage) -> [&'static str; 2] {
 /// and purges in Redis are followed from now on; commands admit nobody and need neither.
 pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreError> {
     let (storage, memory) = (&policy.storage, policy.cache.memory);
-    let Users { accounts, api_keys, audit, keys } = open_users(&storage.users).await?;
+    let Users { accounts, api_keys, one_time_tokens, audit, keys } = open_users(&storage.users).await?;
     match &storage.state {
         StateStorage::Embedded(path) => {
             let state = Arc::new(SqliteState::open(path).await?);
@@ -70,6 +72,7 @@ pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreErro
             Ok(OpenStores {
                 accounts,
                 api_keys,
+                one_time_tokens,
                 audit,
                 keys,
                 sessions: state.clone(),
@@ -93,6 +96,7 @@ pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreErro
             Ok(OpenStores {
                 accounts,
                 api_keys,
+                one_time_tokens,
                 audit,
                 keys,
                 sessions: state.clone(),
@@ -112,13 +116,20 @@ pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreErro
 struct Users {
     accounts: Arc<dyn Accounts>,
     api_keys: Arc<dyn ApiKeys>,
+    one_time_tokens: Arc<dyn OneTimeTokens>,
     audit: Arc<dyn AuditLog>,
     keys: Arc<dyn GeneratedKeys>,
 }
 
 impl Users {
-    fn of(store: Arc<impl Accounts + ApiKeys + AuditLog + GeneratedKeys + 'static>) -> Self {
-        Self { accounts: store.clone(), api_keys: store.clone(), audit: store.clone(), keys: store }
+    fn of(store: Arc<impl Accounts + ApiKeys + OneTimeTokens + AuditLog + GeneratedKeys + 'static>) -> Self {
+        Self {
+            accounts: store.clone(),
+            api_keys: store.clone(),
+            one_time_tokens: store.clone(),
+            audit: store.clone(),
+            keys: store,
+        }
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Account {
     /// As the user wrote it; unique without regard to case.
     pub username: String,
     pub email: Option<String>,
+    /// Whether mail to the address reaches the user, or an operator answers for it.
+    pub email_verified: bool,
     /// PHC string format.
     pub password_hash: String,
     pub roles: Vec<String>,
@@ -28,6 +30,7 @@ pub struct NewAccount {
     pub id: UserId,
     pub username: String,
     pub email: Option<String>,
+    pub email_verified: bool,
     pub password_hash: String,
     pub roles: Vec<String>,
     pub created_at: Timestamp,
@@ -73,10 +76,12 @@ pub trait Accounts: Send + Sync {
     /// Without regard to case.
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError>;
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError>;
+    /// Without regard to case; oldest first, `limit` at most.
+    async fn find_by_email(&self, email: &str, limit: u32) -> Result<Vec<Account>, StoreError>;
     /// In order of username, `limit` at most.
     async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Result<Vec<Account>, StoreError>;
     /// Replaces username and email, and raises the version; the changed account, or `None` if
-    /// unknown.
+    /// unknown. Another email isn't verified.
     async fn set_profile(
         &self,
         id: UserId,

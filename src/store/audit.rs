@@ -26,10 +26,16 @@ pub enum AuditEvent {
     KeyDeleted,
     TokenMinted,
     Imported,
+    VerificationSent,
+    EmailVerified,
+    PasswordResetSent,
+    PasswordReset,
+    MailTokenRefused,
+    MailFailed,
 }
 
 impl AuditEvent {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 24] = [
         Self::Registered,
         Self::LoggedIn,
         Self::LoginFailed,
@@ -48,6 +54,12 @@ impl AuditEvent {
         Self::KeyDeleted,
         Self::TokenMinted,
         Self::Imported,
+        Self::VerificationSent,
+        Self::EmailVerified,
+        Self::PasswordResetSent,
+        Self::PasswordReset,
+        Self::MailTokenRefused,
+        Self::MailFailed,
     ];
 
     /// The reverse of [`as_str`](Self::as_str).
@@ -75,13 +87,19 @@ impl AuditEvent {
             Self::KeyDeleted => "key_deleted",
             Self::TokenMinted => "token_minted",
             Self::Imported => "imported",
+            Self::VerificationSent => "verification_sent",
+            Self::EmailVerified => "email_verified",
+            Self::PasswordResetSent => "password_reset_sent",
+            Self::PasswordReset => "password_reset",
+            Self::MailTokenRefused => "mail_token_refused",
+            Self::MailFailed => "mail_failed",
         }
     }
 
     /// `failure` where somebody was refused.
     pub fn outcome(self) -> &'static str {
         match self {
-            Self::LoginFailed | Self::RefreshReused => "failure",
+            Self::LoginFailed | Self::RefreshReused | Self::MailTokenRefused | Self::MailFailed => "failure",
             _ => "success",
         }
     }

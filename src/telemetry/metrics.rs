@@ -29,6 +29,7 @@ pub struct Metrics {
     pub cache_requests: IntCounterVec,
     pub cache_bytes: IntGaugeVec,
     pub login_attempts: IntCounterVec,
+    pub mails: IntCounterVec,
     pub refreshes: IntCounterVec,
     pub revocations: IntCounterVec,
     pub revocation_lag: Gauge,
@@ -106,6 +107,7 @@ impl Metrics {
             ),
             cache_bytes: gauges(&registry, "cache_bytes", "Stored answers held by this process", &["tier"]),
             login_attempts: counters(&registry, "login_attempts_total", "Logins by outcome", &["outcome"]),
+            mails: counters(&registry, "mails_total", "Mails to users by outcome", &["outcome"]),
             refreshes: counters(&registry, "refresh_total", "Refreshes by outcome", &["outcome"]),
             revocations: counters(&registry, "revocations_total", "Revocations made here", &["scope"]),
             revocation_lag: gauge(

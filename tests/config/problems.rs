@@ -239,7 +239,7 @@ fn the_rest_of_the_file_is_checked_as_closely() {
         ),
         (
             "auth: { aliases: { /login: signin } }",
-            "1:28 auth.aliases./login: \"signin\" isn't one of register, login, refresh, logout, me, password, sessions, session, keys, key, introspect, validate, jwks",
+            "1:28 auth.aliases./login: \"signin\" isn't one of register, login, refresh, logout, me, password, password-forgot, password-reset, email-verify, email-resend, sessions, session, keys, key, introspect, validate, jwks",
         ),
         (
             "auth: { aliases: { /login: { endpoint: login, answer: { token: acces_token } } } }",
@@ -252,6 +252,26 @@ fn the_rest_of_the_file_is_checked_as_closely() {
         (
             "auth: { aliases: { /in: [login, refresh] } }",
             "1:25 auth.aliases./in: an endpoint answers these requests already",
+        ),
+        (
+            "auth: { email: { reset_link: https://app.example.org/reset } }",
+            "1:30 auth.email.reset_link: write the URL of a page, like https://app.example.org/reset#{token}",
+        ),
+        (
+            "{ storage: { users: postgres://db/x }, auth: { require_verified_email: true } }",
+            "1:72 auth.require_verified_email: nobody could ever log in: no mail is sent without `mail.smtp` or `mail.folder`",
+        ),
+        (
+            "mail: { from: x, folder: mails }",
+            "1:15 mail.from: \"x\" isn't an address; write it like Example <no-reply@example.org>",
+        ),
+        (
+            "mail: { from: a@b.c, smtp: { host: smtp.example.org, tls: none, username: u, password: p } }",
+            "1:59 mail.smtp.tls: the password would go over the network in the clear; write starttls or implicit",
+        ),
+        (
+            "mail: { templates: { reset: { text: Hello } } }",
+            "1:37 mail.templates.reset.text: tells nobody what to do; it needs {action}, {link} or {token}",
         ),
         (
             "limits: { a: { rate: 0/1m, by: user } }",

@@ -16,7 +16,9 @@ async fn class_93_a_name_has_no_twin_in_another_spelling() {
     let alice = gw.register("alice").await;
     let client = gw.anonymous();
 
-    for twin in ["alice", "ALICE", "Alice", "aLiCe"] {
+    gw.register("\u{c1}lvaro").await;
+    let twins = ["alice", "ALICE", "Alice", "aLiCe", "\u{ff41}lice", "\u{e1}lvaro", "A\u{301}LVARO"];
+    for twin in twins {
         let refusal = register(&client, &json!({ "username": twin, "password": PASSWORD })).await;
         assert_eq!(refusal, (409, "username_taken"), "{twin:?}");
     }
@@ -33,10 +35,10 @@ async fn class_93_a_name_has_no_twin_in_another_spelling() {
         "alice\u{ad}",
         "\u{202e}ecila",
         "\u{430}lice",
-        "\u{ff41}lice",
         "al\u{131}ce",
-        "a\u{301}lice",
-        "ålice",
+        "\u{440}\u{430}\u{443}",
+        "ali\u{200d}ce",
+        "\u{1d41a}lice",
         "alice,admin",
         "alice\r\nx: y",
         "<alice>",

@@ -35,6 +35,8 @@ mod decision_log;
 mod deployment;
 mod documented;
 mod drain;
+mod email;
+mod email_limits;
 mod exact_limits;
 mod explained;
 mod failover;

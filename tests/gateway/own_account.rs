@@ -80,8 +80,10 @@ async fn a_changed_profile_is_everywhere_after_a_refresh() {
         assert_eq!((&same["username"], code_of(&bob).await), (&json!("bob"), None));
         assert_eq!(login_with(&alice, "alice", PASSWORD).await.reason(), Some("bad_credentials"));
         assert_eq!(login_with(&alice, "alicia", PASSWORD).await.status(), 200);
+        // Mail to confirm the address goes out when it goes out.
+        let events = audited(&gw, "alicia").into_iter().filter(|event| event != "verification_sent");
         assert_eq!(
-            audited(&gw, "alicia"),
+            events.collect::<Vec<_>>(),
             ["registered", "logged_in", "profile_changed", "profile_changed", "logged_in"]
         );
     }

@@ -18,7 +18,7 @@ use axum::{Extension, Router};
 use http::HeaderMap;
 
 use super::answer::{self, Refusal};
-use super::{BODY_LIMIT_BYTES, PasswordQueue, Settings, Stores, Wing};
+use super::{BODY_LIMIT_BYTES, Mailer, PasswordQueue, Settings, Stores, Wing};
 use crate::clock;
 use crate::identity::{Identity, credentials};
 use crate::rejection::Code;
@@ -33,10 +33,11 @@ const ROLE: &str = "admin";
 pub fn router(
     stores: Stores,
     passwords: PasswordQueue,
+    mailer: Mailer,
     metrics: Arc<Metrics>,
     decisions: Arc<Decisions>,
 ) -> Router {
-    let wing = Wing { stores, passwords, metrics };
+    let wing = Wing { stores, passwords, mailer, metrics };
     Router::new()
         .route("/users", get(users::list).post(users::add))
         .route("/users/{user}", get(users::show).delete(users::delete))

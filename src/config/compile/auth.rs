@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::names::Names;
-use super::{Compiler, pattern};
+use super::{Compiler, pattern, quantity};
 use crate::config::place::Place;
 use crate::config::policy::{
-    Alias, Argon2Params, Auth, AuthEndpoint, Limit, LimitBy, OnStoreError, PasswordRules,
+    Alias, Argon2Params, Auth, AuthEndpoint, EmailRules, Limit, LimitBy, LockoutRule, OnStoreError,
+    PasswordRules, Quota,
 };
-use crate::config::policy::{LockoutRule, Quota};
 use crate::config::raw;
 
 /// The auth wing's rules, and where it is reached beside its prefix.
@@ -32,6 +32,7 @@ impl Compiler<'_> {
             registration_open: raw.registration != Some(raw::Registration::Closed),
             password: self.password(raw.password.unwrap_or_default(), &at.key("password")),
             lockout: self.lockout(raw.lockout.unwrap_or_default(), &at.key("lockout")),
+            email: self.email(raw.email.unwrap_or_default(), raw.require_verified_email, &at.key("email")),
             limits,
         };
         CompiledAuth { policy, aliases }
@@ -119,6 +120,34 @@ impl Compiler<'_> {
         params
     }
 
+    fn email(&mut self, raw: raw::Email, is_required: Option<bool>, at: &Place<'_>) -> EmailRules {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        let most = raw.limit.map_or(Ok((5, minutes(60))), |rate| {
+            quantity::rate(&rate).map(|(count, window)| (count.get(), window))
+        });
+        EmailRules {
+            is_required: is_required.unwrap_or(false),
+            verify_ttl: self.positive_duration(at, "verify_ttl", raw.verify_ttl, minutes(24 * 60)),
+            reset_ttl: self.positive_duration(at, "reset_ttl", raw.reset_ttl, minutes(30)),
+            verify_link: self.mail_link(raw.verify_link, &at.key("verify_link")),
+            reset_link: self.mail_link(raw.reset_link, &at.key("reset_link")),
+            most: most.unwrap_or_else(|message| {
+                self.problems.error(&at.key("limit"), message);
+                (5, minutes(60))
+            }),
+        }
+    }
+
+    fn mail_link(&mut self, raw: Option<String>, at: &Place<'_>) -> Option<String> {
+        let link = self.plain_text(at, raw?)?;
+        let is_url = link.starts_with("https://") || link.starts_with("http://");
+        if !is_url || !link.contains("{token}") || link.contains(char::is_whitespace) {
+            let message = "write the URL of a page, like https://app.example.org/reset#{token}";
+            self.problems.error(at, message);
+        }
+        Some(link)
+    }
+
     fn lockout(&mut self, raw: raw::Lockout, at: &Place<'_>) -> LockoutRule {
         LockoutRule {
             failures: self.number(at, "failures", raw.failures, 5, 1..=100),
@@ -127,10 +156,19 @@ impl Compiler<'_> {
     }
 }
 
-/// 5/1m by address for what takes passwords (login, register, password), each counted on its own. A limit of that name in the
-/// file takes its place.
+/// 5/1m by address for what takes passwords or sends mail, each counted on its own. A limit of that name
+/// in the file takes its place.
 fn built_in_limits(limits: &mut Names<Limit>) -> Vec<(AuthEndpoint, Vec<Arc<Limit>>)> {
-    [AuthEndpoint::Login, AuthEndpoint::Register, AuthEndpoint::Password]
+    let limited = [
+        AuthEndpoint::Login,
+        AuthEndpoint::Register,
+        AuthEndpoint::Password,
+        AuthEndpoint::PasswordForgot,
+        AuthEndpoint::PasswordReset,
+        AuthEndpoint::EmailVerify,
+        AuthEndpoint::EmailResend,
+    ];
+    limited
         .into_iter()
         .map(|endpoint| {
             let name = format!("auth-{}", endpoint.as_str());

@@ -148,7 +148,7 @@ impl Compiler<'_> {
         Some(KeySource::Url(jwks))
     }
 
-    fn check_ca(&mut self, ca: Option<&str>, at: &Place<'_>) {
+    pub fn check_ca(&mut self, ca: Option<&str>, at: &Place<'_>) {
         if ca.is_some_and(|pem| !pem.contains("-----BEGIN CERTIFICATE-----")) {
             self.problems.error(at, "expected certificates in PEM: `ca: { file: ca.pem }`");
         }

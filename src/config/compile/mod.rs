@@ -8,6 +8,7 @@ mod issuers;
 mod limits;
 mod listen;
 mod log;
+mod mail;
 mod names;
 mod pattern;
 mod quantity;
@@ -91,12 +92,19 @@ impl Compiler<'_> {
         let tracing = self.tracing(gateway.tracing.unwrap_or_default(), &root.key("tracing"));
         let trusted_proxies = self.trusted_proxies(gateway.trusted_proxies, &root.key("trusted_proxies"));
         let storage = self.storage(gateway.storage.unwrap_or_default(), &root.key("storage"));
+        let users = storage.as_ref().map(|storage| &storage.users);
+        let mail = self.mail(gateway.mail.unwrap_or_default(), users, &root.key("mail"));
         let tokens = self.tokens(gateway.tokens.unwrap_or_default(), &root.key("tokens"));
         let issuers = gateway.issuers.unwrap_or_default();
         let mut issuers = self.issuers(issuers, &tokens.issuer, tokens.leeway, &root.key("issuers"));
         let revocation = self.revocation(gateway.revocation.unwrap_or_default(), &root.key("revocation"));
         let mut upstreams = self.upstreams(gateway.upstreams.unwrap_or_default(), &root.key("upstreams"));
         let mut limits = self.limits(gateway.limits.unwrap_or_default(), &root.key("limits"));
+        let is_email_required = gateway.auth.as_ref().and_then(|auth| auth.require_verified_email);
+        if is_email_required == Some(true) && mail.delivery.is_none() {
+            let message = "nobody could ever log in: no mail is sent without `mail.smtp` or `mail.folder`";
+            self.problems.error(&root.key("auth").key("require_verified_email"), message);
+        }
         let auth = self.auth(gateway.auth.unwrap_or_default(), &mut limits, &root.key("auth"));
         let defaults = self.defaults(gateway.defaults.unwrap_or_default(), &mut limits, &mut issuers);
         let routes = self.routes(
@@ -125,6 +133,7 @@ impl Compiler<'_> {
             tokens,
             issuers: issuers.into_list(),
             auth: auth.policy,
+            mail,
             revocation,
             upstreams: upstreams.into_list(),
             limits: limits.into_list(),

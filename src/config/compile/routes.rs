@@ -312,9 +312,14 @@ fn auth_route(alias: Alias, auth: &CompiledAuth, index: usize) -> Route {
         methods: MethodSet::Only(methods),
         destination: Destination::Auth(endpoint),
         access: match endpoint {
-            AuthEndpoint::Register | AuthEndpoint::Login | AuthEndpoint::Refresh | AuthEndpoint::Jwks => {
-                Access::Public
-            }
+            AuthEndpoint::Register
+            | AuthEndpoint::Login
+            | AuthEndpoint::Refresh
+            | AuthEndpoint::PasswordForgot
+            | AuthEndpoint::PasswordReset
+            | AuthEndpoint::EmailVerify
+            | AuthEndpoint::EmailResend
+            | AuthEndpoint::Jwks => Access::Public,
             AuthEndpoint::Logout | AuthEndpoint::Validate => Access::Optional,
             AuthEndpoint::Me
             | AuthEndpoint::Password

@@ -12,6 +12,7 @@ pub struct Auth {
     pub registration_open: bool,
     pub password: PasswordRules,
     pub lockout: LockoutRule,
+    pub email: EmailRules,
     /// Limits of each endpoint that has any; the route table carries them too.
     pub limits: Vec<(AuthEndpoint, Vec<Arc<Limit>>)>,
 }
@@ -27,6 +28,20 @@ pub struct PasswordRules {
     pub workers: usize,
     /// Passwords that may wait for a worker; one more is refused with `overloaded`.
     pub queue: usize,
+}
+
+/// What goes by mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmailRules {
+    /// Nobody logs in before mail to the address has been seen to reach them.
+    pub is_required: bool,
+    pub verify_ttl: Duration,
+    pub reset_ttl: Duration,
+    /// Pages that take the token, which stands for `{token}`.
+    pub verify_link: Option<String>,
+    pub reset_link: Option<String>,
+    /// Mails to one account and to one address, within this time.
+    pub most: (u32, Duration),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +60,10 @@ pub enum AuthEndpoint {
     Logout,
     Me,
     Password,
+    PasswordForgot,
+    PasswordReset,
+    EmailVerify,
+    EmailResend,
     Sessions,
     /// One of them, by its id.
     Session,
@@ -57,13 +76,17 @@ pub enum AuthEndpoint {
 }
 
 impl AuthEndpoint {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Register,
         Self::Login,
         Self::Refresh,
         Self::Logout,
         Self::Me,
         Self::Password,
+        Self::PasswordForgot,
+        Self::PasswordReset,
+        Self::EmailVerify,
+        Self::EmailResend,
         Self::Sessions,
         Self::Session,
         Self::Keys,
@@ -82,6 +105,10 @@ impl AuthEndpoint {
             Self::Logout => "logout",
             Self::Me => "me",
             Self::Password => "password",
+            Self::PasswordForgot => "password-forgot",
+            Self::PasswordReset => "password-reset",
+            Self::EmailVerify => "email-verify",
+            Self::EmailResend => "email-resend",
             Self::Sessions => "sessions",
             Self::Session => "session",
             Self::Keys => "keys",
@@ -95,6 +122,10 @@ impl AuthEndpoint {
     /// Its path beneath the prefix; with parameters that the proxy matches.
     pub fn path(self) -> &'static str {
         match self {
+            Self::PasswordForgot => "password/forgot",
+            Self::PasswordReset => "password/reset",
+            Self::EmailVerify => "email/verify",
+            Self::EmailResend => "email/resend",
             Self::Session => "sessions/{id}",
             Self::Key => "keys/{id}",
             _ => self.as_str(),
@@ -108,7 +139,7 @@ impl AuthEndpoint {
             Self::Login | Self::Refresh | Self::Password => {
                 &["access_token", "token_type", "expires_in", "refresh_token"]
             }
-            Self::Me => &["id", "username", "email", "roles", "created_at"],
+            Self::Me => &["id", "username", "email", "email_verified", "roles", "created_at"],
             Self::Sessions => &["sessions"],
             Self::Keys => &["keys"],
             Self::Introspect => {
@@ -116,7 +147,13 @@ impl AuthEndpoint {
             }
             Self::Validate => &["valid", "id", "username", "roles", "expires_at"],
             Self::Jwks => &["keys"],
-            Self::Logout | Self::Session | Self::Key => &[],
+            Self::Logout
+            | Self::PasswordForgot
+            | Self::PasswordReset
+            | Self::EmailVerify
+            | Self::EmailResend
+            | Self::Session
+            | Self::Key => &[],
         }
     }
 
@@ -133,6 +170,10 @@ impl AuthEndpoint {
             | Self::Refresh
             | Self::Logout
             | Self::Password
+            | Self::PasswordForgot
+            | Self::PasswordReset
+            | Self::EmailVerify
+            | Self::EmailResend
             | Self::Introspect => vec![Method::POST],
         }
     }

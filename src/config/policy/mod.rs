@@ -9,6 +9,7 @@ mod issuers;
 mod limits;
 mod listen;
 mod log;
+mod mail;
 mod revocation;
 mod routes;
 mod state_servers;
@@ -20,12 +21,13 @@ mod upstreams;
 
 pub use access::{Access, Owner, Requirement};
 pub use aliases::{Alias, AnswerShape};
-pub use auth::{Argon2Params, Auth, AuthEndpoint, LockoutRule, PasswordRules};
+pub use auth::{Argon2Params, Auth, AuthEndpoint, EmailRules, LockoutRule, PasswordRules};
 pub use cache::{CacheRule, CacheSettings, QueryKey, VaryBy};
 pub use issuers::{AcceptedIssuers, ClaimNames, ForeignAlgorithm, Issuer, KeySource};
 pub use limits::{Limit, LimitBy, OnStoreError, Quota};
 pub use listen::{Listen, ProxyListener, TlsFiles};
 pub use log::{Log, LogLevel, Share};
+pub use mail::{Mail, MailDelivery, MailTemplate, SmtpServer, SmtpTls};
 pub use revocation::Revocation;
 pub use routes::{
     Assignment, Destination, MethodSet, Params, Route, RouteConflict, RouteTable, RouteTableBuilder,
@@ -54,6 +56,7 @@ pub struct Policy {
     pub tokens: Tokens,
     pub issuers: Vec<std::sync::Arc<Issuer>>,
     pub auth: Auth,
+    pub mail: Mail,
     pub revocation: Revocation,
     pub upstreams: Vec<std::sync::Arc<Upstream>>,
     pub limits: Vec<std::sync::Arc<Limit>>,

@@ -11,6 +11,8 @@ pub struct Auth {
     pub registration: Option<Registration>,
     pub password: Option<Password>,
     pub lockout: Option<Lockout>,
+    pub require_verified_email: Option<bool>,
+    pub email: Option<Email>,
     /// Limits by endpoint. Absent: the built-in ones; empty: none.
     pub limits: Option<Table<List<String>>>,
     /// By path.
@@ -48,4 +50,14 @@ pub struct Lockout {
     pub failures: Option<u64>,
     #[serde(rename = "for")]
     pub for_: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Email {
+    pub verify_ttl: Option<String>,
+    pub reset_ttl: Option<String>,
+    pub verify_link: Option<String>,
+    pub reset_link: Option<String>,
+    pub limit: Option<String>,
 }

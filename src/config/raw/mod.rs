@@ -9,6 +9,7 @@ mod issuers;
 mod limits;
 mod listen;
 mod log;
+mod mail;
 mod reader;
 mod revocation;
 mod routes;
@@ -24,12 +25,13 @@ use serde::Deserialize;
 
 pub use access::{Access, AccessWord, Mode, Rule};
 pub use aliases::{Alias, AliasRule, AliasTarget};
-pub use auth::{Argon2, Auth, Lockout, Password, Registration};
+pub use auth::{Argon2, Auth, Email, Lockout, Password, Registration};
 pub use cache::{Cache, CacheSettings, Query, VaryBy};
 pub use issuers::{ClaimNames, Issuer, Words};
 pub use limits::{By, Limit, OnStoreError};
 pub use listen::{Listen, ProxyListener, Tls};
 pub use log::{Log, LogLevel};
+pub use mail::{Mail, Smtp, SmtpTls, Template, Templates};
 pub use reader::{Mismatch, Reader, Wrong, read};
 pub use revocation::{OnUncheckedBearer, Revocation, RevocationMode};
 pub use routes::{Defaults, Route};
@@ -58,6 +60,7 @@ pub struct Gateway {
     pub tokens: Option<Tokens>,
     pub issuers: Option<Table<Issuer>>,
     pub auth: Option<Auth>,
+    pub mail: Option<Mail>,
     pub revocation: Option<Revocation>,
     pub upstreams: Option<Table<Upstream>>,
     pub forwarding: Option<Forwarding>,

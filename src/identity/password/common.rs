@@ -1,11 +1,13 @@
-//! The first guesses of an attacker (ASVS 6.2.4): the words of `common.txt`, alone, doubled, with
-//! digits or signs around them or in place of letters, and runs over the keyboard or the alphabet.
-//! Rules cover the many thousand spellings that a flat list would have to enumerate.
+//! The first guesses of an attacker (ASVS 6.2.4): the words of `common.txt` and those that the account
+//! itself suggests, alone, doubled, backwards, with digits or signs around them or in place of letters,
+//! and runs over the keyboard or the alphabet. Rules cover the many thousand spellings that a flat list
+//! would have to enumerate. It is always the whole password that is compared (NIST SP 800-63B-4
+//! §3.1.1.2): a common word within a longer one is no fault.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// One in a line, lower case, sorted.
+/// One in a line, lower case, sorted; zxcvbn's list and some more. See `common.LICENSE.txt`.
 static WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common.txt").lines().collect());
 
 /// Rows, columns and sequences that are typed forwards or backwards.
@@ -29,24 +31,42 @@ const RUNS: &[&str] = &[
 
 /// More than so many digits and signs around a word make it a password of its own.
 const MAX_AFFIX: usize = 5;
+/// Shorter parts of a name, such as initials, are no words.
+const MIN_WORD: usize = 3;
 
 pub fn is_common(password: &str) -> bool {
     let lower = password.to_lowercase();
-    let plain = unleet(&lower);
-    let word = |text: &str| is_word(strip_affixes(text));
-    word(&lower)
-        || word(&plain)
-        || is_word(&lower)
-        || is_word(&plain)
-        || is_run(&lower)
-        || is_repetition(&lower)
+    is_made_of(&lower, |word| WORDS.contains(word)) || is_run(&lower) || is_repetition(&lower)
 }
 
-fn is_word(text: &str) -> bool {
-    let half = text.len() / 2;
-    let is_doubled =
-        text.len().is_multiple_of(2) && text.is_char_boundary(half) && text[..half] == text[half..];
-    WORDS.contains(text) || (is_doubled && WORDS.contains(&text[..half]))
+/// Whether it is one of these words, in a spelling that somebody would try.
+pub fn is_one_of(password: &str, words: &HashSet<String>) -> bool {
+    is_made_of(&password.to_lowercase(), |word| words.contains(word))
+}
+
+/// The words of a name or an address, such as `alice`, `wonder`, `alicewonder` and the whole of
+/// `alice.wonder`.
+pub fn words_of(text: &str) -> Vec<String> {
+    let lower = text.to_lowercase();
+    let words = lower.split(|sign: char| !sign.is_alphanumeric());
+    let joined: String = words.clone().collect();
+    let words = words.map(str::to_owned).chain([joined, lower.clone()]);
+    words.filter(|word| word.chars().count() >= MIN_WORD).collect()
+}
+
+fn is_made_of(lower: &str, is_known: impl Fn(&str) -> bool) -> bool {
+    let backwards: String = lower.chars().rev().collect();
+    let plain = unleet(lower);
+    let is_word = |text: &str| is_known(text) || half(text).is_some_and(&is_known);
+    [lower, plain.as_str(), backwards.as_str()]
+        .into_iter()
+        .any(|text| is_word(text) || is_word(strip_affixes(text)))
+}
+
+/// One half of a text that repeats it.
+fn half(text: &str) -> Option<&str> {
+    let (first, second) = text.split_at_checked(text.len() / 2)?;
+    (first == second).then_some(first)
 }
 
 /// The letters inside, when few digits and signs surround them; otherwise all of it.
@@ -114,7 +134,7 @@ mod tests {
 
         assert!(lines.is_sorted_by(|one, next| one < next));
         assert!(lines.iter().all(|line| line.len() >= 3 && *line == line.to_lowercase()));
-        assert!(lines.len() >= 600);
+        assert!(lines.len() >= 40_000);
     }
 
     #[test]
@@ -183,9 +203,23 @@ mod tests {
             "access14",
             "!@#$%^&*",
             "qwertzuiop",
+            "drowssap",
+            "321drowssaP",
+            "kristina",
+            "montecarlo1",
         ] {
             assert!(is_common(common), "{common}");
         }
+    }
+
+    #[test]
+    fn names_and_addresses_are_taken_apart() {
+        assert_eq!(
+            words_of("Alice.Wonder@example.org"),
+            ["alice", "wonder", "example", "org", "alicewonderexampleorg", "alice.wonder@example.org"]
+        );
+        assert_eq!(words_of("a-b"), ["a-b"]);
+        assert!(words_of("").is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::config::policy::{IdentityPreset, VaryBy};
 use crate::field_values::FieldValues;
-use crate::identity::Identity;
+use crate::identity::{Identity, name};
 
 /// The header names of a preset.
 struct Names {
@@ -62,7 +62,7 @@ pub fn set(
             let mut digits = Uuid::encode_buffer();
             headers.insert(subject, values.put(identity.user_id.hyphenated().encode_lower(&mut digits))?);
         }
-        headers.insert(names.username, values.put(&identity.username)?);
+        headers.insert(names.username, values.put(&*name::in_header(&identity.username))?);
         if let (Some(name), Some(email)) = (names.email, &identity.email) {
             headers.insert(name, values.put(email)?);
         }

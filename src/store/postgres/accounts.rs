@@ -7,16 +7,17 @@ use uuid::Uuid;
 
 use super::{PostgresUsers, audit, failed, in_time, version};
 use crate::clock::Timestamp;
-use crate::identity::UserId;
+use crate::identity::{UserId, name};
 use crate::store::{
     Account, AccountFilter, Accounts, AuditRecord, CreateError, ImportedAccount, NewAccount, StoreError,
 };
 
 #[derive(sqlx::FromRow)]
-struct UserRow {
+pub(super) struct UserRow {
     id: Uuid,
     username: String,
     email: Option<String>,
+    email_verified: bool,
     password_hash: String,
     roles: Vec<String>,
     version: i64,
@@ -31,6 +32,7 @@ impl UserRow {
             id: self.id,
             username: self.username,
             email: self.email,
+            email_verified: self.email_verified,
             password_hash: self.password_hash,
             roles: self.roles,
             version: version(self.version)?,
@@ -41,7 +43,7 @@ impl UserRow {
     }
 }
 
-fn account(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, StoreError> {
+pub(super) fn account(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, StoreError> {
     row.map_err(failed)?.map(UserRow::account).transpose()
 }
 
@@ -55,13 +57,15 @@ fn named(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, CreateEr
 
 fn insert(new: &NewAccount, disabled: bool) -> QueryAs<'static, Postgres, UserRow, PgArguments> {
     sqlx::query_as(
-        "INSERT INTO users (id, username, email, password_hash, roles, version, disabled, \
-                            created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $7) RETURNING *",
+        "INSERT INTO users (id, username, username_key, email, email_verified, password_hash, roles, \
+                            version, disabled, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $9) RETURNING *",
     )
     .bind(new.id)
     .bind(new.username.clone())
+    .bind(name::fold(&new.username))
     .bind(new.email.clone())
+    .bind(new.email_verified)
     .bind(new.password_hash.clone())
     .bind(new.roles.clone())
     .bind(disabled)
@@ -109,9 +113,7 @@ impl Accounts for PostgresUsers {
     async fn taken(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
         // Postgres would take offence at a NUL, which no name has.
         let names: Vec<_> = names.iter().filter(|name| !name.contains('\0')).collect();
-        let select = sqlx::query_scalar(
-            r#"SELECT lower(username COLLATE "C") FROM users WHERE lower(username COLLATE "C") = ANY($1)"#,
-        );
+        let select = sqlx::query_scalar("SELECT username_key FROM users WHERE username_key = ANY($1)");
         in_time(select.bind(names).fetch_all(&self.pool)).await.map_err(failed)
     }
 
@@ -120,10 +122,8 @@ impl Accounts for PostgresUsers {
         if username.contains('\0') {
             return Ok(None);
         }
-        let select = sqlx::query_as(
-            r#"SELECT * FROM users WHERE lower(username COLLATE "C") = lower($1 COLLATE "C")"#,
-        );
-        account(in_time(select.bind(username).fetch_optional(&self.pool)).await)
+        let select = sqlx::query_as("SELECT * FROM users WHERE username_key = $1");
+        account(in_time(select.bind(name::fold(username)).fetch_optional(&self.pool)).await)
     }
 
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
@@ -131,18 +131,25 @@ impl Accounts for PostgresUsers {
         account(in_time(select.bind(id).fetch_optional(&self.pool)).await)
     }
 
+    async fn find_by_email(&self, email: &str, limit: u32) -> Result<Vec<Account>, StoreError> {
+        let select = sqlx::query_as::<_, UserRow>(
+            r#"SELECT * FROM users WHERE lower(email COLLATE "C") = $1 ORDER BY id LIMIT $2"#,
+        );
+        let select = select.bind(email.to_ascii_lowercase()).bind(i64::from(limit));
+        let rows = in_time(select.fetch_all(&self.pool)).await.map_err(failed)?;
+        rows.into_iter().map(UserRow::account).collect()
+    }
+
     async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Result<Vec<Account>, StoreError> {
         // Bounds rather than conditions that may be absent: the index finds its way by them even in
         // a plan made for every filter. Nothing sorts after the last code point.
         let select = sqlx::query_as::<_, UserRow>(
-            r#"SELECT * FROM users
-               WHERE lower(username COLLATE "C") > lower($1 COLLATE "C")
-                 AND lower(username COLLATE "C") >= lower($2 COLLATE "C")
-                 AND lower(username COLLATE "C") < lower($2 COLLATE "C") || chr(1114111)
-               ORDER BY lower(username COLLATE "C") LIMIT $3"#,
+            "SELECT * FROM users \
+             WHERE username_key > $1 AND username_key >= $2 AND username_key < $2 || chr(1114111) \
+             ORDER BY username_key LIMIT $3",
         );
-        let plain = |text: Option<&str>| text.unwrap_or_default().replace('\0', "\u{fffd}");
-        let select = select.bind(plain(filter.after)).bind(plain(filter.prefix)).bind(i64::from(limit));
+        let key = |text: Option<&str>| name::fold(text.unwrap_or_default()).replace('\0', "\u{fffd}");
+        let select = select.bind(key(filter.after)).bind(key(filter.prefix)).bind(i64::from(limit));
         let rows = in_time(select.fetch_all(&self.pool)).await.map_err(failed)?;
         rows.into_iter().map(UserRow::account).collect()
     }
@@ -156,10 +163,13 @@ impl Accounts for PostgresUsers {
         note: &AuditRecord,
     ) -> Result<Option<Account>, CreateError> {
         let update = sqlx::query_as(
-            "UPDATE users SET username = $2, email = $3, version = version + 1, updated_at = $4 \
+            "UPDATE users SET username = $2, username_key = $3, email = $4, \
+                              email_verified = email_verified AND email IS NOT DISTINCT FROM $4, \
+                              version = version + 1, updated_at = $5 \
              WHERE id = $1 RETURNING *",
         );
-        named(self.change(update.bind(id).bind(username).bind(email).bind(now), note).await)
+        let update = update.bind(id).bind(username).bind(name::fold(username)).bind(email).bind(now);
+        named(self.change(update, note).await)
     }
 
     async fn set_password(

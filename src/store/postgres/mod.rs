@@ -7,6 +7,7 @@ mod accounts;
 mod api_keys;
 mod audit;
 mod keys;
+mod one_time_tokens;
 
 use std::time::Duration;
 

@@ -7,16 +7,17 @@ use sqlx::sqlite::{Sqlite, SqliteArguments};
 use super::column::{self, micros};
 use super::{SqliteUsers, audit, failed};
 use crate::clock::Timestamp;
-use crate::identity::UserId;
+use crate::identity::{UserId, name};
 use crate::store::{
     Account, AccountFilter, Accounts, AuditRecord, CreateError, ImportedAccount, NewAccount, StoreError,
 };
 
 #[derive(sqlx::FromRow)]
-struct UserRow {
+pub(super) struct UserRow {
     id: String,
     username: String,
     email: Option<String>,
+    email_verified: bool,
     password_hash: String,
     roles: String,
     version: i64,
@@ -31,6 +32,7 @@ impl UserRow {
             id: column::parse(&self.id)?,
             username: self.username,
             email: self.email,
+            email_verified: self.email_verified,
             password_hash: self.password_hash,
             roles: column::roles(&self.roles)?,
             version: column::count(self.version)?,
@@ -41,7 +43,7 @@ impl UserRow {
     }
 }
 
-fn account(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, StoreError> {
+pub(super) fn account(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, StoreError> {
     row.map_err(failed)?.map(UserRow::account).transpose()
 }
 
@@ -55,13 +57,15 @@ fn named(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, CreateEr
 
 fn insert(new: &NewAccount, disabled: bool) -> QueryAs<'static, Sqlite, UserRow, SqliteArguments> {
     sqlx::query_as(
-        "INSERT INTO users (id, username, email, password_hash, roles, version, disabled, \
-                            created_at, updated_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, ?7) RETURNING *",
+        "INSERT INTO users (id, username, username_key, email, email_verified, password_hash, roles, \
+                            version, disabled, created_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9, ?9) RETURNING *",
     )
     .bind(new.id.to_string())
     .bind(new.username.clone())
+    .bind(name::fold(&new.username))
     .bind(new.email.clone())
+    .bind(new.email_verified)
     .bind(new.password_hash.clone())
     .bind(column::roles_json(&new.roles))
     .bind(disabled)
@@ -103,17 +107,16 @@ impl Accounts for SqliteUsers {
     }
 
     async fn taken(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
-        // The column compares without regard to case.
         let select = sqlx::query_scalar(
-            "SELECT lower(username) FROM users WHERE username IN (SELECT value FROM json_each(?1))",
+            "SELECT username_key FROM users WHERE username_key IN (SELECT value FROM json_each(?1))",
         );
         let names = serde_json::Value::from(names).to_string();
         select.bind(names).fetch_all(&self.pool).await.map_err(failed)
     }
 
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
-        let select = sqlx::query_as("SELECT * FROM users WHERE username = ?1");
-        account(select.bind(username).fetch_optional(&self.pool).await)
+        let select = sqlx::query_as("SELECT * FROM users WHERE username_key = ?1");
+        account(select.bind(name::fold(username)).fetch_optional(&self.pool).await)
     }
 
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
@@ -121,13 +124,23 @@ impl Accounts for SqliteUsers {
         account(select.bind(id.to_string()).fetch_optional(&self.pool).await)
     }
 
+    async fn find_by_email(&self, email: &str, limit: u32) -> Result<Vec<Account>, StoreError> {
+        let select =
+            sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE lower(email) = ?1 ORDER BY id LIMIT ?2");
+        let select = select.bind(email.to_ascii_lowercase()).bind(limit);
+        let rows = select.fetch_all(&self.pool).await.map_err(failed)?;
+        rows.into_iter().map(UserRow::account).collect()
+    }
+
     async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Result<Vec<Account>, StoreError> {
         // Nothing sorts after the last code point.
         let select = sqlx::query_as::<_, UserRow>(
-            "SELECT * FROM users WHERE username > ?1 AND username >= ?2 AND username < ?2 || char(1114111) \
-             ORDER BY username LIMIT ?3",
+            "SELECT * FROM users \
+             WHERE username_key > ?1 AND username_key >= ?2 AND username_key < ?2 || char(1114111) \
+             ORDER BY username_key LIMIT ?3",
         );
-        let select = select.bind(filter.after.unwrap_or_default()).bind(filter.prefix.unwrap_or_default());
+        let key = |text: Option<&str>| name::fold(text.unwrap_or_default());
+        let select = select.bind(key(filter.after)).bind(key(filter.prefix));
         let rows = select.bind(limit).fetch_all(&self.pool).await.map_err(failed)?;
         rows.into_iter().map(UserRow::account).collect()
     }
@@ -141,10 +154,13 @@ impl Accounts for SqliteUsers {
         note: &AuditRecord,
     ) -> Result<Option<Account>, CreateError> {
         let update = sqlx::query_as(
-            "UPDATE users SET username = ?2, email = ?3, version = version + 1, updated_at = ?4 \
+            "UPDATE users SET username = ?2, username_key = ?3, email = ?4, \
+                              email_verified = email_verified AND email IS ?4, \
+                              version = version + 1, updated_at = ?5 \
              WHERE id = ?1 RETURNING *",
         );
-        let update = update.bind(id.to_string()).bind(username).bind(email).bind(micros(now));
+        let update = update.bind(id.to_string()).bind(username).bind(name::fold(username));
+        let update = update.bind(email).bind(micros(now));
         named(self.change(update, note).await)
     }
 

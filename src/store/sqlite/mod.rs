@@ -9,6 +9,7 @@ mod database;
 mod follower;
 mod keys;
 mod lockouts;
+mod one_time_tokens;
 mod revocations;
 mod sessions;
 

@@ -17,7 +17,8 @@ async fn me_is_the_account_as_it_is_now() {
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.headers["cache-control"], "no-store");
     let expected = json!({
-        "id": alice.id, "username": "alice", "email": "a@example.org", "roles": ["editor"],
+        "id": alice.id, "username": "alice", "email": "a@example.org", "email_verified": false,
+        "roles": ["editor"],
         "created_at": alice.created_at,
     });
     assert_eq!(answer.body, expected);

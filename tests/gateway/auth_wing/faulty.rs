@@ -10,8 +10,8 @@ use portcullis::clock::Timestamp;
 use portcullis::identity::{SessionId, UserId};
 use portcullis::store::{
     Account, AccountFilter, Accounts, ApiKeys, AuditEntry, AuditFilter, AuditLog, AuditRecord, Bearer,
-    CreateError, ImportedAccount, LockoutRule, Lockouts, NewAccount, Revocation, Revocations, Rotation,
-    Session, Sessions, Standing, StoreError,
+    CreateError, ImportedAccount, LockoutRule, Lockouts, NewAccount, OneTimeTokens, Revocation, Revocations,
+    Rotation, Session, Sessions, Standing, StoreError,
 };
 
 pub struct Faulty {
@@ -33,6 +33,11 @@ impl Faulty {
     /// These never fail here.
     pub fn api_keys(&self) -> Arc<dyn ApiKeys> {
         self.inner.api_keys.clone()
+    }
+
+    /// These never fail here.
+    pub fn one_time_tokens(&self) -> Arc<dyn OneTimeTokens> {
+        self.inner.one_time_tokens.clone()
     }
 
     /// The calls since the last time somebody asked.
@@ -62,6 +67,9 @@ impl Accounts for Faulty {
     }
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
         self.call("accounts.find_by_username")?.accounts.find_by_username(username).await
+    }
+    async fn find_by_email(&self, email: &str, limit: u32) -> Result<Vec<Account>, StoreError> {
+        self.call("accounts.find_by_email")?.accounts.find_by_email(email, limit).await
     }
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
         self.call("accounts.find_by_id")?.accounts.find_by_id(id).await

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis::config::policy::{
-    Argon2Params, Auth, CacheSettings, KeyMaterial, Listen, Log, LogLevel, PasswordRules, Policy, Revocation,
-    RouteTable, Share, SigningAlgorithm, StateStorage, Storage, TokenKey, Tokens, UserStorage,
+    Argon2Params, Auth, CacheSettings, EmailRules, KeyMaterial, Listen, Log, LogLevel, Mail, MailTemplate,
+    PasswordRules, Policy, Revocation, RouteTable, Share, SigningAlgorithm, StateStorage, Storage, TokenKey,
+    Tokens, UserStorage,
 };
 use portcullis::identity::secret::Secret;
 use portcullis::store::LockoutRule;
@@ -31,6 +32,7 @@ pub fn policy() -> Policy {
         tokens: tokens(),
         issuers: Vec::new(),
         auth: auth(),
+        mail: mail(),
         revocation: Revocation { max_staleness: None, admit_unchecked_bearers: false },
         upstreams: Vec::new(),
         limits: Vec::new(),
@@ -39,6 +41,12 @@ pub fn policy() -> Policy {
         fast_lane: true,
         cache: CacheSettings { enabled: true, memory: 1 << 20 },
     }
+}
+
+fn mail() -> Mail {
+    let template =
+        || MailTemplate { subject: "s".to_owned(), text: "{token}".to_owned(), html: "{token}".to_owned() };
+    Mail { from: "x@example.org".to_owned(), delivery: None, verify: template(), reset: template() }
 }
 
 fn tokens() -> Tokens {
@@ -65,6 +73,14 @@ fn auth() -> Auth {
             argon2: Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 },
             workers: 1,
             queue: 256,
+        },
+        email: EmailRules {
+            is_required: false,
+            verify_ttl: Duration::from_secs(3600),
+            reset_ttl: Duration::from_secs(3600),
+            verify_link: None,
+            reset_link: None,
+            most: (5, Duration::from_secs(3600)),
         },
         lockout: LockoutRule { failures: LOCKING_FAILURES, for_: Duration::from_secs(900) },
         limits: Vec::new(),

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use http::header::{CONTENT_TYPE, COOKIE, SET_COOKIE};
 use http::{HeaderMap, Method, Request, StatusCode};
-use portcullis::auth::{self, Caller, PasswordQueue, Settings, Stores};
+use portcullis::auth::{self, Caller, Mailer, PasswordQueue, Settings, Stores};
 use portcullis::clock;
 use portcullis::config::policy::Policy;
 use portcullis::identity::refresh::RefreshKeys;
@@ -52,8 +52,10 @@ impl Wing {
             sessions: stores.clone(),
             revocations: stores.clone(),
             lockouts: stores.clone(),
+            one_time_tokens: stores.one_time_tokens(),
         };
-        let router = auth::router(shared, passwords, metrics.clone());
+        let mailer = Mailer::start(shared.clone(), metrics.clone());
+        let router = auth::router(shared, passwords, mailer, metrics.clone());
         let mut policy = policy();
         change(&mut policy);
         Self { router, stores, settings: settings(policy), metrics, _directory: directory }
@@ -287,6 +289,7 @@ async fn open_stores(directory: &Path) -> Stores {
     Stores {
         accounts: users.clone(),
         api_keys: users.clone(),
+        one_time_tokens: users.clone(),
         audit: users,
         sessions: state.clone(),
         revocations: state.clone(),

@@ -13,6 +13,7 @@ mod keys;
 mod leases;
 mod lockouts;
 mod mirror;
+mod one_time_tokens;
 mod postgres;
 mod redis;
 mod responses;

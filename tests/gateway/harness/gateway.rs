@@ -59,6 +59,9 @@ impl Gateway {
             environment.push(("REDIS_URL".to_owned(), redis_url));
         }
         environment.extend(setup.environment.iter().cloned());
+        for (name, text) in &setup.files {
+            fs::write(home.path().join(name), text).expect("the temporary folder is writable");
+        }
         write_config(home.path(), &setup.yaml());
         let certificate = setup.tls.then(|| write_certificate(home.path()));
         let process = Mutex::new(launch(home.path(), &environment));

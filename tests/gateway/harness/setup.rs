@@ -77,6 +77,8 @@ pub struct Setup {
     pub(super) environment: Vec<(String, String)>,
     pub(super) upstream: Option<Arc<Upstream>>,
     pub(super) tls: bool,
+    /// By name, in the gateway's folder.
+    pub(super) files: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -88,6 +90,7 @@ impl Setup {
             environment: Vec::new(),
             upstream: None,
             tls: false,
+            files: Vec::new(),
         }
     }
 
@@ -114,6 +117,12 @@ impl Setup {
     /// For `${NAME}` in the file.
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// A file in the gateway's folder, for `{ file: name }`.
+    pub fn beside(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
         self
     }
 

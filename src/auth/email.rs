@@ -1,0 +1,91 @@
+//! `/auth/email/…`: whether mail to the address of an account reaches its owner.
+
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::answer::Refusal;
+use super::audit::Subject;
+use super::call::Call;
+use super::mailer::Job;
+use super::{Wing, audit, body, login};
+use crate::identity::{name, one_time};
+use crate::rejection::{Code, Rejection};
+use crate::store::{Account, AuditEvent, Purpose};
+
+/// More accounts than this share no address that anybody reads.
+const MOST_ACCOUNTS: u32 = 10;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    token: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Address {
+    pub email: String,
+}
+
+/// `POST /auth/email/verify`: the token of a mail.
+pub async fn verify(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
+    let Token { token } = body::json(&call)?;
+    let hash = one_time::hash(&token);
+    let account = owner(&wing, &call, &hash, Purpose::VerifyEmail).await?;
+    let record = wing.record(&call, AuditEvent::EmailVerified, login::about(&account), None);
+    match wing.stores.one_time_tokens.verify_email(&hash, call.now, &record).await? {
+        Some(_) => {
+            audit::log(&record);
+            Ok(StatusCode::NO_CONTENT)
+        }
+        None => refuse(&wing, &call).await,
+    }
+}
+
+/// `POST /auth/email/resend`: another mail to an address that isn't confirmed yet.
+pub async fn resend(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
+    let Address { email } = body::json(&call)?;
+    request(&wing, &call, Purpose::VerifyEmail, &email).await
+}
+
+/// Has mail sent to whoever has this address. The answer is the same if nobody has it.
+pub async fn request(wing: &Wing, call: &Call, purpose: Purpose, email: &str) -> Result<StatusCode, Refusal> {
+    if call.settings.policy.mail.delivery.is_none() {
+        return Err(Rejection::from(Code::NotFound).because("No mail is sent from here").into());
+    }
+    name::check_email(email).map_err(|detail| Rejection::from(Code::BadRequest).because(detail))?;
+    let accounts = wing.stores.accounts.find_by_email(email, MOST_ACCOUNTS).await?;
+    wing.mailer.post(job(wing, call, purpose, accounts))?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// After an account got an address. It can be asked for again, so that a full queue is no failure.
+pub fn confirm(wing: &Wing, call: &Call, account: &Account) {
+    if account.email.is_some() && call.settings.policy.mail.delivery.is_some() {
+        let posted = wing.mailer.post(job(wing, call, Purpose::VerifyEmail, vec![account.clone()]));
+        if posted.is_err() {
+            tracing::warn!(user_id = %account.id, "too many mails are waiting; none to confirm an address");
+        }
+    }
+}
+
+fn job(wing: &Wing, call: &Call, purpose: Purpose, accounts: Vec<Account>) -> Job {
+    let nobody = Subject { user_id: None, username: "" };
+    let record = wing.record(call, AuditEvent::VerificationSent, nobody, None);
+    Job { purpose, accounts, policy: call.settings.policy.clone(), record }
+}
+
+/// Whose token it is.
+pub async fn owner(wing: &Wing, call: &Call, hash: &[u8], purpose: Purpose) -> Result<Account, Refusal> {
+    match wing.stores.one_time_tokens.owner(hash, purpose, call.now).await? {
+        Some(account) => Ok(account),
+        None => refuse(wing, call).await,
+    }
+}
+
+pub async fn refuse<T>(wing: &Wing, call: &Call) -> Result<T, Refusal> {
+    let nobody = Subject { user_id: None, username: "" };
+    wing.audit(call, AuditEvent::MailTokenRefused, nobody, None).await;
+    Err(Code::MailTokenInvalid.into())
+}

@@ -1,0 +1,49 @@
+//! `POST /auth/password/forgot` and `/auth/password/reset`: a new password for whoever reads the mail of
+//! an account. It ends what a changed password ends, and says nothing about a second factor.
+
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::answer::Refusal;
+use super::call::Call;
+use super::email::{self, Address};
+use super::{Wing, audit, body, login, password};
+use crate::identity::{name, one_time};
+use crate::rejection::{Code, Rejection};
+use crate::store::{AuditEvent, Purpose};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    token: String,
+    new_password: String,
+}
+
+pub async fn forgot(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
+    let Address { email } = body::json(&call)?;
+    email::request(&wing, &call, Purpose::ResetPassword, &email).await
+}
+
+/// The token stays good until it has led to a password that is good enough.
+pub async fn reset(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
+    let document: Document = body::json(&call)?;
+    let new = Zeroizing::new(document.new_password);
+    let token = one_time::hash(&document.token);
+    let account = email::owner(&wing, &call, &token, Purpose::ResetPassword).await?;
+    let policy = &call.settings.policy;
+    password::check(policy, &new, &account.username, account.email.as_deref())
+        .map_err(|reason| Rejection::from(Code::WeakPassword).because(reason))?;
+    let hash = wing.passwords.hash(new, policy.auth.password.argon2).await?;
+
+    let record = wing.record(&call, AuditEvent::PasswordReset, login::about(&account), None);
+    let change = wing.stores.one_time_tokens.reset_password(&token, &hash, call.now, &record);
+    let Some(changed) = password::replace(&wing, &call, account.id, change).await? else {
+        return email::refuse(&wing, &call).await;
+    };
+    audit::log(&record);
+    // Whoever guessed at the old one has locked nobody out.
+    wing.stores.lockouts.clear(&name::fold(&changed.username)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,278 @@
+//! Addresses confirmed and passwords reset by mail, over SMTP and into a folder.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+use reqwest::Response;
+use serde_json::{Value, json};
+
+use crate::harness::{self, Client, Gateway, PASSWORD, Reason as _, Setup, Stores, eventually};
+use crate::servers::smtp::Smtp;
+
+pub const NEW_PASSWORD: &str = "a horse of another colour";
+
+/// A gateway, and where its mail goes.
+pub struct Post {
+    pub gw: Gateway,
+    smtp: Option<Smtp>,
+}
+
+impl Post {
+    /// On the embedded stores: mail is kept in the folder beside the database.
+    pub async fn embedded(auth: &str) -> Self {
+        Self { gw: harness::gateway(auth_section(auth).as_str()).await, smtp: None }
+    }
+
+    /// On Postgres and Redis, with a mail server.
+    pub async fn on_servers(auth: &str) -> Self {
+        let smtp = Smtp::start().await;
+        let setup = Setup::from(auth_section(auth).as_str()).with(&mail_section(smtp.port(), "tls: none"));
+        let gw = harness::gateway(setup.stores(&Stores::servers().await)).await;
+        Self { gw, smtp: Some(smtp) }
+    }
+
+    pub async fn both(auth: &str) -> [Self; 2] {
+        [Self::embedded(auth).await, Self::on_servers(auth).await]
+    }
+
+    pub fn mails(&self) -> Vec<String> {
+        match &self.smtp {
+            Some(smtp) => smtp.received().into_iter().map(|mail| mail.text).collect(),
+            None => in_folder(&self.gw),
+        }
+    }
+
+    /// The token of the mail with this number, once it has come.
+    pub async fn token(&self, number: usize) -> String {
+        token_of(&eventually("a mail", async || self.mails().get(number).cloned()).await)
+    }
+}
+
+fn auth_section(more: &str) -> String {
+    format!("auth:\n  registration: open\n  limits: {{}}\n{more}")
+}
+
+pub fn mail_section(port: u16, more: &str) -> String {
+    format!(
+        "mail:\n  from: Example <no-reply@example.org>\n  smtp: {{ host: localhost, port: {port}, {more} }}\n"
+    )
+}
+
+fn in_folder(gw: &Gateway) -> Vec<String> {
+    let Ok(folder) = std::fs::read_dir(gw.home().join("data/mail")) else { return Vec::new() };
+    let paths = folder.map(|entry| entry.expect("a readable folder").path());
+    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|kind| kind == "eml")).collect();
+    paths.sort();
+    paths.iter().map(|path| std::fs::read_to_string(path).expect("a whole mail")).collect()
+}
+
+pub fn token_of(mail: &str) -> String {
+    let start = mail.find("pot_").expect("a token in the mail");
+    let is_part = |sign: char| sign.is_ascii_alphanumeric() || "_-".contains(sign);
+    mail[start..].chars().take_while(|sign| is_part(*sign)).collect()
+}
+
+async fn register(gw: &Gateway, username: &str, email: &str) -> Response {
+    let account = json!({ "username": username, "password": PASSWORD, "email": email });
+    gw.anonymous().post("/auth/register", &account).await
+}
+
+pub async fn member(gw: &Gateway, username: &str, email: &str) -> Client {
+    assert_eq!(register(gw, username, email).await.status(), 201);
+    let client = gw.client(username);
+    client.login().await;
+    client
+}
+
+pub async fn post(gw: &Gateway, path: &str, body: Value) -> Response {
+    gw.anonymous().post(path, &body).await
+}
+
+fn outcome(answer: &Response) -> (u16, Option<&str>) {
+    (answer.status().as_u16(), answer.reason())
+}
+
+async fn login(gw: &Gateway, username: &str, password: &str) -> Response {
+    post(gw, "/auth/login", json!({ "username": username, "password": password })).await
+}
+
+async fn reset(gw: &Gateway, token: &str, password: &str) -> Response {
+    post(gw, "/auth/password/reset", json!({ "token": token, "new_password": password })).await
+}
+
+#[tokio::test]
+async fn a_forgotten_password_is_reset_by_mail_and_ends_every_session() {
+    for post_office in Post::both("").await {
+        let gw = &post_office.gw;
+        let alice = member(gw, "alice", "Alice@example.org").await;
+        for _ in 0..5 {
+            login(gw, "alice", "not the password").await;
+        }
+        assert_eq!(login(gw, "alice", PASSWORD).await.reason(), Some("account_locked"));
+        let first = post_office.token(0).await;
+
+        let asked = post(gw, "/auth/password/forgot", json!({ "email": "alice@EXAMPLE.org" })).await;
+        assert_eq!(outcome(&asked), (202, None));
+        let token = post_office.token(1).await;
+        let mail = post_office.mails().remove(1);
+        assert!(
+            mail.contains("Subject: Reset your password") && mail.contains("To: Alice@example.org"),
+            "{mail}"
+        );
+        assert!(
+            mail.contains("text/plain") && mail.contains("text/html") && mail.contains("Hello alice"),
+            "{mail}"
+        );
+
+        assert_eq!(outcome(&reset(gw, &first, NEW_PASSWORD).await), (400, Some("mail_token_invalid")));
+        assert_eq!(outcome(&reset(gw, &token, "alice@example.org").await), (400, Some("weak_password")));
+        assert_eq!(outcome(&reset(gw, &token, NEW_PASSWORD).await), (204, None));
+        assert_eq!(outcome(&reset(gw, &token, NEW_PASSWORD).await), (400, Some("mail_token_invalid")));
+
+        assert_eq!(alice.get("/protected").await.reason(), Some("token_revoked"));
+        let refresh = alice.request_without_token(Method::POST, "/auth/refresh");
+        assert_eq!(alice.send(refresh).await.reason(), Some("refresh_invalid"));
+        assert_eq!(outcome(&login(gw, "alice", PASSWORD).await), (401, Some("bad_credentials")));
+        assert_eq!(
+            outcome(&login(gw, "alice", NEW_PASSWORD).await),
+            (200, None),
+            "the lockout is lifted, too"
+        );
+        for event in ["verification_sent", "password_reset_sent", "password_reset", "mail_token_refused"] {
+            gw.logged(|line| line["event"] == event && line["address"] == "127.0.0.1").await;
+        }
+        assert!(!gw.log().contains(&token), "no log line tells it");
+        assert_eq!(gw.metrics().await.value("mails_total", &["sent"]), Some(2.0));
+    }
+}
+
+#[tokio::test]
+async fn a_reset_token_used_by_many_at_once_works_once() {
+    for post_office in Post::both("").await {
+        let gw = &post_office.gw;
+        member(gw, "alice", "a@example.org").await;
+        post_office.token(0).await;
+        post(gw, "/auth/password/forgot", json!({ "email": "a@example.org" })).await;
+        let token = post_office.token(1).await;
+        let passwords: Vec<String> = (0..8).map(|number| format!("{NEW_PASSWORD} {number}")).collect();
+
+        let tried = passwords.iter().map(|password| reset(gw, &token, password));
+        let answers = futures::future::join_all(tried).await;
+
+        let won: Vec<usize> = (0..8).filter(|number| answers[*number].status() == 204).collect();
+        assert_eq!(won.len(), 1, "{answers:?}");
+        let refused = answers.iter().filter(|answer| outcome(answer) == (400, Some("mail_token_invalid")));
+        assert_eq!(refused.count(), 7, "{answers:?}");
+        assert_eq!(login(gw, "alice", &passwords[won[0]]).await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_confirmed_before_the_first_login_where_that_is_asked_for() {
+    for post_office in Post::both("  require_verified_email: true\n").await {
+        let gw = &post_office.gw;
+        let without = json!({ "username": "bob", "password": PASSWORD });
+        assert_eq!(outcome(&post(gw, "/auth/register", without).await), (400, Some("bad_request")));
+        assert_eq!(register(gw, "alice", "a@example.org").await.status(), 201);
+        let token = post_office.token(0).await;
+
+        assert_eq!(outcome(&login(gw, "alice", "not the password").await), (401, Some("bad_credentials")));
+        assert_eq!(outcome(&login(gw, "alice", PASSWORD).await), (403, Some("email_not_verified")));
+        let again = post(gw, "/auth/email/resend", json!({ "email": "a@example.org" })).await;
+        assert_eq!(outcome(&again), (202, None));
+        let other = post_office.token(1).await;
+        let verify = async |token: &str| post(gw, "/auth/email/verify", json!({ "token": token })).await;
+        assert_eq!(outcome(&verify("pot_nonsense").await), (400, Some("mail_token_invalid")));
+        assert_eq!(outcome(&verify(&token).await), (204, None));
+        assert_eq!(outcome(&verify(&token).await), (400, Some("mail_token_invalid")));
+        assert_eq!(outcome(&verify(&other).await), (204, None), "both mails are good");
+
+        let alice = gw.client("alice");
+        alice.login().await;
+        let me: Value = alice.get("/auth/me").await.json().await.expect("JSON");
+        assert_eq!(me["email_verified"], true);
+        gw.logged(|line| line["event"] == "email_verified").await;
+        // Operators answer for the accounts they make.
+        gw.admin("root").await;
+
+        let change = json!({ "email": "elsewhere@example.org" });
+        let changed = alice.send(alice.request(Method::PATCH, "/auth/me").json(&change)).await;
+        assert_eq!(changed.json::<Value>().await.expect("JSON")["email_verified"], false);
+        assert_eq!(login(gw, "alice", PASSWORD).await.reason(), Some("email_not_verified"));
+        let token = post_office.token(2).await;
+        assert!(post_office.mails()[2].contains("To: elsewhere@example.org"));
+        assert_eq!(verify(&token).await.status(), 204);
+        alice.login().await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_dies_with_its_time_and_with_what_it_was_made_for() {
+    let short = Post::embedded("  email: { reset_ttl: 1ms, verify_ttl: 1ms }\n").await;
+    member(&short.gw, "alice", "a@example.org").await;
+    let token = short.token(0).await;
+    let verified = post(&short.gw, "/auth/email/verify", json!({ "token": token })).await;
+    assert_eq!(outcome(&verified), (400, Some("mail_token_invalid")), "it has expired");
+
+    let post_office = Post::embedded("").await;
+    let gw = &post_office.gw;
+    let alice = member(gw, "alice", "a@example.org").await;
+    let verify = post_office.token(0).await;
+    let forgot = json!({ "email": "a@example.org" });
+    post(gw, "/auth/password/forgot", forgot.clone()).await;
+    let reset_token = post_office.token(1).await;
+    let change = json!({ "old_password": PASSWORD, "new_password": NEW_PASSWORD });
+    let answer: Value = alice.post("/auth/password", &change).await.json().await.expect("JSON");
+    alice.set_token(answer["access_token"].as_str().map(str::to_owned));
+    assert_eq!(reset(gw, &reset_token, PASSWORD).await.reason(), Some("mail_token_invalid"), "changed since");
+
+    let moved = json!({ "email": "b@example.org" });
+    alice.send(alice.request(Method::PATCH, "/auth/me").json(&moved)).await;
+    post_office.token(2).await;
+    let stale = post(gw, "/auth/email/verify", json!({ "token": verify })).await;
+    assert_eq!(stale.reason(), Some("mail_token_invalid"), "of the former address");
+    assert_eq!(post(gw, "/auth/password/forgot", forgot).await.status(), 202);
+    let output = gw.cli(&["user", "disable", "alice", "--config", "gateway.yaml"]);
+    assert!(output.status.success(), "{output:?}");
+    post(gw, "/auth/password/forgot", json!({ "email": "b@example.org" })).await;
+    member(gw, "bob", "bob@example.org").await;
+    post_office.token(3).await;
+    let addressees: Vec<String> = post_office.mails().iter().map(|mail| addressee(mail)).collect();
+    assert_eq!(addressees, ["a@example.org", "a@example.org", "b@example.org", "bob@example.org"]);
+}
+
+fn addressee(mail: &str) -> String {
+    let line = mail.lines().find_map(|line| line.strip_prefix("To: "));
+    line.expect("every mail has an addressee").to_owned()
+}
+
+#[tokio::test]
+async fn neither_answer_nor_time_tells_whether_somebody_has_an_address() {
+    let post_office = Post::embedded("").await;
+    let gw = &post_office.gw;
+    member(gw, "alice", "a@example.org").await;
+    let client = gw.anonymous();
+    let mut times: [Vec<Duration>; 2] = Default::default();
+    let mut looks = None;
+
+    for _ in 0..40 {
+        for (email, times) in ["a@example.org", "nobody@example.org"].into_iter().zip(&mut times) {
+            let start = Instant::now();
+            let answer = client.post("/auth/password/forgot", &json!({ "email": email })).await;
+            times.push(start.elapsed());
+            let names: Vec<String> = answer.headers().keys().map(|name| name.to_string()).collect();
+            let look = (answer.status().as_u16(), names, answer.text().await.expect("a body"));
+            assert_eq!(look, *looks.get_or_insert_with(|| look.clone()), "{email}");
+        }
+    }
+
+    let [known, unknown] = times.map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    });
+    assert!(known < unknown * 3 && unknown < known * 3, "known {known:?}, unknown {unknown:?}");
+    for odd in ["nowhere", "", "a@b@c", "a@b\r\nBcc: c@d"] {
+        let refused = client.post("/auth/password/forgot", &json!({ "email": odd })).await;
+        assert_eq!(outcome(&refused), (400, Some("bad_request")), "{odd:?}");
+    }
+}
