@@ -32,6 +32,8 @@ const MAX_REQUESTS: u32 = 100_000;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Room for the head that most requests have.
 const HEAD: usize = 4096;
+/// What is longer is Pingora's to refuse.
+const LONGEST_HEAD: usize = 64 * 1024;
 
 pub struct FrontDoor {
     gateway: Gateway,
@@ -102,17 +104,28 @@ impl FrontDoor {
         }
     }
 
-    /// What the client says next; `None` when it goes, or the server does.
+    /// What the client says next, up to the end of a head; `None` when it goes, or the server does.
     async fn await_request(&self, stream: &mut Stream, is_first: bool) -> Option<BytesMut> {
         let mut read = BytesMut::with_capacity(HEAD);
-        let reading = stream.read_buf(&mut read);
         let reading = async {
-            if is_first { timeout(HEAD_TIMEOUT, reading).await.ok()?.ok() } else { reading.await.ok() }
+            if is_first {
+                return timeout(HEAD_TIMEOUT, stream.read_buf(&mut read)).await.ok()?.ok();
+            }
+            stream.read_buf(&mut read).await.ok()
         };
         tokio::select! {
             biased;
             length = reading => if length? == 0 { return None },
             () = self.closing.wait() => return None,
+        }
+        let mut looked_at = 0;
+        while !holds_empty_line(&read[looked_at..]) && read.len() < LONGEST_HEAD {
+            // Not all of it again for every byte of a slow client.
+            looked_at = read.len().saturating_sub(2);
+            let length = timeout(HEAD_TIMEOUT, stream.read_buf(&mut read)).await.ok()?.ok()?;
+            if length == 0 {
+                return None;
+            }
         }
         Some(read)
     }
@@ -124,7 +137,11 @@ impl FrontDoor {
         let copy = read.clone();
         let mut session = Session::new_h1(stream);
         begin(&mut session, read, remaining);
-        if !read_head(&mut session).await {
+        if let Err(error) = session.downstream_session.read_request().await {
+            if *error.etype() == ErrorType::InvalidHTTPHeader {
+                Box::pin(self.gateway.refuse_unreadable(&mut session)).await;
+            }
+            session.downstream_session.shutdown().await;
             return None;
         }
         if *shutdown.borrow() {
@@ -162,30 +179,24 @@ impl FrontDoor {
     }
 }
 
-/// Whether the session that is given this needs to read no further to know the head. The empty line that
-/// ends a head may be written otherwise (RFC 9112 §2.2): rare enough to be Pingora's.
+/// Whether the session that is given this needs to read no further to know the head. One that ends with
+/// bare line feeds (RFC 9112 §2.2), or comes after an empty line, is rare enough to be Pingora's.
 fn is_whole_head(read: &[u8]) -> bool {
-    // Empty lines before a request are skipped, so that one of them would pass for the head's end.
     read.first().is_some_and(u8::is_ascii_alphabetic)
         && !read.starts_with(b"CONNECT")
         && (read.ends_with(b"\r\n\r\n") || read.windows(4).any(|four| four == b"\r\n\r\n"))
 }
 
+/// However it is written.
+fn holds_empty_line(read: &[u8]) -> bool {
+    read.ends_with(b"\r\n\r\n")
+        || read.windows(2).any(|two| two == b"\n\n")
+        || read.windows(3).any(|three| three == b"\n\r\n")
+}
+
 fn begin(session: &mut ServerSession, read: BytesMut, remaining: u32) {
     session.set_keepalive_reuses_remaining(Some(remaining));
     session.set_pipelined_prefix(read);
-}
-
-/// `false` when there is no request to answer.
-async fn read_head(session: &mut Session) -> bool {
-    let Err(error) = session.downstream_session.read_request().await else { return true };
-    if *error.etype() == ErrorType::InvalidHTTPHeader
-        && let Err(error) = session.downstream_session.respond_error(400).await
-    {
-        tracing::debug!(%error, "the client did not take the answer");
-    }
-    session.downstream_session.shutdown().await;
-    false
 }
 
 fn into_stream(session: Session) -> Option<Stream> {

@@ -309,6 +309,11 @@ impl Gateway {
         }
     }
 
+    /// The answer to what is no request.
+    pub async fn refuse_unreadable(&self, session: &mut Session) {
+        respond::render_error::unreadable(session, &mut self.begin()).await;
+    }
+
     /// Says what went wrong, if there is anybody and nothing was said yet.
     pub async fn fail(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> Code {
         let code = exchange.refused.unwrap_or_else(|| respond::failure::code_of(error));

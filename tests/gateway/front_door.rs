@@ -66,6 +66,28 @@ async fn a_head_may_end_with_bare_line_feeds() {
     assert!(rest.is_empty());
 }
 
+#[tokio::test]
+async fn what_is_no_request_gets_a_problem_document_and_the_end_of_the_connection() {
+    let upstream = Upstream::start().await;
+    let (gw, _tap) = gateway(&upstream).await;
+    let unreadable =
+        ["GET /echo HTTP/1.1\r\nHost gateway\r\n\r\n", "GET /echo HTTP/3.7\r\nHost: gateway\r\n\r\n"];
+
+    for request in unreadable {
+        let mut client = gw.raw_connection().await;
+        let (first, second) = request.as_bytes().split_at(9);
+        for piece in [first, second] {
+            assert!(client.send(piece).await);
+        }
+        let answer = client.answer().await.expect("an answer");
+        assert_eq!(answer.status, 400, "{request:?}");
+        assert_eq!(answer.fields("portcullis-reason").collect::<Vec<_>>(), ["bad_request"]);
+        assert_eq!(answer.fields("content-type").collect::<Vec<_>>(), ["application/problem+json"]);
+        assert!(String::from_utf8_lossy(&answer.body).contains("\"request_id\""));
+        assert!(client.rest().await.is_empty());
+    }
+}
+
 /// The end of a head that Pingora sees earlier than a reader of CRLFs would: what follows is a body, and
 /// the connection's end, and never a second request for the backend.
 #[tokio::test]

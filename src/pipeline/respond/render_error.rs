@@ -7,7 +7,7 @@ use pingora::proxy::Session;
 
 use crate::answer;
 use crate::exchange::Exchange;
-use crate::rejection::Rejection;
+use crate::rejection::{Code, Rejection};
 
 /// Writes the answer. A client that is gone already gets none; nothing is left to do then.
 pub async fn run(session: &mut Session, exchange: &mut Exchange, rejection: &Rejection) {
@@ -20,6 +20,20 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange, rejection: &Rej
     };
     let written = match head(exchange, rejection, body.len()) {
         Ok(head) => write(session, head, body).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = written {
+        tracing::debug!(request_id = %exchange.request_id, %error, "the client did not take the answer");
+    }
+}
+
+/// Answers what can't be read as a request (RFC 9112), and closes the connection: nobody knows where
+/// another request would begin.
+pub async fn unreadable(session: &mut Session, exchange: &mut Exchange) {
+    let rejection = Rejection::from(Code::BadRequest);
+    let body = rejection.problem_json(exchange.request_id.as_str());
+    let written = match head(exchange, &rejection, body.len()) {
+        Ok(head) => session.downstream_session.write_error_response(head, Bytes::from(body)).await,
         Err(error) => Err(error),
     };
     if let Err(error) = written {
