@@ -111,6 +111,13 @@ impl Balancer {
         target.passed_over_until.store(until, Ordering::Relaxed);
     }
 
+    /// Each address, and whether it is passed over at the moment; for people.
+    pub fn standing(&self) -> Vec<(SocketAddr, bool)> {
+        let now = self.now_ms();
+        let is_passed_over = |target: &Target| target.passed_over_until.load(Ordering::Relaxed) > now;
+        self.turns.load().targets.iter().map(|target| (target.address, is_passed_over(target))).collect()
+    }
+
     /// How many targets there are to try.
     pub fn target_count(&self) -> usize {
         self.turns.load().targets.len()

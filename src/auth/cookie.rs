@@ -59,7 +59,7 @@ fn name(call: &Call) -> &'static str {
 }
 
 /// Plain HTTP on this very machine.
-fn is_local(call: &Call) -> bool {
+pub fn is_local(call: &Call) -> bool {
     let host = call.caller.host.as_str();
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,

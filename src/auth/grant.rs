@@ -85,7 +85,7 @@ pub fn answer(call: &Call, session: &Session, delivery: Delivery) -> Response {
 }
 
 /// Whom the access token speaks of. It never outlives the session.
-fn identity(call: &Call, session: &Session) -> Identity {
+pub fn identity(call: &Call, session: &Session) -> Identity {
     let expires_at = (call.now + call.settings.policy.tokens.access_ttl).min(session.ends_at);
     Identity {
         user_id: session.user_id,

@@ -76,25 +76,29 @@ pub async fn login(State(wing): State<Wing>, call: Call) -> Response {
 }
 
 async fn open_session(wing: &Wing, call: &Call) -> Result<Response, Refusal> {
-    let credentials = Credentials::read(call)?;
-    let delivery = credentials.delivery;
-    let account = authenticate(wing, call, credentials).await?;
+    let Credentials { username, password, delivery } = Credentials::read(call)?;
+    let account = authenticate(wing, call, &username, password).await?;
     let session = grant::start_session(wing, call, &account).await?;
     wing.audit(call, AuditEvent::LoggedIn, about(&account), None).await;
     Ok(grant::answer(call, &session, delivery))
 }
 
-/// The account whose password this is, unless it is locked or disabled.
-async fn authenticate(wing: &Wing, call: &Call, credentials: Credentials) -> Result<Account, Refusal> {
-    let Credentials { username, password, .. } = credentials;
-    if name::check_username(&username).is_err() {
+/// The account whose password this is, unless it is locked or disabled. The console comes in this way, too:
+/// whatever else a login is to ask for must be asked for here, or be refused there.
+pub async fn authenticate(
+    wing: &Wing,
+    call: &Call,
+    username: &str,
+    password: Zeroizing<String>,
+) -> Result<Account, Refusal> {
+    if name::check_username(username).is_err() {
         // No account can have it, which is no secret; the stores needn't see it.
-        let subject = Subject { user_id: None, username: &username };
+        let subject = Subject { user_id: None, username };
         wing.audit(call, AuditEvent::LoginFailed, subject, Some("not a username")).await;
         return Err(Code::BadCredentials.into());
     }
     let params = call.settings.policy.auth.password.argon2;
-    let account = wing.stores.accounts.find_by_username(&username).await?;
+    let account = wing.stores.accounts.find_by_username(username).await?;
     let stored = account.as_ref().map(|account| account.password_hash.clone());
     let verification = wing.passwords.verify(password, stored, params).await?;
     match account {
@@ -104,7 +108,7 @@ async fn authenticate(wing: &Wing, call: &Call, credentials: Credentials) -> Res
             Ok(account)
         }
         account => {
-            let subject = Subject { user_id: account.map(|account| account.id), username: &username };
+            let subject = Subject { user_id: account.map(|account| account.id), username };
             count_failure(wing, call, subject).await?;
             Err(Code::BadCredentials.into())
         }

@@ -12,6 +12,7 @@ mod audit;
 mod body;
 pub mod bridge;
 mod call;
+pub mod console;
 mod cookie;
 pub mod described;
 mod email;

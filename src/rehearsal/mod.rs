@@ -31,6 +31,7 @@ pub use explanation::Explanation;
 use gatekeeper::Onlooker;
 use key_lookup::KeyLookup;
 pub use question::{Caller, Question};
+pub use reading::describe as describe_access;
 
 /// A policy with everything a request needs, apart from the running gateway's counters.
 pub struct Rehearsal {

@@ -2,31 +2,27 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::Serialize;
 use tokio::net::TcpListener;
 
 use super::StartError;
 use super::admin_cache::AdminCache;
+use super::health::Health;
 use super::open_stores::OpenStores;
 use super::status::Status;
-use crate::store::{Accounts, Revocations, StoreError};
-
-/// A store that doesn't answer a ping within this is down.
-const PING_TIMEOUT: Duration = Duration::from_secs(1);
+use crate::store::Revocations;
 
 #[derive(Clone)]
 struct Admin {
     status: Arc<Status>,
-    accounts: Arc<dyn Accounts>,
     revocations: Arc<dyn Revocations>,
     cache: AdminCache,
+    health: Health,
 }
 
 /// Binds and serves in the background; must run within the office runtime.
@@ -34,16 +30,12 @@ pub async fn start(
     address: SocketAddr,
     status: Arc<Status>,
     stores: &OpenStores,
+    health: Health,
     api: Router,
 ) -> Result<(), StartError> {
     let listener = TcpListener::bind(address).await.map_err(|cause| StartError::Listen { address, cause })?;
     let cache = AdminCache::new(stores);
-    let admin = Admin {
-        status,
-        accounts: stores.accounts.clone(),
-        revocations: stores.revocations.clone(),
-        cache: cache.clone(),
-    };
+    let admin = Admin { status, revocations: stores.revocations.clone(), cache: cache.clone(), health };
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -60,6 +52,13 @@ pub async fn start(
     Ok(())
 }
 
+/// 503 unless requests can be served.
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let (is_ready, readiness) = admin.health.read().await;
+    let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(readiness)).into_response()
+}
+
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     let mirroring = admin.revocations.mirroring();
     let metrics = &admin.status.metrics;
@@ -71,54 +70,4 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
         }
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.status.metrics.render())
-}
-
-/// What `/readyz` found out.
-#[derive(Serialize)]
-struct Readiness {
-    status: &'static str,
-    listening: bool,
-    draining: bool,
-    accounts: &'static str,
-    state: &'static str,
-    revocations: &'static str,
-    last_reload: &'static str,
-}
-
-/// 503 while starting or draining and when the state store is down: requests with a token would
-/// be refused. Starting takes until the revocations have been read once. Without the account store
-/// tokens still work, so taking the gateway out of service would only widen the outage: 200,
-/// `degraded`. So it is while revocations can't be followed, and after a refused reload, which leaves
-/// a working policy.
-async fn readyz(State(admin): State<Admin>) -> Response {
-    let (accounts, state) = tokio::join!(ping(admin.accounts.ping()), ping(admin.revocations.ping()));
-    let (listening, draining) = (admin.status.is_listening(), admin.status.is_draining());
-    let mirroring = admin.revocations.mirroring();
-    let is_stale = mirroring.is_some_and(|mirroring| !mirroring.is_current);
-    let is_filled = mirroring.is_none_or(|mirroring| mirroring.is_filled) && admin.cache.is_filled();
-    let ready = listening && !draining && state && is_filled;
-    let degraded = !accounts || is_stale || admin.status.has_reload_failed();
-    let readiness = Readiness {
-        status: match (ready, degraded) {
-            (true, false) => "ready",
-            (true, true) => "degraded",
-            (false, _) => "not ready",
-        },
-        listening,
-        draining,
-        accounts: if accounts { "ok" } else { "down" },
-        state: if state { "ok" } else { "down" },
-        revocations: match mirroring {
-            Some(mirroring) if mirroring.is_current => "mirrored",
-            Some(_) => "mirror is stale, checked per request",
-            None => "checked per request",
-        },
-        last_reload: if admin.status.has_reload_failed() { "refused" } else { "ok" },
-    };
-    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(readiness)).into_response()
-}
-
-async fn ping(call: impl Future<Output = Result<(), StoreError>>) -> bool {
-    matches!(tokio::time::timeout(PING_TIMEOUT, call).await, Ok(Ok(())))
 }

@@ -1,4 +1,4 @@
-//! Brings the admin API onto the admin port: what each of its requests must carry.
+//! Brings the admin API and the console onto the admin port: what each of their requests must carry.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,23 +10,13 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use http::header::HOST;
 
-use crate::auth::{self, Caller, Mailer, PasswordQueue, Settings, Stores};
+use crate::auth::{Caller, Settings};
 use crate::edition::Edition;
-use crate::telemetry::Metrics;
-use crate::telemetry::decisions::Decisions;
 use crate::telemetry::request_id::RequestId;
 
-/// Serves `/api/…`; by the edition in force when a request comes in.
-pub fn router(
-    editions: Arc<ArcSwap<Edition>>,
-    stores: Stores,
-    passwords: PasswordQueue,
-    mailer: Mailer,
-    metrics: Arc<Metrics>,
-    decisions: Arc<Decisions>,
-) -> Router {
-    let api = auth::api::router(stores, passwords, mailer, metrics, decisions);
-    Router::new().nest("/api", api).layer(from_fn_with_state(editions, introduce))
+/// The endpoints; by the edition in force when a request comes in.
+pub fn router(editions: Arc<ArcSwap<Edition>>, endpoints: Router) -> Router {
+    endpoints.layer(from_fn_with_state(editions, introduce))
 }
 
 async fn introduce(

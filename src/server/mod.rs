@@ -4,7 +4,9 @@
 mod admin;
 mod admin_cache;
 mod api;
+mod console;
 mod editions;
+mod health;
 pub mod load;
 pub mod open_stores;
 pub mod policy_api;
@@ -19,11 +21,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use axum::Router;
 use tokio::runtime::Runtime;
 
 use open_stores::OpenStores;
 
 use crate::auth::bridge::Bridge;
+use crate::auth::console::Door;
 use crate::auth::{self, Mailer, PasswordQueue};
 use crate::config::compile::Compiled;
 use crate::config::policy::{Policy, Tokens};
@@ -83,14 +87,9 @@ pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
 
     let mailer = office.block_on(async { Mailer::start(stores.for_auth(), metrics.clone()) });
     let router = auth::router(stores.for_auth(), passwords.clone(), mailer.clone(), metrics.clone());
-    let api = api::router(
-        editions.clone(),
-        stores.for_auth(),
-        passwords,
-        mailer,
-        metrics.clone(),
-        decisions.clone(),
-    );
+    let door = Door::new(stores.for_auth(), passwords.clone(), mailer.clone(), metrics.clone());
+    let api = auth::api::router(stores.for_auth(), passwords, mailer, metrics.clone(), decisions.clone());
+    let api = Router::new().nest("/api", api);
     let gateway = Gateway::from(Stages {
         editions: editions.clone(),
         meter: Meter {
@@ -120,15 +119,25 @@ pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
         log,
     };
     let reloads = reload.start(changes, &office).map_err(watching)?;
-    let policies = policy_api::router(policy_api::PolicyApi {
-        editions,
+    let policy_api = policy_api::PolicyApi {
+        editions: editions.clone(),
         status: status.clone(),
         reloads,
         gatekeeper: stores.gatekeeper.clone(),
         accounts: stores.accounts.clone(),
         api_keys: stores.api_keys.clone(),
-    });
-    office.block_on(admin::start(policy.listen.admin, status.clone(), &stores, api.merge(policies)))?;
+    };
+    let health = health::Health::new(status.clone(), &stores);
+    let console = console::Console {
+        door,
+        policy: policy_api.clone(),
+        health: health.clone(),
+        history: office.block_on(async { console::History::start(metrics.clone()) }),
+        metrics,
+    };
+    let api =
+        api::router(editions, api.merge(console::router(console))).merge(policy_api::router(policy_api));
+    office.block_on(admin::start(policy.listen.admin, status.clone(), &stores, health, api))?;
     proxy::run(gateway, &policy.listen, office.handle(), status, access_log)
 }
 

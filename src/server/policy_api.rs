@@ -23,7 +23,7 @@ use super::reload::Reloads;
 use super::status::{LastTry, Status};
 use crate::edition::Edition;
 use crate::rehearsal::shape::Shape;
-use crate::rehearsal::{Caller, Question, Rehearsal};
+use crate::rehearsal::{Caller, Explanation, Question, Rehearsal};
 use crate::store::{Accounts, ApiKeys, Gatekeeper};
 
 /// A question with its headers.
@@ -95,12 +95,8 @@ async fn reload(State(api): State<PolicyApi>, Json(_): Json<ReloadOrder>) -> Res
     (status, Json(api.outcome(last_try))).into_response()
 }
 
-async fn explain(State(api): State<PolicyApi>, Json(mut question): Json<Question>) -> Response {
-    if let Err(problem) = api.look_up(&mut question.caller).await {
-        return refuse(StatusCode::UNPROCESSABLE_ENTITY, &problem);
-    }
-    let rehearsal = Rehearsal::live(&api.editions.load(), api.gatekeeper.clone(), api.api_keys.clone());
-    match rehearsal.explain(&question).await {
+async fn explain(State(api): State<PolicyApi>, Json(question): Json<Question>) -> Response {
+    match api.explain(question).await {
         Ok(explanation) => Json(explanation).into_response(),
         Err(problem) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &problem),
     }
@@ -123,6 +119,14 @@ impl PolicyApi {
                 "problems": last_try.problems,
             },
         })
+    }
+
+    /// `Err` if it can't be asked; for people.
+    pub async fn explain(&self, mut question: Question) -> Result<Explanation, String> {
+        self.look_up(&mut question.caller).await?;
+        let running = self.editions.load_full();
+        let rehearsal = Rehearsal::live(&running, self.gatekeeper.clone(), self.api_keys.clone());
+        rehearsal.explain(&question).await
     }
 
     /// Puts the account's id and, unless others are asked for, its roles into the question.

@@ -2,9 +2,10 @@
 //! resolved when a policy is loaded ([`RouteMeters`]), so that a request formats no string.
 
 use parking_lot::RwLock;
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Opts, Registry, TextEncoder, proto,
 };
 
 use crate::rejection::Code;
@@ -180,16 +181,39 @@ impl Metrics {
     }
 }
 
+/// How often one decision was made on a route.
+pub struct DecisionCount {
+    pub route: String,
+    pub is_denied: bool,
+    pub reason: String,
+    pub count: u64,
+}
+
+impl Metrics {
+    /// `auth_decisions_total`, for the console.
+    pub fn decisions(&self) -> Vec<DecisionCount> {
+        let label = |metric: &proto::Metric, name: &str| {
+            let pair = metric.get_label().iter().find(|pair| pair.name() == name);
+            pair.map(|pair| pair.value().to_owned()).unwrap_or_default()
+        };
+        let families = self.auth_decisions.collect();
+        let counts = families.iter().flat_map(|family| family.get_metric()).map(|metric| DecisionCount {
+            route: label(metric, "route"),
+            is_denied: label(metric, "decision") == "deny",
+            reason: label(metric, "reason"),
+            count: metric.get_counter().get_value() as u64,
+        });
+        counts.collect()
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
 }
 
-fn register<T: prometheus::core::Collector + Clone + 'static>(
-    registry: &Registry,
-    made: prometheus::Result<T>,
-) -> T {
+fn register<T: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<T>) -> T {
     let collector = made.expect("metric names and labels are constants that are valid");
     registry.register(Box::new(collector.clone())).expect("each metric is registered once per registry");
     collector

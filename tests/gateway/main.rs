@@ -30,6 +30,7 @@ mod class_sessions;
 mod class_token_texts;
 mod class_tokens;
 mod cli;
+mod console;
 mod contract;
 mod decision_log;
 mod deployment;

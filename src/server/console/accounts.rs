@@ -1,0 +1,220 @@
+//! Users and their sessions: search, unlock, disable, revoke.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::page::{self, deed, fact, time};
+use super::{Console, Shown, answer, go, query};
+use crate::auth::administration::AdministrationError;
+use crate::auth::console::Guest;
+use crate::identity::SessionId;
+use crate::rejection::{Code, Rejection};
+use crate::store::{Account, AccountFilter, Session};
+
+const PAGE: u32 = 50;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    /// What the username begins with.
+    search: Option<String>,
+    after: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Done {
+    done: Option<String>,
+}
+
+pub async fn list(State(console): State<Console>, Extension(guest): Extension<Arc<Guest>>) -> Response {
+    answer("Users", &guest, find(&console, &guest).await)
+}
+
+async fn find(console: &Console, guest: &Guest) -> Shown {
+    let wanted: Wanted = query(&guest.call.uri)?;
+    let filter = AccountFilter { prefix: wanted.search.as_deref(), after: wanted.after.as_deref() };
+    let mut accounts =
+        guest.administration().list(filter, PAGE + 1).await.map_err(|error| refused(console, error))?;
+    let has_more = accounts.len() > PAGE as usize;
+    accounts.truncate(PAGE as usize);
+    Ok(html! {
+        section {
+            form .line method="get" action="/console/users" {
+                label { "Username begins with" input name="search" value=[wanted.search.as_deref()]; }
+                button { "Search" }
+            }
+        }
+        section {
+            table {
+                tr { th { "Username" } th { "Roles" } th { "State" } th { "Since" } }
+                @for account in &accounts {
+                    tr {
+                        td { a href=(path_of(account)) { (account.username) } }
+                        td { (account.roles.join(", ")) }
+                        td { (standing(account)) }
+                        td { (time(account.created_at)) }
+                    }
+                }
+            }
+            @if accounts.is_empty() { p .faint { "Nobody." } }
+            @if let Some(last) = accounts.last().filter(|_| has_more) {
+                p { a href=(next_page(wanted.search.as_deref(), &last.username)) { "More" } }
+            }
+        }
+    })
+}
+
+fn next_page(search: Option<&str>, after: &str) -> String {
+    let fields = [("search", search.unwrap_or_default()), ("after", after)];
+    format!("/console/users?{}", serde_urlencoded::to_string(fields).unwrap_or_default())
+}
+
+fn path_of(account: &Account) -> String {
+    format!("/console/users/{}", account.id)
+}
+
+fn standing(account: &Account) -> Markup {
+    match account.disabled {
+        true => html! { span .bad { "disabled" } },
+        false => html! { span .good { "active" } },
+    }
+}
+
+pub async fn show(
+    State(console): State<Console>,
+    Extension(guest): Extension<Arc<Guest>>,
+    Path(id): Path<String>,
+) -> Response {
+    answer("User", &guest, one(&console, &guest, &id).await)
+}
+
+async fn one(console: &Console, guest: &Guest, id: &str) -> Shown {
+    let wanted: Done = query(&guest.call.uri)?;
+    let administration = guest.administration();
+    let account = administration.find(id).await.map_err(|error| refused(console, error))?;
+    let sessions =
+        administration.sessions(&account.id.to_string()).await.map_err(|error| refused(console, error))?;
+    Ok(html! {
+        @if let Some(said) = wanted.done.as_deref().and_then(said) { section .said { (said) } }
+        section {
+            table {
+                (fact("Username", &account.username))
+                (fact("Id", html! { code { (account.id) } }))
+                (fact("Email", account.email.as_deref().unwrap_or("none")))
+                (fact("Roles", account.roles.join(", ")))
+                (fact("State", standing(&account)))
+                (fact("Since", time(account.created_at)))
+            }
+        }
+        section {
+            h2 { "What can be done" }
+            (deeds(guest, &account))
+            p .faint { "Disabling and ending sessions take effect at every gateway at once." }
+        }
+        section { h2 { "Sessions" } (table_of(guest, &sessions)) }
+        p { a href=(format!("/console/audit?user={}", account.id)) { "Audit records of this user" } }
+    })
+}
+
+fn deeds(guest: &Guest, account: &Account) -> Markup {
+    let path = path_of(account);
+    html! {
+        (deed(&format!("{path}/unlock"), guest, "Unlock", "quiet", None))
+        (deed(&format!("{path}/end-sessions"), guest, "End all sessions", "quiet", Some("End all sessions of this user?")))
+        @if account.disabled {
+            (deed(&format!("{path}/enable"), guest, "Enable", "", None))
+        } @else {
+            (deed(&format!("{path}/disable"), guest, "Disable", "danger", Some("Disable this account and end its sessions?")))
+        }
+    }
+}
+
+fn table_of(guest: &Guest, sessions: &[Session]) -> Markup {
+    html! {
+        @if sessions.is_empty() { p .faint { "None." } } @else {
+            table {
+                tr { th { "Begun" } th { "Last used" } th { "Address" } th { "Program" } th { "" } }
+                @for session in sessions {
+                    tr {
+                        td { (time(session.created_at)) }
+                        td { (time(session.rotated_at)) }
+                        td { @if let Some(address) = session.address { (address) } }
+                        td { (session.user_agent.as_deref().unwrap_or("unknown")) }
+                        td { (deed(&format!("/console/sessions/{}/end", session.id), guest, "End", "quiet", None)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Only our own words, whatever stands in the address.
+fn said(done: &str) -> Option<&'static str> {
+    Some(match done {
+        "unlock" => "Unlocked: failed logins are forgotten.",
+        "disable" => "Disabled: sessions and tokens have ended.",
+        "enable" => "Enabled.",
+        "end-sessions" => "All sessions have ended.",
+        "session" => "The session has ended.",
+        _ => return None,
+    })
+}
+
+pub async fn act(
+    State(console): State<Console>,
+    Extension(guest): Extension<Arc<Guest>>,
+    Path((id, deed)): Path<(String, String)>,
+) -> Response {
+    let done = async {
+        guest.form::<IgnoredAny>()?;
+        let administration = guest.administration();
+        let done = match deed.as_str() {
+            "unlock" => administration.unlock(&id).await.map(drop),
+            "disable" => administration.set_disabled(&id, true).await.map(drop),
+            "enable" => administration.set_disabled(&id, false).await.map(drop),
+            "end-sessions" => administration.end_sessions(&id).await.map(drop),
+            _ => return Err(Code::RouteNotFound.into()),
+        };
+        let account = match done {
+            Ok(()) => administration.find(&id).await,
+            Err(error) => Err(error),
+        };
+        account.map_err(|error| refused(&console, error))
+    };
+    match done.await {
+        Ok(account) => go(&format!("{}?done={deed}", path_of(&account))),
+        Err(rejection) => page::refusal(&rejection),
+    }
+}
+
+pub async fn end_session(
+    State(console): State<Console>,
+    Extension(guest): Extension<Arc<Guest>>,
+    Path(id): Path<String>,
+) -> Response {
+    let ended = async {
+        guest.form::<IgnoredAny>()?;
+        let id = SessionId::parse_str(&id).map_err(|_| Rejection::from(Code::NotFound))?;
+        let administration = guest.administration();
+        let session = administration.stores.sessions.find(id, guest.call.now).await;
+        administration.end_session(id).await.map_err(|error| refused(&console, error))?;
+        Ok(session.ok().flatten().map(|session| session.user_id))
+    };
+    match ended.await {
+        Ok(Some(user)) => go(&format!("/console/users/{user}?done=session")),
+        Ok(None) => go("/console/users"),
+        Err(rejection) => page::refusal(&rejection),
+    }
+}
+
+/// As the admin API says it.
+pub fn refused(console: &Console, error: AdministrationError) -> Rejection {
+    console.door.note(&error.into())
+}

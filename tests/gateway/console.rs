@@ -1,0 +1,354 @@
+//! The operator console: who gets in, what it shows and does, and that nothing in it can be made to run.
+
+use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
+use reqwest::{Method, Response};
+use serde_json::json;
+
+use crate::harness::{self, Gateway, PASSWORD, Setup, Stores, client_builder, eventually};
+
+/// A browser, as far as it matters here.
+struct Browser<'g> {
+    gateway: &'g Gateway,
+    http: reqwest::Client,
+}
+
+impl<'g> Browser<'g> {
+    fn of(gateway: &'g Gateway) -> Self {
+        Self { gateway, http: client_builder().cookie_store(true).build().expect("nothing in it can fail") }
+    }
+
+    /// With an admin called root.
+    async fn of_operator(gateway: &'g Gateway) -> Self {
+        gateway.admin("root").await;
+        let browser = Self::of(gateway);
+        let answer = browser.sign_in("root", PASSWORD).await;
+        assert_eq!(answer.status(), 303, "{}", text(answer).await);
+        browser
+    }
+
+    fn url(&self, path: &str) -> String {
+        self.gateway.admin_url(path)
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.http.get(self.url(path)).send().await.expect("the admin port answers")
+    }
+
+    async fn page(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        text(answer).await
+    }
+
+    async fn sign_in(&self, username: &str, password: &str) -> Response {
+        self.post("/console/login", &[("username", username), ("password", password)]).await
+    }
+
+    /// As a page of this console does.
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+        self.post_from(&self.url(""), path, fields).await
+    }
+
+    async fn post_from(&self, origin: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+        let request =
+            self.http.post(self.url(path)).header("origin", origin.trim_end_matches('/')).form(fields);
+        request.send().await.expect("the admin port answers")
+    }
+
+    /// The token that forms of this page carry.
+    async fn form_token(&self) -> String {
+        let page = self.page("/console/").await;
+        let after = page.split("name=\"form_token\" value=\"").nth(1).expect("there is a form");
+        after.split('"').next().expect("it ends").to_owned()
+    }
+
+    async fn act(&self, path: &str) -> Response {
+        let token = self.form_token().await;
+        self.post(path, &[("form_token", &token)]).await
+    }
+}
+
+async fn text(answer: Response) -> String {
+    answer.text().await.expect("pages are text")
+}
+
+fn leads_to(answer: &Response) -> Option<&str> {
+    answer.headers().get(LOCATION).map(|to| to.to_str().expect("ASCII"))
+}
+
+async fn both_editions() -> [Gateway; 2] {
+    let servers = Stores::servers().await;
+    [harness::gateway("").await, harness::gateway(Setup::default().stores(&servers)).await]
+}
+
+#[tokio::test]
+async fn nobody_gets_in_but_operators() {
+    let gw = harness::gateway("").await;
+    gw.register("alice").await;
+    let browser = Browser::of(&gw);
+
+    for path in [
+        "/console/",
+        "/console/policy",
+        "/console/users",
+        "/console/users/alice",
+        "/console/audit",
+        "/console/explain",
+    ] {
+        let answer = browser.get(path).await;
+        assert_eq!((answer.status().as_u16(), leads_to(&answer)), (303, Some("/console/login")), "{path}");
+    }
+    for path in ["/console/users/alice/disable", "/console/sessions/7/end", "/console/logout"] {
+        let answer = browser.post(path, &[("form_token", "x")]).await;
+        assert_eq!(answer.status(), 403, "{path}");
+    }
+    assert_eq!(browser.get("/console/nothing").await.status(), 404);
+    assert!(text(browser.get("/console/login").await).await.contains("Sign in"));
+    for (username, password, said) in [
+        ("alice", PASSWORD, "no operator"),
+        ("alice", "wrong", "Username or password is wrong"),
+        ("nobody", "wrong", "Username or password is wrong"),
+        ("<script>alert(1)</script>", "wrong", "Username or password is wrong"),
+    ] {
+        let answer = browser.sign_in(username, password).await;
+        assert!(answer.headers().get(SET_COOKIE).is_none(), "{username}");
+        assert_eq!(answer.status(), 403, "{username}");
+        assert!(text(answer).await.contains(said), "{username}");
+    }
+    assert_eq!(browser.get("/console/").await.status(), 303);
+    assert_eq!(gw.anonymous().get("/console/").await.status(), 404, "never on the proxy's port");
+}
+
+#[tokio::test]
+async fn the_same_lockout_and_audit_hold_as_for_every_login() {
+    let gw = harness::gateway("auth: { registration: open, limits: {}, lockout: { failures: 3, for: 15m } }")
+        .await;
+    let root = gw.admin("root").await;
+    let browser = Browser::of(&gw);
+
+    for _ in 0..3 {
+        browser.sign_in("root", "wrong").await;
+    }
+
+    let locked = browser.sign_in("root", PASSWORD).await;
+    assert_eq!(locked.status(), 403);
+    assert!(locked.headers().contains_key("retry-after"));
+    assert!(text(locked).await.contains("locked"));
+    let over_http = json!({ "username": "root", "password": PASSWORD });
+    assert_eq!(gw.anonymous().post("/auth/login", &over_http).await.status(), 403, "one lockout for both");
+    assert!(gw.cli(&["user", "unlock", "root"]).status.success());
+    assert_eq!(browser.sign_in("root", PASSWORD).await.status(), 303);
+    let request = gw.admin_request(Method::GET, "/api/audit?event=logged_in").bearer_auth(root.token());
+    let records: serde_json::Value = request.send().await.expect("it answers").json().await.expect("JSON");
+    assert_eq!(records["records"][0]["reason"], "console");
+    let metrics = gw.metrics().await;
+    assert_eq!(metrics.value("login_attempts_total", &["outcome=\"account_locked\""]), Some(2.0));
+}
+
+#[tokio::test]
+async fn the_cookie_is_of_no_use_elsewhere_and_answers_are_locked_down() {
+    let gw = harness::gateway("").await;
+    gw.admin("root").await;
+    let browser = Browser::of(&gw);
+
+    let answer = browser.sign_in("root", PASSWORD).await;
+
+    let cookie = answer.headers()[SET_COOKIE].to_str().expect("ASCII").to_owned();
+    for part in ["portcullis_console=", "HttpOnly", "SameSite=Strict", "Path=/console"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    let request =
+        client_builder().build().expect("nothing in it can fail").post(browser.url("/console/login"));
+    let fields = [("username", "root"), ("password", PASSWORD)];
+    let from_afar = request.header("host", "gateway.example").form(&fields).send().await.expect("an answer");
+    let cookie = from_afar.headers()[SET_COOKIE].to_str().expect("ASCII").to_owned();
+    assert!(cookie.starts_with("__Secure-portcullis_console=") && cookie.contains("; Secure"), "{cookie}");
+    for path in ["/console/", "/console/login", "/console/console.css", "/console/nothing"] {
+        let answer = browser.get(path).await;
+        let field = |name: &str| value(answer.headers(), name);
+        let policy = field("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(field("cache-control"), "no-store", "{path}");
+        assert_eq!(field("x-frame-options"), "DENY", "{path}");
+        assert_eq!(field("x-content-type-options"), "nosniff", "{path}");
+    }
+    let page = browser.page("/console/").await;
+    for inline in [" style=", " onclick=", "<style", "javascript:"] {
+        assert!(!page.contains(inline), "{inline}");
+    }
+    assert_eq!(page.matches("<script").count(), 1, "its own file only");
+}
+
+fn value(headers: &HeaderMap, name: &str) -> String {
+    headers.get(name).map(|value| value.to_str().expect("ASCII").to_owned()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn users_are_found_unlocked_disabled_and_thrown_out() {
+    for gw in both_editions().await {
+        let browser = Browser::of_operator(&gw).await;
+        let (alice, bob) = (gw.register("alice").await, gw.register("bob").await);
+        let id = alice.id().await;
+
+        let page = browser.page("/console/users?search=AL").await;
+        assert!(page.contains(">alice<") && !page.contains(">bob<"), "{page}");
+        let user = format!("/console/users/{id}");
+        let page = browser.page(&user).await;
+        let session = page.split("/console/sessions/").nth(1).and_then(|rest| rest.split("/end").next());
+        let session = session.expect("a session with its button").to_owned();
+        let ended = browser.act(&format!("/console/sessions/{session}/end")).await;
+        assert_eq!(leads_to(&ended), Some(format!("{user}?done=session").as_str()));
+        eventually("the end of the session", async || {
+            (alice.get("/protected").await.status() == 401).then_some(())
+        })
+        .await;
+
+        alice.login().await;
+        let disabled = browser.act(&format!("{user}/disable")).await;
+        assert_eq!(leads_to(&disabled), Some(format!("{user}?done=disable").as_str()));
+        assert!(browser.page(&format!("{user}?done=disable")).await.contains("Disabled: "));
+        eventually("the end of all", async || (alice.get("/protected").await.status() == 401).then_some(()))
+            .await;
+        browser.act(&format!("{user}/enable")).await;
+        browser.act(&format!("{user}/unlock")).await;
+        alice.login().await;
+        browser.act(&format!("{user}/end-sessions")).await;
+        eventually("their end", async || (alice.get("/protected").await.status() == 401).then_some(())).await;
+        assert_eq!(bob.get("/protected").await.status(), 200);
+
+        let audit = browser.page(&format!("/console/audit?user={id}")).await;
+        for event in ["session_ended", "disabled", "enabled", "unlocked"] {
+            assert!(audit.contains(&format!(">{event}<")), "{event}");
+        }
+        assert!(audit.contains(">root<") && !audit.contains(">bob<"), "by whom, and about this user only");
+        for (wrong, status) in [
+            ("/console/users/nobody", 404),
+            ("/console/audit?user=nobody", 404),
+            ("/console/audit?event=x", 400),
+            ("/console/users?colour=red", 400),
+        ] {
+            assert_eq!(browser.get(wrong).await.status(), status, "{wrong}");
+        }
+        assert_eq!(browser.act(&format!("{user}/explode")).await.status(), 404);
+    }
+}
+
+#[tokio::test]
+async fn a_deed_needs_the_form_of_this_session_and_this_origin() {
+    let gw = harness::gateway("").await;
+    let browser = Browser::of_operator(&gw).await;
+    gw.admin("other").await;
+    let other = Browser::of(&gw);
+    other.sign_in("other", PASSWORD).await;
+    let alice = gw.register("alice").await;
+    let path = format!("/console/users/{}/disable", alice.id().await);
+    let (own, foreign) = (browser.form_token().await, other.form_token().await);
+
+    assert_eq!(browser.post(&path, &[]).await.status(), 400);
+    for token in ["", "x", &foreign] {
+        assert_eq!(browser.post(&path, &[("form_token", token)]).await.status(), 403, "{token}");
+    }
+    for origin in ["https://evil.example", "null", "http://127.0.0.1:1"] {
+        assert_eq!(browser.post_from(origin, &path, &[("form_token", &own)]).await.status(), 403, "{origin}");
+        let fields = [("username", "root"), ("password", PASSWORD)];
+        assert_eq!(
+            Browser::of(&gw).post_from(origin, "/console/login", &fields).await.status(),
+            403,
+            "{origin}"
+        );
+    }
+    assert_eq!(browser.get(&path).await.status(), 405);
+    assert_eq!(alice.get("/protected").await.status(), 200, "nothing has happened");
+    assert_eq!(browser.post(&path, &[("form_token", &own)]).await.status(), 303);
+}
+
+#[tokio::test]
+async fn an_operator_who_is_one_no_more_is_out() {
+    let gw = harness::gateway("").await;
+    let browser = Browser::of_operator(&gw).await;
+    assert_eq!(browser.get("/console/").await.status(), 200);
+
+    assert!(gw.cli(&["user", "set-role", "root", "user"]).status.success());
+    eventually("the end", async || (browser.get("/console/").await.status() != 200).then_some(())).await;
+    assert_eq!(leads_to(&browser.get("/console/").await), Some("/console/login?ended=true"));
+
+    assert!(gw.cli(&["user", "set-role", "root", "admin"]).status.success());
+    assert_eq!(browser.sign_in("root", PASSWORD).await.status(), 303);
+    let out = browser.act("/console/logout").await;
+    assert_eq!(leads_to(&out), Some("/console/login"));
+    assert!(out.headers()[SET_COOKIE].to_str().expect("ASCII").contains("Max-Age=0"));
+    assert_eq!(browser.get("/console/").await.status(), 303);
+}
+
+#[tokio::test]
+async fn a_session_that_is_used_is_renewed() {
+    let tokens = "tokens: { issuer: a, access_ttl: 8s, leeway: 0s, keys: [{ id: k1, algorithm: HS256, secret: \"${TOKEN_SECRET}\" }] }";
+    let gw = harness::gateway(tokens).await;
+    let browser = Browser::of_operator(&gw).await;
+
+    let renewed = eventually("a new cookie", async || {
+        let answer = browser.get("/console/").await;
+        assert_eq!(answer.status(), 200);
+        answer.headers().get(SET_COOKIE).cloned()
+    })
+    .await;
+
+    assert!(renewed.to_str().expect("ASCII").contains("HttpOnly"));
+}
+
+#[tokio::test]
+async fn hostile_names_and_programs_are_shown_as_text() {
+    let gw = harness::gateway("").await;
+    let browser = Browser::of_operator(&gw).await;
+    let hostile = "\"><script>alert('x')</script>";
+    let request = gw.anonymous().request(Method::POST, "/auth/login").header("user-agent", hostile);
+    request.json(&json!({ "username": hostile, "password": "wrong" })).send().await.expect("an answer");
+    let alice = gw.register("alice").await;
+    let login = alice.request_without_token(Method::POST, "/auth/login").header("user-agent", hostile);
+    login.json(&json!({ "username": "alice", "password": PASSWORD })).send().await.expect("an answer");
+
+    let id = alice.id().await;
+    let encoded = serde_urlencoded::to_string([("search", hostile)]).expect("a query");
+    for path in [
+        "/console/audit".to_owned(),
+        format!("/console/users/{id}"),
+        format!("/console/users?{encoded}"),
+        format!("/console/users/{id}?{}", encoded.replace("search", "done")),
+        format!("/console/explain?{}", encoded.replace("search", "url")),
+        format!("/console/explain?url=/&{}", encoded.replace("search", "user")),
+    ] {
+        let page = text(browser.get(&path).await).await;
+        assert!(!page.contains("<script>") && !page.contains("alert('x')</"), "{path}: {page}");
+    }
+    let audit = browser.page("/console/audit").await;
+    assert!(audit.contains("&lt;script&gt;"), "{audit}");
+}
+
+#[tokio::test]
+async fn the_overview_the_policy_and_explain_say_how_things_are() {
+    let gw = harness::gateway("").await;
+    let browser = Browser::of_operator(&gw).await;
+    let alice = gw.register("alice").await;
+    alice.get("/admin/dashboard").await;
+    gw.anonymous().get("/protected").await;
+
+    let page = eventually("the counts", async || {
+        let page = browser.page("/console/").await;
+        page.contains("role_missing").then_some(page)
+    })
+    .await;
+    for said in ["ready", "no_credentials", "/admin/{*rest}", "<svg", &gw.upstream().address().to_string()] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    let broken = "routes: [{ path: /a<b>, upstream: nowhere }]";
+    gw.reload(broken).await;
+    let page = browser.page("/console/policy").await;
+    assert!(page.contains("refused") && page.contains("nowhere") && page.contains("isn't defined"), "{page}");
+    assert!(page.contains("/users/{id}/{*rest}") && page.contains("stands in {id}"), "{page}");
+    let page = browser.page("/console/explain?method=GET&url=%2Fadmin%2Fx&user=alice").await;
+    assert!(page.contains("refused: role_missing"), "{page}");
+    let page = browser.page("/console/explain?url=/admin/x&roles=admin&address=").await;
+    assert!(page.contains(">allowed<"), "{page}");
+    let page = browser.page("/console/explain?url=/a&user=nosuch").await;
+    assert!(page.contains("no account is called"), "{page}");
+}
