@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use portcullis::config::compile::Compiled;
 use portcullis::config::substitute::Surroundings;
 use portcullis::server::load;
+use proptest::prelude::*;
 
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a place for files");
@@ -111,5 +112,42 @@ fn what_is_included_has_bounds_as_a_whole() {
         let said: String =
             said.filter(|line| line.contains("more than") || line.contains("together")).collect();
         assert_eq!(said, expected);
+    }
+}
+
+/// Two files in which pieces stand as chance has it.
+fn soup() -> impl Strategy<Value = String> {
+    let pieces = prop::sample::select(&[
+        "routes:\n",
+        "upstreams:\n",
+        "limits: ",
+        "tests: ",
+        "include: \"*\"\n",
+        "- { path: /a, upstream: b }\n",
+        "- { request: GET /a, expect: allowed }\n",
+        "  b: { servers: [\"127.0.0.1:1\"] }\n",
+        "{ l: { rate: 1/1s, by: user } }\n",
+        "[]\n",
+        "&a ",
+        "*a\n",
+        "  ",
+        "null\n",
+        "${",
+        "{ file: x }\n",
+        "\u{feff}",
+    ]);
+    prop::collection::vec(pieces, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_included_soup_makes_the_loader_panic(main in soup(), text in soup(), files in 0..4_usize) {
+        let disk = Endless { files, text };
+
+        let problems = load::load_text_tested("gateway.yaml", &format!("include: \"*\"\n{main}"), &disk).err();
+
+        for problem in problems.unwrap_or_default() {
+            prop_assert!(!problem.to_string().is_empty());
+        }
     }
 }

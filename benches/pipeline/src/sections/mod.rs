@@ -10,6 +10,7 @@ mod latency;
 mod logins;
 mod logout;
 mod memory;
+pub mod reload;
 mod routes;
 pub mod soak;
 pub mod soak_cache;

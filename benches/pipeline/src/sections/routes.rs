@@ -110,7 +110,7 @@ fn reloads(
 }
 
 /// As editors do: the whole file at once.
-fn save(config: &Path, yaml: &str) -> Result<Instant, Failure> {
+pub fn save(config: &Path, yaml: &str) -> Result<Instant, Failure> {
     let next = config.with_extension("next");
     std::fs::write(&next, yaml)?;
     let saved = Instant::now();

@@ -1,0 +1,85 @@
+//! Whether reloads are felt: 5,000 routes taken up anew five times a second while the gateway is at full
+//! load, beside the same load without. Not part of the whole bench, for its length; `reload 10` takes less.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::routes::{self, FEW};
+use super::verdict;
+use crate::Failure;
+use crate::client::Client;
+use crate::gateway::{self, Gateway, Plan};
+use crate::report::say;
+use crate::stage::Stage;
+use crate::wrk;
+
+const SECONDS: u32 = 60;
+const ROUTES: usize = 5_000;
+const EVERY: Duration = Duration::from_millis(200);
+/// Until the gateway has noticed a file by itself and taken it up.
+const PATIENCE: Duration = Duration::from_secs(10);
+const MOST: f64 = 1.3;
+
+pub fn run(stage: &Stage, seconds: Option<&str>) -> Result<(), Failure> {
+    let seconds = seconds.map_or(Ok(SECONDS), str::parse)?;
+    say(&format!("\n## Reloads of {ROUTES} routes at full load, {seconds} s\n"))?;
+    let (limits, many) = (routes::limits(FEW), routes::routes(ROUTES, FEW));
+    let plan = Plan { more_limits: &limits, more_routes: &many, ..Plan::new(stage, 19050, "embedded")? };
+    let gateway = gateway::start(stage, &plan)?;
+    let subject = gateway.subject("5,000 routes", "/protected", true);
+    wrk::run(&subject, 1)?;
+    let calm = wrk::run(&subject, seconds)?;
+    let is_over = AtomicBool::new(false);
+    let (loaded, reloads) = std::thread::scope(|scope| {
+        let reloading = scope.spawn(|| reload_until(&gateway, &plan, &is_over));
+        let loaded = wrk::run(&subject, seconds);
+        is_over.store(true, Ordering::Release);
+        (loaded, reloading.join())
+    });
+    // Any answer but 2xx is an error there.
+    let loaded = loaded?;
+    let reloads = reloads.map_err(|_| "the reloading thread panicked")??;
+    let times = loaded.p99_ms / calm.p99_ms;
+    say(&format!(
+        "{reloads} reloads, no failed request; p99 {:.2} ms, without reloads {:.2} ms: {times:.2} times (target ≤ {MOST}: {}); requests/s {:.0}, without {:.0}",
+        loaded.p99_ms,
+        calm.p99_ms,
+        verdict(times <= MOST),
+        loaded.requests_per_second,
+        calm.requests_per_second,
+    ))?;
+    Ok(())
+}
+
+/// Saves another file every 200 ms, or as soon as the one before is in force; how many were.
+fn reload_until(gateway: &Gateway, plan: &Plan<'_>, is_over: &AtomicBool) -> Result<usize, Failure> {
+    let mut admin = Client::connect(&gateway.admin_address)?;
+    let mut taken_up = 0;
+    let mut before = digest(&mut admin)?;
+    while !is_over.load(Ordering::Acquire) {
+        let begun = Instant::now();
+        let route = format!("  - {{ path: /new-{taken_up}, upstream: backend, access: public }}\n");
+        routes::save(&gateway.config, &(plan.yaml() + &route))?;
+        loop {
+            std::thread::sleep(Duration::from_millis(5));
+            let now = digest(&mut admin)?;
+            if now != before {
+                before = now;
+                break;
+            }
+            if begun.elapsed() > PATIENCE {
+                return Err("a file was not taken up".into());
+            }
+        }
+        taken_up += 1;
+        std::thread::sleep(EVERY.saturating_sub(begun.elapsed()));
+    }
+    Ok(taken_up)
+}
+
+fn digest(admin: &mut Client) -> Result<String, Failure> {
+    let policy: Value = serde_json::from_str(&admin.get("/api/policy", None)?.body)?;
+    Ok(policy["digest"].as_str().ok_or("a policy without a hash")?.to_owned())
+}
