@@ -133,9 +133,15 @@ fn method(endpoint: AuthEndpoint, method: &Method) -> Method {
     if own.contains(method) { method.clone() } else { own.swap_remove(0) }
 }
 
-/// As the wing's router knows it. What stands for a parameter is an id, so it needs no encoding.
+/// As the wing's router knows it. What stands for a parameter is an id or a plain name, so it needs no
+/// encoding.
 fn path(exchange: &Exchange, endpoint: AuthEndpoint) -> Result<String, Rejection> {
     let path = format!("/{}", endpoint.path());
+    if path.contains("{file}") {
+        let is_plain = |name: &&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+        let name = exchange.param("file").filter(is_plain).ok_or_else(|| Rejection::from(Code::NotFound))?;
+        return Ok(path.replace("{file}", name));
+    }
     if !path.contains("{id}") {
         return Ok(path);
     }

@@ -54,7 +54,8 @@ pub struct Guest {
 
 impl Door {
     pub fn new(stores: Stores, passwords: PasswordQueue, mailer: Mailer, metrics: Arc<Metrics>) -> Self {
-        Self { wing: Wing { stores, passwords, mailer, metrics } }
+        // The console is described to nobody.
+        Self { wing: Wing { stores, passwords, mailer, metrics, description: Arc::default() } }
     }
 
     /// The request taken apart, whoever sends it.

@@ -1,56 +1,138 @@
 //! How accounts, sessions and audit records look in JSON: the same in the auth API, the admin API and
 //! on the command line.
 
-use serde_json::{Value, json};
+use std::net::IpAddr;
 
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::openapi::schemas::{Email, Role, Time, Username};
+use crate::clock::Timestamp;
 use crate::store::{Account, AuditEntry, Session};
 
 /// For its owner.
-pub fn own_account(account: &Account) -> Value {
-    json!({
-        "id": account.id,
-        "username": account.username,
-        "email": account.email,
-        "email_verified": account.email_verified,
-        "roles": account.roles,
-        "created_at": account.created_at,
-    })
+#[derive(Serialize, ToSchema)]
+pub struct OwnAccount {
+    id: Uuid,
+    #[schema(value_type = Username)]
+    username: String,
+    #[schema(value_type = Option<Email>)]
+    email: Option<String>,
+    email_verified: bool,
+    #[schema(value_type = Vec<Role>)]
+    roles: Vec<String>,
+    #[schema(value_type = Time)]
+    created_at: Timestamp,
 }
 
 /// For operators.
+#[derive(Serialize, ToSchema)]
+pub struct AccountSeen {
+    #[serde(flatten)]
+    own: OwnAccount,
+    disabled: bool,
+    /// Tokens with a lower `ver` are stale.
+    version: u64,
+    #[schema(value_type = Time)]
+    updated_at: Timestamp,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct SessionSeen {
+    id: Uuid,
+    user_id: Uuid,
+    username: String,
+    #[schema(value_type = Time)]
+    created_at: Timestamp,
+    /// At the last login or refresh.
+    #[schema(value_type = Time)]
+    last_used_at: Timestamp,
+    #[schema(value_type = Time)]
+    expires_at: Timestamp,
+    #[schema(value_type = Option<String>)]
+    address: Option<IpAddr>,
+    user_agent: Option<String>,
+    /// Whether it is the caller's, where own ones are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    current: Option<bool>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct AuditSeen {
+    id: i64,
+    #[schema(value_type = Time)]
+    at: Timestamp,
+    event: &'static str,
+    /// `success` or `failure`.
+    outcome: &'static str,
+    user_id: Option<Uuid>,
+    username: String,
+    /// Who did it: a username, or `cli:` and the operator's login.
+    actor: Option<String>,
+    #[schema(value_type = Option<String>)]
+    address: Option<IpAddr>,
+    user_agent: Option<String>,
+    request_id: Option<String>,
+    reason: Option<String>,
+}
+
+pub fn own_account(account: &Account) -> Value {
+    value(own(account))
+}
+
 pub fn account(account: &Account) -> Value {
-    let mut described = own_account(account);
-    described["disabled"] = account.disabled.into();
-    described["version"] = account.version.into();
-    described["updated_at"] = json!(account.updated_at);
-    described
+    value(AccountSeen {
+        own: own(account),
+        disabled: account.disabled,
+        version: account.version,
+        updated_at: account.updated_at,
+    })
+}
+
+fn own(account: &Account) -> OwnAccount {
+    OwnAccount {
+        id: account.id,
+        username: account.username.clone(),
+        email: account.email.clone(),
+        email_verified: account.email_verified,
+        roles: account.roles.clone(),
+        created_at: account.created_at,
+    }
 }
 
 pub fn session(session: &Session) -> Value {
-    json!({
-        "id": session.id,
-        "user_id": session.user_id,
-        "username": session.username,
-        "created_at": session.created_at,
-        "last_used_at": session.rotated_at,
-        "expires_at": session.idle_until.min(session.ends_at),
-        "address": session.address,
-        "user_agent": session.user_agent,
+    value(SessionSeen {
+        id: session.id,
+        user_id: session.user_id,
+        username: session.username.clone(),
+        created_at: session.created_at,
+        last_used_at: session.rotated_at,
+        expires_at: session.idle_until.min(session.ends_at),
+        address: session.address,
+        user_agent: session.user_agent.clone(),
+        current: None,
     })
 }
 
 pub fn audit(AuditEntry { id, record }: &AuditEntry) -> Value {
-    json!({
-        "id": id,
-        "at": record.at,
-        "event": record.event.as_str(),
-        "outcome": record.event.outcome(),
-        "user_id": record.user_id,
-        "username": record.username,
-        "actor": record.actor,
-        "address": record.address,
-        "user_agent": record.user_agent,
-        "request_id": record.request_id,
-        "reason": record.detail,
+    value(AuditSeen {
+        id: *id,
+        at: record.at,
+        event: record.event.as_str(),
+        outcome: record.event.outcome(),
+        user_id: record.user_id,
+        username: record.username.clone(),
+        actor: record.actor.clone(),
+        address: record.address,
+        user_agent: record.user_agent.clone(),
+        request_id: record.request_id.clone(),
+        reason: record.detail.clone(),
     })
+}
+
+fn value(described: impl Serialize) -> Value {
+    serde_json::to_value(described).expect("texts and numbers")
 }

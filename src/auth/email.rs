@@ -3,11 +3,13 @@
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
 use super::mailer::Job;
+use super::openapi::schemas::Email;
 use super::{Wing, audit, body, login};
 use crate::identity::{name, one_time};
 use crate::rejection::{Code, Rejection};
@@ -16,19 +18,28 @@ use crate::store::{Account, AuditEvent, Purpose};
 /// More accounts than this share no address that anybody reads.
 const MOST_ACCOUNTS: u32 = 10;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = MailToken)]
 #[serde(deny_unknown_fields)]
 pub struct Token {
     token: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = MailAddress)]
 #[serde(deny_unknown_fields)]
 pub struct Address {
+    #[schema(value_type = Email)]
     pub email: String,
 }
 
-/// `POST /auth/email/verify`: the token of a mail.
+/// Confirm an address by the token of a mail.
+#[utoipa::path(
+    post, path = "/email/verify", operation_id = "verify_email", tag = "accounts",
+    request_body = Token,
+    responses((status = 204, description = "Confirmed")),
+    extensions(("x-refusals" = json!(["mail_token_invalid", "store_unavailable"]))),
+)]
 pub async fn verify(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
     let Token { token } = body::json(&call)?;
     let hash = one_time::hash(&token);
@@ -43,7 +54,13 @@ pub async fn verify(State(wing): State<Wing>, call: Call) -> Result<StatusCode, 
     }
 }
 
-/// `POST /auth/email/resend`: another mail to an address that isn't confirmed yet.
+/// Have another mail sent to an address that isn't confirmed yet.
+#[utoipa::path(
+    post, path = "/email/resend", operation_id = "resend_email", tag = "accounts",
+    request_body = Address,
+    responses((status = 202, description = "Mail goes to whoever has this address, if anybody has it")),
+    extensions(("x-refusals" = json!(["not_found", "store_unavailable"]))),
+)]
 pub async fn resend(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
     let Address { email } = body::json(&call)?;
     request(&wing, &call, Purpose::VerifyEmail, &email).await

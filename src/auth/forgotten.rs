@@ -4,29 +4,48 @@
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::answer::Refusal;
 use super::call::Call;
 use super::email::{self, Address};
+use super::openapi::schemas::NewPassword;
 use super::{Wing, audit, body, login, password};
 use crate::identity::{name, one_time};
 use crate::rejection::{Code, Rejection};
 use crate::store::{AuditEvent, Purpose};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PasswordReset)]
 #[serde(deny_unknown_fields)]
 struct Document {
     token: String,
+    #[schema(value_type = NewPassword)]
     new_password: String,
 }
 
+/// Have a mail sent that leads to a new password.
+#[utoipa::path(
+    post, path = "/password/forgot", operation_id = "forgot_password", tag = "accounts",
+    request_body = Address,
+    responses((status = 202, description = "Mail goes to whoever has this address, if anybody has it")),
+    extensions(("x-refusals" = json!(["not_found", "store_unavailable"]))),
+)]
 pub async fn forgot(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
     let Address { email } = body::json(&call)?;
     email::request(&wing, &call, Purpose::ResetPassword, &email).await
 }
 
+/// Set a new password by the token of a mail.
+///
 /// The token stays good until it has led to a password that is good enough.
+#[utoipa::path(
+    post, path = "/password/reset", operation_id = "reset_password", tag = "accounts",
+    request_body = Document,
+    responses((status = 204, description = "Replaced; every session has ended")),
+    extensions(("x-refusals" = json!(["mail_token_invalid", "weak_password", "store_unavailable"]))),
+)]
 pub async fn reset(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
     let document: Document = body::json(&call)?;
     let new = Zeroizing::new(document.new_password);

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, SET_COOKIE};
-use serde::Deserialize;
-use serde_json::json;
+use http::header::SET_COOKIE;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer::Refusal;
@@ -26,7 +27,8 @@ pub struct Delivery {
 }
 
 /// Where a JSON client wants its refresh token.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = RefreshTokenIn)]
 #[serde(rename_all = "lowercase")]
 pub enum Wanted {
     Cookie,
@@ -39,6 +41,21 @@ impl Delivery {
         let in_body = matches!(wanted, Some(Wanted::Body)) || call.expects("refresh_token") == Some(true);
         Self { in_cookie: !in_body, in_body }
     }
+}
+
+/// RFC 6749 §5.1.
+#[derive(Serialize, ToSchema)]
+pub struct Tokens {
+    /// A JWT.
+    access_token: String,
+    /// In seconds.
+    expires_in: u64,
+    /// Absent where it is in the cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    refresh_token: Option<String>,
+    #[schema(example = "Bearer")]
+    token_type: &'static str,
 }
 
 /// Always a new one: a login never continues a session that somebody else may know. Stored before
@@ -69,15 +86,13 @@ pub async fn start_session(wing: &Wing, call: &Call, account: &Account) -> Resul
 pub fn answer(call: &Call, session: &Session, delivery: Delivery) -> Response {
     let identity = identity(call, session);
     let refresh_token = call.settings.refresh_keys.mint(session.id, session.generation);
-    let mut body = json!({
-        "access_token": call.settings.keys.mint(&identity),
-        "token_type": "Bearer",
-        "expires_in": identity.expires_at.saturating_sub(identity.issued_at),
-    });
-    if delivery.in_body {
-        body["refresh_token"] = json!(refresh_token);
-    }
-    let mut response = ([(CONTENT_TYPE, "application/json")], body.to_string()).into_response();
+    let tokens = Tokens {
+        access_token: call.settings.keys.mint(&identity),
+        expires_in: identity.expires_at.saturating_sub(identity.issued_at),
+        refresh_token: delivery.in_body.then(|| refresh_token.clone()),
+        token_type: "Bearer",
+    };
+    let mut response = Json(tokens).into_response();
     if delivery.in_cookie {
         response.headers_mut().insert(SET_COOKIE, cookie::set(call, &refresh_token));
     }

@@ -3,8 +3,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::answer::Refusal;
 use super::call::Call;
@@ -14,7 +16,8 @@ use crate::identity::Identity;
 use crate::store::{Bearer, Standing};
 
 /// The JSON spelling; stricter than the form, as all of ours.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Introspect)]
 #[serde(deny_unknown_fields)]
 struct Document {
     token: String,
@@ -23,43 +26,84 @@ struct Document {
 }
 
 /// The form of RFC 7662 §2.1.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = IntrospectForm)]
 struct Form {
     token: String,
 }
 
-pub async fn introspect(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
+/// RFC 7662 §2.2.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Introspection {
+    Counts(Box<ActiveToken>),
+    DoesNot(InactiveToken),
+}
+
+#[derive(Serialize, ToSchema)]
+struct ActiveToken {
+    #[schema(pattern = "^Bearer$")]
+    token_type: &'static str,
+    active: bool,
+    sub: Uuid,
+    username: String,
+    scope: String,
+    roles: Vec<String>,
+    exp: u64,
+    iat: u64,
+    iss: String,
+    aud: String,
+    jti: Uuid,
+    sid: Uuid,
+}
+
+/// Whatever the reason.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct InactiveToken {
+    active: bool,
+}
+
+/// Ask whether an access token counts right now (RFC 7662).
+#[utoipa::path(
+    post, path = "/introspect", operation_id = "introspect", tag = "tokens",
+    request_body(content((Document = "application/json"), (Form = "application/x-www-form-urlencoded"))),
+    responses((status = 200, description = "What it says, or that it doesn't count", body = Introspection)),
+    security(("password" = []), ("bearer" = [])),
+)]
+pub async fn introspect(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     call.bearer()?;
     let token = match body::is_form(&call) {
         true => body::form::<Form>(&call)?.token,
         false => body::json::<Document>(&call)?.token,
     };
     let Ok(identity) = call.settings.keys.verify(&token, call.now) else {
-        return Ok(inactive());
+        return Ok(inactive().into_response());
     };
     match wing.stores.revocations.standing(Bearer::from(&identity), call.now).await? {
-        Standing::Good => Ok(active(&identity, &call.settings.policy.tokens)),
-        Standing::Revoked | Standing::Stale => Ok(inactive()),
+        Standing::Good => Ok(active(identity, &call.settings.policy.tokens).into_response()),
+        Standing::Revoked | Standing::Stale => Ok(inactive().into_response()),
     }
 }
 
-fn inactive() -> Json<Value> {
-    Json(json!({ "active": false }))
+fn inactive() -> Json<Introspection> {
+    Json(Introspection::DoesNot(InactiveToken { active: false }))
 }
 
-fn active(identity: &Identity, tokens: &Tokens) -> Json<Value> {
-    Json(json!({
-        "active": true,
-        "sub": identity.user_id,
-        "username": identity.username,
-        "scope": identity.scopes.join(" "),
-        "roles": identity.roles,
-        "exp": identity.expires_at,
-        "iat": identity.issued_at,
-        "iss": tokens.issuer,
-        "aud": tokens.audience,
-        "jti": identity.token_id,
-        "sid": identity.session_id,
-        "token_type": "Bearer",
-    }))
+fn active(identity: Identity, tokens: &Tokens) -> Json<Introspection> {
+    let token = ActiveToken {
+        token_type: "Bearer",
+        active: true,
+        sub: identity.user_id,
+        username: identity.username,
+        scope: identity.scopes.join(" "),
+        roles: identity.roles,
+        exp: identity.expires_at,
+        iat: identity.issued_at,
+        iss: tokens.issuer.clone(),
+        aud: tokens.audience.clone(),
+        jti: identity.token_id,
+        sid: identity.session_id,
+    };
+    Json(Introspection::Counts(Box::new(token)))
 }

@@ -6,6 +6,11 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use super::call::Call;
 
+/// The public keys that verify access tokens (RFC 7517).
+#[utoipa::path(
+    get, path = "/jwks", operation_id = "jwks", tag = "tokens",
+    responses((status = 200, description = "A JWK Set", body = Object, example = json!({ "keys": [] }))),
+)]
 pub async fn jwks(call: Call) -> Response {
     let fields = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "public, max-age=300")];
     (fields, call.settings.keys.jwks().to_string()).into_response()

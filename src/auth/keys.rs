@@ -2,14 +2,16 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
+use super::openapi::schemas::{Role, Time};
 use super::{Wing, audit, body, grant, me};
 use crate::clock::Timestamp;
 use crate::identity::api_key;
@@ -19,17 +21,62 @@ use crate::store::{Account, ApiKey, AuditEvent, Revocation};
 const MOST_KEYS: u32 = 100;
 const MAX_NAME_CHARS: usize = 64;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewKey)]
 #[serde(deny_unknown_fields)]
 struct Document {
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
+        example = "nightly report"
+    )]
     name: String,
-    /// Absent: all that the account has now.
+    /// Of those that the account has. Absent: all that it has now.
+    #[schema(value_type = Option<Vec<Role>>)]
     roles: Option<Vec<String>>,
+    /// Lies in the future.
+    #[schema(value_type = Option<Time>)]
     expires_at: Option<Timestamp>,
 }
 
-/// The one answer that has the key itself.
-pub async fn create(State(wing): State<Wing>, call: Call) -> Result<(StatusCode, Json<Value>), Refusal> {
+#[derive(Serialize, ToSchema)]
+struct KeySeen {
+    id: Uuid,
+    name: String,
+    /// How its text begins.
+    #[schema(example = "pk_Dwz5u1Qa")]
+    prefix: String,
+    #[schema(value_type = Vec<Role>)]
+    roles: Vec<String>,
+    #[schema(value_type = Time)]
+    created_at: Timestamp,
+    #[schema(value_type = Option<Time>)]
+    expires_at: Option<Timestamp>,
+    /// To the minute.
+    #[schema(value_type = Option<Time>)]
+    last_used_at: Option<Timestamp>,
+    /// The key itself, once, in the answer to its making.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    key: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Keys {
+    keys: Vec<KeySeen>,
+}
+
+/// Make a personal API key.
+///
+/// The key itself is in this answer and nowhere else.
+#[utoipa::path(
+    post, path = "/keys", operation_id = "create_key", tag = "keys",
+    request_body = Document,
+    responses((status = 201, description = "The key", body = KeySeen)),
+    security(("password" = []), ("bearer" = [])),
+)]
+pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     let document: Document = body::json(&call)?;
     let account = me::own_account(&wing, &call).await?;
     check(&document, &account, call.now)
@@ -52,18 +99,29 @@ pub async fn create(State(wing): State<Wing>, call: Call) -> Result<(StatusCode,
         return Err(Rejection::from(Code::BadRequest).because(detail).into());
     }
     audit::log(&record);
-    let mut described = describe(&key);
-    described["key"] = minted.text.as_str().into();
-    Ok((StatusCode::CREATED, Json(described)))
+    let described = KeySeen { key: Some(minted.text.to_string()), ..describe(key) };
+    Ok((StatusCode::CREATED, Json(described)).into_response())
 }
 
-pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
+/// List the personal API keys.
+#[utoipa::path(
+    get, path = "/keys", operation_id = "list_keys", tag = "keys",
+    responses((status = 200, description = "Keys", body = Keys)),
+    security(("password" = []), ("bearer" = [])),
+)]
+pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<Keys>, Refusal> {
     let keys = wing.stores.api_keys.list(call.bearer()?.user_id).await?;
-    let keys: Vec<Value> = keys.iter().map(describe).collect();
-    Ok(Json(json!({ "keys": keys })))
+    Ok(Json(Keys { keys: keys.into_iter().map(describe).collect() }))
 }
 
-/// Revoked first: should deleting fail, the key is still there to try again.
+/// Delete a key; it ends at once.
+#[utoipa::path(
+    delete, path = "/keys/{id}", operation_id = "delete_key", tag = "keys",
+    params(("id" = Uuid, Path, description = "Of the key")),
+    responses((status = 204, description = "Deleted")),
+    security(("password" = []), ("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found"]))),
+)]
 pub async fn delete(
     State(wing): State<Wing>,
     Path(id): Path<Uuid>,
@@ -72,7 +130,7 @@ pub async fn delete(
     let bearer = call.bearer()?;
     let keys = wing.stores.api_keys.list(bearer.user_id).await?;
     let key = keys.into_iter().find(|key| key.id == id).ok_or(Code::NotFound)?;
-    // No gateway remembers a key for longer than access tokens live.
+    // Revoked first: should deleting fail, the key is still there to try again. No gateway remembers a key for longer than access tokens live.
     let until = grant::last_token_until(&call);
     wing.stores.revocations.revoke(Revocation::Session(key.id), until).await?;
     wing.metrics.revocations.with_label_values(&["key"]).inc();
@@ -99,14 +157,7 @@ fn check(document: &Document, account: &Account, now: Timestamp) -> Result<(), S
     }
 }
 
-fn describe(key: &ApiKey) -> Value {
-    json!({
-        "id": key.id,
-        "name": key.name,
-        "prefix": api_key::shown(key.id),
-        "roles": key.roles,
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-        "last_used_at": key.last_used_at,
-    })
+fn describe(key: ApiKey) -> KeySeen {
+    let ApiKey { id, name, roles, created_at, expires_at, last_used_at, .. } = key;
+    KeySeen { id, name, prefix: api_key::shown(id), roles, created_at, expires_at, last_used_at, key: None }
 }

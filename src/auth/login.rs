@@ -7,18 +7,20 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::answer::{Refusal, SpeaksOAuth2};
 use super::audit::Subject;
 use super::call::Call;
-use super::grant::{self, Delivery, Wanted};
+use super::grant::{self, Delivery, Tokens, Wanted};
 use super::{Wing, body};
 use crate::identity::name;
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Login)]
 #[serde(deny_unknown_fields)]
 struct Document {
     username: String,
@@ -26,9 +28,12 @@ struct Document {
     refresh_token: Option<Wanted>,
 }
 
-#[derive(Deserialize)]
+/// The password form of OAuth2 (RFC 6749 §4.3).
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PasswordForm)]
 struct Form {
     /// Some clients leave it out; another value than `password` is refused.
+    #[schema(pattern = "^password$", nullable = false, example = "password")]
     grant_type: Option<String>,
     username: String,
     password: String,
@@ -60,6 +65,13 @@ impl Credentials {
     }
 }
 
+/// Start a session.
+#[utoipa::path(
+    post, path = "/login", operation_id = "login", tag = "sessions",
+    request_body(content((Document = "application/json"), (Form = "application/x-www-form-urlencoded"))),
+    responses((status = 200, description = "Tokens", body = Tokens)),
+    extensions(("x-refusals" = json!(["bad_credentials", "account_locked", "account_disabled", "email_not_verified", "overloaded", "store_unavailable"]))),
+)]
 pub async fn login(State(wing): State<Wing>, call: Call) -> Response {
     let result = open_session(&wing, &call).await;
     let outcome = match &result {

@@ -10,14 +10,16 @@ use serde::Deserialize;
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
-use super::presented::Presented;
+use super::presented::{Document, Presented};
 use super::{Wing, cookie, grant, origin, refresh};
 use crate::identity::{SessionId, UserId};
 use crate::rejection::{Code, Rejection};
 use crate::store::{AuditEvent, Session};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Wishes {
+    /// Every session of the account, not only this one.
     #[serde(default)]
     all: bool,
 }
@@ -37,6 +39,15 @@ impl From<Session> for Person {
 /// A refresh token that we minted, taken apart.
 type Opened = Option<(SessionId, u64)>;
 
+/// End this session, or all of them.
+#[utoipa::path(
+    post, path = "/logout", operation_id = "logout", tag = "sessions",
+    request_body(content = Option<Document>, description = "Without a body, the tokens are in cookie and bearer"),
+    params(Wishes),
+    responses((status = 204, description = "Ended")),
+    security((), ("password" = []), ("bearer" = [])),
+    extensions(("x-refusals" = json!(["cross_origin", "refresh_invalid", "refresh_reused"]))),
+)]
 pub async fn logout(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     let wishes = Query::<Wishes>::try_from_uri(&call.uri)
         .map_err(|_| Rejection::from(Code::BadRequest).because("`all` must be `true` or `false`"))?;

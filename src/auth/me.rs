@@ -7,30 +7,39 @@ use http::StatusCode;
 use http::header::SET_COOKIE;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
+use super::described::OwnAccount;
+use super::openapi::schemas::{Email, Username};
 use super::{Wing, audit, body, cookie, described, email, grant, login};
 use crate::identity::name;
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, AuditRecord, Revocation};
 
 /// `PATCH`: what isn't named stays.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ProfileChanges)]
 #[serde(deny_unknown_fields)]
 struct Changes {
+    #[schema(value_type = Option<Username>)]
     username: Option<String>,
     /// `null` removes it.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Email>)]
     email: Option<Option<String>>,
 }
 
 /// `PUT`: the whole of what the owner may change.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Profile)]
 #[serde(deny_unknown_fields)]
 struct Whole {
+    #[schema(value_type = Username)]
     username: String,
+    #[schema(value_type = Option<Email>)]
     email: Option<String>,
 }
 
@@ -43,10 +52,24 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
+/// Read the own account.
+#[utoipa::path(
+    get, path = "/me", operation_id = "read_me", tag = "accounts",
+    responses((status = 200, description = "The account", body = OwnAccount)),
+    security(("password" = []), ("bearer" = [])),
+)]
 pub async fn read(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
     Ok(Json(described::own_account(&own_account(&wing, &call).await?)))
 }
 
+/// Change the own account; what isn't named stays.
+#[utoipa::path(
+    patch, path = "/me", operation_id = "change_me", tag = "accounts",
+    request_body = Changes,
+    responses((status = 200, description = "The account", body = OwnAccount)),
+    security(("password" = []), ("bearer" = [])),
+    extensions(("x-refusals" = json!(["username_taken"]))),
+)]
 pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
     let changes: Changes = body::json(&call)?;
     let account = own_account(&wing, &call).await?;
@@ -55,16 +78,32 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>,
     set_profile(&wing, &call, &account, username, email).await
 }
 
+/// Replace what the owner may change of the account.
+#[utoipa::path(
+    put, path = "/me", operation_id = "replace_me", tag = "accounts",
+    request_body = Whole,
+    responses((status = 200, description = "The account", body = OwnAccount)),
+    security(("password" = []), ("bearer" = [])),
+    extensions(("x-refusals" = json!(["username_taken"]))),
+)]
 pub async fn replace(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
     let whole: Whole = body::json(&call)?;
     let account = own_account(&wing, &call).await?;
     set_profile(&wing, &call, &account, whole.username, whole.email).await
 }
 
-/// Tokens first: should the last step fail, the account is still there to try again.
+/// Delete the own account, for good.
+///
+/// Every token of it ends at once.
+#[utoipa::path(
+    delete, path = "/me", operation_id = "delete_me", tag = "accounts",
+    responses((status = 204, description = "Deleted")),
+    security(("password" = []), ("bearer" = [])),
+)]
 pub async fn delete(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     let account = own_account(&wing, &call).await?;
     let until = grant::last_token_until(&call);
+    // Tokens first: should the last step fail, the account is still there to try again.
     let every_version = Revocation::UserBelow(account.id, u64::from(u32::MAX));
     wing.stores.revocations.revoke(every_version, until).await?;
     wing.stores.sessions.end_all(account.id, until).await?;

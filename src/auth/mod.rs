@@ -26,6 +26,7 @@ mod login;
 mod logout;
 mod mailer;
 mod me;
+mod openapi;
 mod origin;
 mod password;
 mod password_queue;
@@ -41,9 +42,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, post};
+use serde_json::Value;
 
 pub use self::mailer::Mailer;
+use self::openapi::{Described, docs, document};
 pub use self::password_queue::PasswordQueue;
 use crate::config::policy::Policy;
 use crate::identity::refresh::RefreshKeys;
@@ -94,6 +96,8 @@ struct Wing {
     passwords: PasswordQueue,
     mailer: Mailer,
     metrics: Arc<Metrics>,
+    /// Paths and schemas of the API that this wing answers.
+    description: Arc<Value>,
 }
 
 impl Wing {
@@ -114,28 +118,42 @@ fn note_store_error(metrics: &Metrics, error: &StoreError, consequence: &str) {
 ///
 /// [`AuthEndpoint::path`]: crate::config::policy::AuthEndpoint::path
 pub fn router(stores: Stores, passwords: PasswordQueue, mailer: Mailer, metrics: Arc<Metrics>) -> Router {
-    let wing = Wing { stores, passwords, mailer, metrics };
-    Router::new()
-        .route("/register", post(register::register))
-        .route("/login", post(login::login))
-        .route("/refresh", post(refresh::refresh))
-        .route("/logout", post(logout::logout))
-        .route("/me", get(me::read).put(me::replace).patch(me::change).delete(me::delete))
-        .route("/password", post(password::change))
-        .route("/password/forgot", post(forgotten::forgot))
-        .route("/password/reset", post(forgotten::reset))
-        .route("/email/verify", post(email::verify))
-        .route("/email/resend", post(email::resend))
-        .route("/sessions", get(sessions::list))
-        .route("/sessions/{id}", delete(sessions::end))
-        .route("/keys", get(keys::list).post(keys::create))
-        .route("/keys/{id}", delete(keys::delete))
-        .route("/introspect", post(introspect::introspect))
-        .route("/validate", get(validate::validate).post(validate::validate))
-        .route("/jwks", get(jwks::jwks))
+    let (endpoints, description) = endpoints().finish();
+    let wing = Wing { stores, passwords, mailer, metrics, description: Arc::new(description) };
+    endpoints
         .fallback(answer::no_such_endpoint)
         .method_not_allowed_fallback(answer::wrong_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .layer(from_fn_with_state(wing.clone(), answer::render))
         .with_state(wing)
+}
+
+/// Each with its description.
+fn endpoints() -> Described {
+    Described::new()
+        .add(register::__path_register, register::register)
+        .add(login::__path_login, login::login)
+        .add(refresh::__path_refresh, refresh::refresh)
+        .add(logout::__path_logout, logout::logout)
+        .add(me::__path_read, me::read)
+        .add(me::__path_replace, me::replace)
+        .add(me::__path_change, me::change)
+        .add(me::__path_delete, me::delete)
+        .add(password::__path_change, password::change)
+        .add(forgotten::__path_forgot, forgotten::forgot)
+        .add(forgotten::__path_reset, forgotten::reset)
+        .add(email::__path_verify, email::verify)
+        .add(email::__path_resend, email::resend)
+        .add(sessions::__path_list, sessions::list)
+        .add(sessions::__path_end, sessions::end)
+        .add(keys::__path_list, keys::list)
+        .add(keys::__path_create, keys::create)
+        .add(keys::__path_delete, keys::delete)
+        .add(introspect::__path_introspect, introspect::introspect)
+        .add(validate::__path_bearer, validate::bearer)
+        .add(validate::__path_presented, validate::presented)
+        .add(jwks::__path_jwks, jwks::jwks)
+        .add(document::__path_openapi, document::openapi)
+        .add(docs::__path_page, docs::page)
+        .add(docs::__path_file, docs::file)
 }

@@ -3,25 +3,38 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::answer::Refusal;
 use super::call::Call;
-use super::grant::{self, Delivery, Wanted};
+use super::grant::{self, Delivery, Tokens, Wanted};
+use super::openapi::schemas::NewPassword;
 use super::{Wing, audit, body, login, me};
 use crate::config::policy::Policy;
 use crate::identity::{UserId, name, password};
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, Revocation, StoreError};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PasswordChange)]
 #[serde(deny_unknown_fields)]
 struct Document {
+    #[schema(example = "correct horse battery")]
     old_password: String,
+    #[schema(value_type = NewPassword)]
     new_password: String,
     refresh_token: Option<Wanted>,
 }
 
+/// Change the password; every session ends, and a new one starts.
+#[utoipa::path(
+    post, path = "/password", operation_id = "change_password", tag = "accounts",
+    request_body = Document,
+    responses((status = 200, description = "Tokens", body = Tokens)),
+    security(("password" = []), ("bearer" = [])),
+    extensions(("x-refusals" = json!(["weak_password", "bad_credentials", "account_locked", "overloaded"]))),
+)]
 pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     let document: Document = body::json(&call)?;
     let old = Zeroizing::new(document.old_password);

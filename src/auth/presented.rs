@@ -1,6 +1,7 @@
 //! The refresh token a client presents: in the cookie, in the JSON body, or as the bearer.
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::answer::Refusal;
 use super::call::Call;
@@ -15,9 +16,10 @@ pub struct Presented {
     pub in_body: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = RefreshToken)]
 #[serde(deny_unknown_fields)]
-struct Document {
+pub struct Document {
     refresh_token: Option<String>,
 }
 

@@ -10,13 +10,20 @@ use http::header::SET_COOKIE;
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
-use super::grant::{self, Delivery};
-use super::presented::Presented;
+use super::grant::{self, Delivery, Tokens};
+use super::presented::{Document, Presented};
 use super::{Wing, cookie};
 use crate::identity::SessionId;
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, Bearer, Rotation, Session, Standing, StoreError};
 
+/// Get the next access token, and the next refresh token.
+#[utoipa::path(
+    post, path = "/refresh", operation_id = "refresh", tag = "sessions",
+    request_body(content = Option<Document>, description = "Without a body, the token is in the cookie, or the bearer"),
+    responses((status = 200, description = "Tokens", body = Tokens)),
+    extensions(("x-refusals" = json!(["refresh_invalid", "refresh_reused", "cross_origin", "store_unavailable"]))),
+)]
 pub async fn refresh(State(wing): State<Wing>, call: Call) -> Response {
     let presented = match Presented::find(&call) {
         Ok(Some(presented)) => presented,

@@ -1,18 +1,19 @@
 //! `POST /auth/register`: a new account with the role `user`.
 
+use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
+use super::openapi::schemas::{Email, NewPassword, Role, Username};
 use super::{Wing, audit, body, email, password};
 use crate::identity::name;
 use crate::rejection::{Code, Rejection};
@@ -20,17 +21,39 @@ use crate::store::{Account, AuditEvent, NewAccount};
 
 pub const DEFAULT_ROLE: &str = "user";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Register)]
 #[serde(deny_unknown_fields)]
 struct Document {
+    #[schema(value_type = Username)]
     username: String,
+    #[schema(value_type = NewPassword)]
     password: String,
+    #[schema(value_type = Option<Email>)]
     email: Option<String>,
     /// Named only to be refused with a reason.
+    #[schema(ignore)]
     role: Option<IgnoredAny>,
+    #[schema(ignore)]
     roles: Option<IgnoredAny>,
 }
 
+#[derive(Serialize, ToSchema)]
+struct Registered {
+    id: Uuid,
+    #[schema(value_type = Vec<Role>)]
+    roles: Vec<String>,
+    #[schema(value_type = Username)]
+    username: String,
+}
+
+/// Make an account.
+#[utoipa::path(
+    post, path = "/register", operation_id = "register", tag = "accounts",
+    request_body = Document,
+    responses((status = 201, description = "The account", body = Registered)),
+    extensions(("x-refusals" = json!(["weak_password", "username_taken", "registration_closed", "overloaded", "store_unavailable"]))),
+)]
 pub async fn register(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     let rules = &call.settings.policy.auth;
     if !rules.registration_open {
@@ -54,8 +77,8 @@ pub async fn register(State(wing): State<Wing>, call: Call) -> Result<Response, 
     let account = create(&wing, &call, username, document.email, password_hash).await?;
 
     email::confirm(&wing, &call, &account);
-    let body = json!({ "id": account.id, "username": account.username, "roles": account.roles });
-    Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response())
+    let Account { id, roles, username, .. } = account;
+    Ok((StatusCode::CREATED, Json(Registered { id, roles, username })).into_response())
 }
 
 async fn create(

@@ -3,17 +3,32 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
+use super::described::SessionSeen;
 use super::{Wing, described, grant};
 use crate::identity::SessionId;
 use crate::rejection::Code;
 use crate::store::AuditEvent;
 
-pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
+#[derive(Serialize, ToSchema)]
+pub struct Sessions {
+    #[schema(value_type = Vec<SessionSeen>)]
+    pub sessions: Vec<Value>,
+}
+
+/// List where the account is logged in, newest first.
+#[utoipa::path(
+    get, path = "/sessions", operation_id = "list_sessions", tag = "sessions",
+    responses((status = 200, description = "Sessions", body = Sessions)),
+    security(("password" = []), ("bearer" = [])),
+)]
+pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<Sessions>, Refusal> {
     let bearer = call.bearer()?;
     let sessions = wing.stores.sessions.list(bearer.user_id, call.now).await?;
     let described = sessions.iter().map(|session| {
@@ -21,11 +36,17 @@ pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, R
         described["current"] = (session.id == bearer.session_id).into();
         described
     });
-    let sessions: Vec<Value> = described.collect();
-    Ok(Json(json!({ "sessions": sessions })))
+    Ok(Json(Sessions { sessions: described.collect() }))
 }
 
-/// Somebody else's is no session here.
+/// End one of the own sessions.
+#[utoipa::path(
+    delete, path = "/sessions/{id}", operation_id = "end_session", tag = "sessions",
+    params(("id" = Uuid, Path, description = "Of the session")),
+    responses((status = 204, description = "Ended")),
+    security(("password" = []), ("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found"]))),
+)]
 pub async fn end(
     State(wing): State<Wing>,
     Path(id): Path<SessionId>,
@@ -33,6 +54,7 @@ pub async fn end(
 ) -> Result<StatusCode, Refusal> {
     let bearer = call.bearer()?;
     let found = wing.stores.sessions.find(id, call.now).await?;
+    // Somebody else's is no session here.
     let session = found.filter(|session| session.user_id == bearer.user_id).ok_or(Code::NotFound)?;
     wing.stores.sessions.end(session.id, grant::last_token_until(&call)).await?;
     wing.metrics.revocations.with_label_values(&["session"]).inc();

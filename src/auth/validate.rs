@@ -4,8 +4,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::answer::Refusal;
 use super::call::Call;
@@ -14,19 +15,45 @@ use crate::identity::Identity;
 use crate::rejection::Code;
 use crate::store::{Bearer, Standing};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Validate)]
 #[serde(deny_unknown_fields)]
 struct Document {
     token: String,
 }
 
+#[derive(Serialize, ToSchema)]
+pub struct Valid {
+    valid: bool,
+    id: Uuid,
+    username: String,
+    roles: Vec<String>,
+    /// In seconds since 1970.
+    expires_at: u64,
+}
+
+/// Ask whether the bearer token counts right now.
+#[utoipa::path(
+    get, path = "/validate", operation_id = "validate", tag = "tokens",
+    responses((status = 200, description = "It counts", body = Valid)),
+    security(("password" = []), ("bearer" = [])),
+)]
+pub async fn bearer(call: Call) -> Result<Json<Valid>, Refusal> {
+    Ok(valid(call.bearer()?))
+}
+
+/// Ask whether an access token counts right now.
+///
 /// A token that doesn't count is refused as it would be anywhere else.
-pub async fn validate(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
-    if let Some(bearer) = &call.identity {
-        return Ok(valid(bearer));
-    }
+#[utoipa::path(
+    post, path = "/validate", operation_id = "validate_presented", tag = "tokens",
+    request_body(content = Option<Document>, description = "Without a body, the token is the bearer"),
+    responses((status = 200, description = "It counts", body = Valid)),
+    security((), ("password" = []), ("bearer" = [])),
+)]
+pub async fn presented(State(wing): State<Wing>, call: Call) -> Result<Json<Valid>, Refusal> {
     if call.body.is_empty() {
-        return Err(Code::NoCredentials.into());
+        return Ok(valid(call.bearer()?));
     }
     let Document { token } = body::json(&call)?;
     let identity = call.settings.keys.verify(&token, call.now).map_err(Code::from)?;
@@ -37,12 +64,7 @@ pub async fn validate(State(wing): State<Wing>, call: Call) -> Result<Json<Value
     }
 }
 
-fn valid(identity: &Identity) -> Json<Value> {
-    Json(json!({
-        "valid": true,
-        "id": identity.user_id,
-        "username": identity.username,
-        "roles": identity.roles,
-        "expires_at": identity.expires_at,
-    }))
+fn valid(identity: &Identity) -> Json<Valid> {
+    let Identity { user_id, username, roles, expires_at, .. } = identity.clone();
+    Json(Valid { valid: true, id: user_id, username, roles, expires_at })
 }

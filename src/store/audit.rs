@@ -6,7 +6,8 @@ use super::StoreError;
 use crate::clock::Timestamp;
 use crate::identity::UserId;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum AuditEvent {
     Registered,
     LoggedIn,

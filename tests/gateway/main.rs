@@ -51,6 +51,7 @@ mod identity_presets;
 mod importing;
 mod lanes;
 mod limits;
+mod openapi;
 mod operating;
 mod operators;
 mod own_account;

@@ -2,34 +2,57 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::call;
 use crate::auth::answer::Refusal;
 use crate::auth::call::Call;
+use crate::auth::described::AuditSeen;
 use crate::auth::{Wing, described};
 use crate::clock::Timestamp;
 use crate::rejection::{Code, Rejection};
 use crate::store::{AuditEvent, AuditFilter};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     /// By id, which stays when the account is gone, or by the username of one that exists.
     user: Option<String>,
+    #[param(value_type = Option<AuditEvent>, inline)]
     event: Option<String>,
+    #[param(value_type = Option<String>, format = DateTime)]
     since: Option<Timestamp>,
+    #[param(value_type = Option<String>, format = DateTime)]
     until: Option<Timestamp>,
-    /// Ids of records: the page that follows, or what has come since.
+    /// The id of a record: the page that follows.
     before: Option<i64>,
+    /// The id of a record: what has come since.
     after: Option<i64>,
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
 }
 
-/// `next` is the `before` of the page that follows; `null` on the last one.
-pub async fn find(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
+#[derive(Serialize, ToSchema)]
+pub struct Records {
+    #[schema(value_type = Vec<AuditSeen>)]
+    records: Vec<Value>,
+    /// The `before` of the page that follows; `null` on the last one.
+    next: Option<i64>,
+}
+
+/// Read the audit log, newest first.
+#[utoipa::path(
+    get, path = "/audit", operation_id = "find_records", tag = "audit",
+    params(Wanted),
+    responses((status = 200, description = "A page", body = Records)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+)]
+pub async fn find(State(wing): State<Wing>, call: Call) -> Result<Json<Records>, Refusal> {
     let wanted: Wanted = call::query(&call)?;
     let limit = call::limit(wanted.limit)?;
     let administration = call::administration(&wing, &call)?;
@@ -54,6 +77,5 @@ pub async fn find(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, R
     let has_more = entries.len() > limit as usize;
     entries.truncate(limit as usize);
     let next = entries.last().filter(|_| has_more).map(|entry| entry.id);
-    let records: Vec<Value> = entries.iter().map(described::audit).collect();
-    Ok(Json(json!({ "records": records, "next": next })))
+    Ok(Json(Records { records: entries.iter().map(described::audit).collect(), next }))
 }

@@ -34,6 +34,22 @@ struct Reading {
     look_at: tokio::time::Instant,
 }
 
+/// Follow decisions as they are made, a JSON object on each line.
+///
+/// The answer goes on for as long as the reader stays and its token is good.
+#[utoipa::path(
+    get, path = "/decisions", operation_id = "follow_decisions", tag = "decisions",
+    params(
+        ("route" = Option<String>, Query, description = "By its name"),
+        ("decision" = Option<String>, Query, pattern = "^(allow|deny)$"),
+        ("reason" = Option<String>, Query, description = "A code, or `ok`"),
+        ("user" = Option<String>, Query, description = "Id or username"),
+        ("status" = Option<String>, Query, description = "Such as `403` or `4xx`"),
+    ),
+    responses((status = 200, description = "Lines", body = String, content_type = "application/x-ndjson")),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["role_missing"]))),
+)]
 pub async fn follow(
     State(wing): State<Wing>,
     Extension(decisions): Extension<Arc<Decisions>>,

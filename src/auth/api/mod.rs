@@ -5,6 +5,7 @@
 mod audit;
 mod call;
 mod decisions;
+mod description;
 mod sessions;
 mod users;
 
@@ -13,11 +14,12 @@ use std::sync::Arc;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::get;
 use axum::{Extension, Router};
 use http::HeaderMap;
 
 use super::answer::{self, Refusal};
+use super::openapi::Described;
 use super::{BODY_LIMIT_BYTES, Mailer, PasswordQueue, Settings, Stores, Wing};
 use crate::clock;
 use crate::identity::{Identity, credentials};
@@ -37,26 +39,37 @@ pub fn router(
     metrics: Arc<Metrics>,
     decisions: Arc<Decisions>,
 ) -> Router {
-    let wing = Wing { stores, passwords, mailer, metrics };
-    Router::new()
-        .route("/users", get(users::list).post(users::add))
-        .route("/users/{user}", get(users::show).delete(users::delete))
-        .route("/users/{user}/roles", put(users::set_roles))
-        .route("/users/{user}/password", put(users::set_password))
-        .route("/users/{user}/disable", post(users::disable))
-        .route("/users/{user}/enable", post(users::enable))
-        .route("/users/{user}/unlock", post(users::unlock))
-        .route("/users/{user}/sessions", get(sessions::list).delete(sessions::end_all))
-        .route("/sessions/{id}", delete(sessions::end))
-        .route("/audit", get(audit::find))
-        .route("/decisions", get(decisions::follow))
+    let (endpoints, description) = endpoints().finish();
+    let wing = Wing { stores, passwords, mailer, metrics, description: Arc::new(description) };
+    let open = Router::new().route("/openapi.json", get(description::openapi));
+    endpoints
         .fallback(answer::no_such_endpoint)
         .method_not_allowed_fallback(answer::wrong_method)
         .layer(Extension(decisions))
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .layer(from_fn_with_state(wing.clone(), admit))
+        .merge(open)
         .layer(from_fn_with_state(wing.clone(), answer::render))
         .with_state(wing)
+}
+
+/// Each with its description.
+fn endpoints() -> Described {
+    Described::new()
+        .add(users::__path_list, users::list)
+        .add(users::__path_add, users::add)
+        .add(users::__path_show, users::show)
+        .add(users::__path_delete, users::delete)
+        .add(users::__path_set_roles, users::set_roles)
+        .add(users::__path_set_password, users::set_password)
+        .add(users::__path_disable, users::disable)
+        .add(users::__path_enable, users::enable)
+        .add(users::__path_unlock, users::unlock)
+        .add(sessions::__path_list, sessions::list)
+        .add(sessions::__path_end_all, sessions::end_all)
+        .add(sessions::__path_end, sessions::end)
+        .add(audit::__path_find, audit::find)
+        .add(decisions::__path_follow, decisions::follow)
 }
 
 async fn admit(State(wing): State<Wing>, mut request: Request, next: Next) -> Response {

@@ -3,30 +3,65 @@
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::call::{self, Named};
 use crate::auth::answer::Refusal;
 use crate::auth::call::Call;
+use crate::auth::sessions::Sessions;
 use crate::auth::{Wing, described};
 use crate::identity::SessionId;
 use crate::rejection::Code;
 
-pub async fn list(State(wing): State<Wing>, Named(user): Named, call: Call) -> Result<Json<Value>, Refusal> {
+/// List the sessions of an account, newest first.
+#[utoipa::path(
+    get, path = "/users/{user}/sessions", operation_id = "list_sessions_of_user", tag = "sessions",
+    params(("user" = String, Path, description = "Id or username")),
+    responses((status = 200, description = "Sessions", body = Sessions)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+)]
+pub async fn list(
+    State(wing): State<Wing>,
+    Named(user): Named,
+    call: Call,
+) -> Result<Json<Sessions>, Refusal> {
     let sessions = call::administration(&wing, &call)?.sessions(&user).await?;
-    let sessions: Vec<Value> = sessions.iter().map(described::session).collect();
-    Ok(Json(json!({ "sessions": sessions })))
+    Ok(Json(Sessions { sessions: sessions.iter().map(described::session).collect() }))
 }
 
+#[derive(Serialize, ToSchema)]
+pub struct Ended {
+    /// How many there were.
+    ended: u64,
+}
+
+/// End every session of an account.
+#[utoipa::path(
+    delete, path = "/users/{user}/sessions", operation_id = "end_sessions_of_user", tag = "sessions",
+    params(("user" = String, Path, description = "Id or username")),
+    responses((status = 200, description = "Ended", body = Ended)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+)]
 pub async fn end_all(
     State(wing): State<Wing>,
     Named(user): Named,
     call: Call,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<Ended>, Refusal> {
     let ended = call::administration(&wing, &call)?.end_sessions(&user).await?;
-    Ok(Json(json!({ "ended": ended })))
+    Ok(Json(Ended { ended }))
 }
 
+/// End a session.
+#[utoipa::path(
+    delete, path = "/sessions/{id}", operation_id = "end_session_of_user", tag = "sessions",
+    params(("id" = Uuid, Path, description = "Of the session")),
+    responses((status = 204, description = "Ended")),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+)]
 pub async fn end(State(wing): State<Wing>, Named(id): Named, call: Call) -> Result<StatusCode, Refusal> {
     let id = SessionId::parse_str(&id).map_err(|_| Code::NotFound)?;
     call::administration(&wing, &call)?.end_session(id).await?;

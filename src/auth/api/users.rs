@@ -3,62 +3,102 @@
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::call::{self, Named};
 use crate::auth::administration::NewUser;
 use crate::auth::answer::Refusal;
 use crate::auth::call::Call;
+use crate::auth::described::AccountSeen;
+use crate::auth::openapi::schemas::{Email, NewPassword, Role, Username};
 use crate::auth::{Wing, body, described};
 use crate::store::AccountFilter;
 
 const DEFAULT_ROLE: &str = "user";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     /// What the username begins with.
     search: Option<String>,
+    /// A username: the page after it.
     after: Option<String>,
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewUser)]
 #[serde(deny_unknown_fields)]
 struct New {
+    #[schema(value_type = Username)]
     username: String,
+    #[schema(value_type = NewPassword)]
     password: String,
+    #[schema(value_type = Option<Email>)]
     email: Option<String>,
+    #[schema(value_type = Option<Vec<Role>>)]
     roles: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Roles {
+    #[schema(value_type = Vec<Role>)]
     roles: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Password {
+    #[schema(value_type = NewPassword)]
     password: String,
 }
 
-/// `next` is the `after` of the page that follows; `null` on the last one.
-pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
+#[derive(Serialize, ToSchema)]
+pub struct Users {
+    #[schema(value_type = Vec<AccountSeen>)]
+    users: Vec<Value>,
+    /// The `after` of the page that follows; `null` on the last one.
+    next: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Unlocked {
+    was_locked: bool,
+}
+
+/// List accounts by username.
+#[utoipa::path(
+    get, path = "/users", operation_id = "list_users", tag = "users",
+    params(Wanted),
+    responses((status = 200, description = "A page", body = Users)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["role_missing"]))),
+)]
+pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<Users>, Refusal> {
     let wanted: Wanted = call::query(&call)?;
     let limit = call::limit(wanted.limit)?;
     let filter = AccountFilter { prefix: wanted.search.as_deref(), after: wanted.after.as_deref() };
     let mut accounts = call::administration(&wing, &call)?.list(filter, limit + 1).await?;
     let has_more = accounts.len() > limit as usize;
     accounts.truncate(limit as usize);
-    let next = accounts.last().filter(|_| has_more).map(|account| &account.username);
-    let users: Vec<Value> = accounts.iter().map(described::account).collect();
-    Ok(Json(json!({ "users": users, "next": next })))
+    let next = accounts.last().filter(|_| has_more).map(|account| account.username.clone());
+    Ok(Json(Users { users: accounts.iter().map(described::account).collect(), next }))
 }
 
+/// Make an account.
+#[utoipa::path(
+    post, path = "/users", operation_id = "add_user", tag = "users",
+    request_body = New,
+    responses((status = 201, description = "The account", body = AccountSeen)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["username_taken", "weak_password", "role_missing"]))),
+)]
 pub async fn add(State(wing): State<Wing>, call: Call) -> Result<(StatusCode, Json<Value>), Refusal> {
     let new: New = body::json(&call)?;
     let password = Zeroizing::new(new.password);
@@ -69,11 +109,28 @@ pub async fn add(State(wing): State<Wing>, call: Call) -> Result<(StatusCode, Js
     Ok((StatusCode::CREATED, Json(described::account(&account))))
 }
 
+/// Show an account.
+#[utoipa::path(
+    get, path = "/users/{user}", operation_id = "show_user", tag = "users",
+    params(("user" = String, Path, description = "Id or username")),
+    responses((status = 200, description = "The account", body = AccountSeen)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+)]
 pub async fn show(State(wing): State<Wing>, Named(user): Named, call: Call) -> Result<Json<Value>, Refusal> {
     let account = call::administration(&wing, &call)?.find(&user).await?;
     Ok(Json(described::account(&account)))
 }
 
+/// Replace the roles of an account; its older tokens are stale at once.
+#[utoipa::path(
+    put, path = "/users/{user}/roles", operation_id = "set_roles", tag = "users",
+    request_body = Roles,
+    params(("user" = String, Path, description = "Id or username")),
+    responses((status = 200, description = "The account", body = AccountSeen)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+)]
 pub async fn set_roles(
     State(wing): State<Wing>,
     Named(user): Named,
@@ -84,6 +141,15 @@ pub async fn set_roles(
     Ok(Json(described::account(&account)))
 }
 
+/// Replace the password of an account; every session of it ends.
+#[utoipa::path(
+    put, path = "/users/{user}/password", operation_id = "set_password", tag = "users",
+    request_body = Password,
+    params(("user" = String, Path, description = "Id or username")),
+    responses((status = 204, description = "Replaced")),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "weak_password", "role_missing"]))),
+)]
 pub async fn set_password(
     State(wing): State<Wing>,
     Named(user): Named,
@@ -95,6 +161,14 @@ pub async fn set_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Disable an account; every session of it ends.
+#[utoipa::path(
+    post, path = "/users/{user}/disable", operation_id = "disable_user", tag = "users",
+    params(("user" = String, Path, description = "Id or username")),
+    responses((status = 200, description = "The account", body = AccountSeen)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+)]
 pub async fn disable(
     State(wing): State<Wing>,
     Named(user): Named,
@@ -104,6 +178,14 @@ pub async fn disable(
     Ok(Json(described::account(&account)))
 }
 
+/// Enable an account.
+#[utoipa::path(
+    post, path = "/users/{user}/enable", operation_id = "enable_user", tag = "users",
+    params(("user" = String, Path, description = "Id or username")),
+    responses((status = 200, description = "The account", body = AccountSeen)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+)]
 pub async fn enable(
     State(wing): State<Wing>,
     Named(user): Named,
@@ -113,15 +195,31 @@ pub async fn enable(
     Ok(Json(described::account(&account)))
 }
 
+/// Lift a lockout.
+#[utoipa::path(
+    post, path = "/users/{user}/unlock", operation_id = "unlock_user", tag = "users",
+    params(("user" = String, Path, description = "Id or username")),
+    responses((status = 200, description = "Whether there was one", body = Unlocked)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+)]
 pub async fn unlock(
     State(wing): State<Wing>,
     Named(user): Named,
     call: Call,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<Unlocked>, Refusal> {
     let was_locked = call::administration(&wing, &call)?.unlock(&user).await?;
-    Ok(Json(json!({ "was_locked": was_locked })))
+    Ok(Json(Unlocked { was_locked }))
 }
 
+/// Delete an account and end every session of it.
+#[utoipa::path(
+    delete, path = "/users/{user}", operation_id = "delete_user", tag = "users",
+    params(("user" = String, Path, description = "Id or username")),
+    responses((status = 204, description = "Deleted")),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+)]
 pub async fn delete(State(wing): State<Wing>, Named(user): Named, call: Call) -> Result<StatusCode, Refusal> {
     call::administration(&wing, &call)?.delete(&user).await?;
     Ok(StatusCode::NO_CONTENT)

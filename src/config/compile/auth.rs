@@ -29,6 +29,7 @@ impl Compiler<'_> {
         };
         let policy = Auth {
             prefix,
+            docs: raw.docs.unwrap_or(false),
             registration_open: raw.registration != Some(raw::Registration::Closed),
             password: self.password(raw.password.unwrap_or_default(), &at.key("password")),
             lockout: self.lockout(raw.lockout.unwrap_or_default(), &at.key("lockout")),

@@ -291,7 +291,8 @@ fn auth_paths(auth: &CompiledAuth) -> Vec<Alias> {
     let mut paths: Vec<Alias> = Vec::new();
     for endpoint in AuthEndpoint::ALL {
         paths.push(match endpoint {
-            AuthEndpoint::Jwks => own("/.well-known/jwks.json".to_owned(), endpoint),
+            AuthEndpoint::Docs | AuthEndpoint::DocsFile if !auth.policy.docs => continue,
+            AuthEndpoint::Jwks => own(AuthEndpoint::JWKS_PATH.to_owned(), endpoint),
             _ => own(format!("{prefix}/{}", endpoint.path()), endpoint),
         });
     }
@@ -319,7 +320,10 @@ fn auth_route(alias: Alias, auth: &CompiledAuth, index: usize) -> Route {
             | AuthEndpoint::PasswordReset
             | AuthEndpoint::EmailVerify
             | AuthEndpoint::EmailResend
-            | AuthEndpoint::Jwks => Access::Public,
+            | AuthEndpoint::Jwks
+            | AuthEndpoint::OpenApi
+            | AuthEndpoint::Docs
+            | AuthEndpoint::DocsFile => Access::Public,
             AuthEndpoint::Logout | AuthEndpoint::Validate => Access::Optional,
             AuthEndpoint::Me
             | AuthEndpoint::Password

@@ -10,6 +10,8 @@ pub struct Auth {
     /// `/auth`; without a trailing slash.
     pub prefix: String,
     pub registration_open: bool,
+    /// Whether there is a page for browsers that calls the API.
+    pub docs: bool,
     pub password: PasswordRules,
     pub lockout: LockoutRule,
     pub email: EmailRules,
@@ -73,10 +75,16 @@ pub enum AuthEndpoint {
     Introspect,
     Validate,
     Jwks,
+    OpenApi,
+    Docs,
+    /// One of the files that the page loads, by its name.
+    DocsFile,
 }
 
 impl AuthEndpoint {
-    pub const ALL: [Self; 17] = [
+    pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+    pub const ALL: [Self; 20] = [
         Self::Register,
         Self::Login,
         Self::Refresh,
@@ -94,6 +102,9 @@ impl AuthEndpoint {
         Self::Introspect,
         Self::Validate,
         Self::Jwks,
+        Self::OpenApi,
+        Self::Docs,
+        Self::DocsFile,
     ];
 
     /// As in `auth.limits` and `auth.aliases`, and the last part of the route's name.
@@ -116,6 +127,9 @@ impl AuthEndpoint {
             Self::Introspect => "introspect",
             Self::Validate => "validate",
             Self::Jwks => "jwks",
+            Self::OpenApi => "openapi",
+            Self::Docs => "docs",
+            Self::DocsFile => "docs-file",
         }
     }
 
@@ -128,6 +142,8 @@ impl AuthEndpoint {
             Self::EmailResend => "email/resend",
             Self::Session => "sessions/{id}",
             Self::Key => "keys/{id}",
+            Self::OpenApi => "openapi.json",
+            Self::DocsFile => "docs/{file}",
             _ => self.as_str(),
         }
     }
@@ -153,7 +169,10 @@ impl AuthEndpoint {
             | Self::EmailVerify
             | Self::EmailResend
             | Self::Session
-            | Self::Key => &[],
+            | Self::Key
+            | Self::OpenApi
+            | Self::Docs
+            | Self::DocsFile => &[],
         }
     }
 
@@ -161,7 +180,7 @@ impl AuthEndpoint {
     pub fn methods(self) -> Vec<http::Method> {
         use http::Method;
         match self {
-            Self::Sessions | Self::Jwks => vec![Method::GET],
+            Self::Sessions | Self::Jwks | Self::OpenApi | Self::Docs | Self::DocsFile => vec![Method::GET],
             Self::Me => vec![Method::GET, Method::PUT, Method::PATCH, Method::DELETE],
             Self::Keys | Self::Validate => vec![Method::GET, Method::POST],
             Self::Session | Self::Key => vec![Method::DELETE],

@@ -15,6 +15,7 @@ pub struct Auth {
     pub email: Option<Email>,
     /// Limits by endpoint. Absent: the built-in ones; empty: none.
     pub limits: Option<Table<List<String>>>,
+    pub docs: Option<bool>,
     /// By path.
     pub aliases: Option<Table<Alias>>,
 }

@@ -67,6 +67,7 @@ fn auth() -> Auth {
     Auth {
         prefix: "/auth".to_owned(),
         registration_open: true,
+        docs: true,
         password: PasswordRules {
             min_length: 8,
             max_length: 1024,
