@@ -177,6 +177,12 @@ impl Administration {
         self.append(self.about(AuditEvent::TokenMinted, account, None)).await
     }
 
+    /// Notes that the keys of all tokens were rotated, which concerns nobody in particular.
+    pub async fn note_rotation(&self) -> Done<()> {
+        let record = self.record(AuditEvent::KeysRotated, UserId::nil(), "", None);
+        self.append(AuditRecord { user_id: None, ..record }).await
+    }
+
     /// How many there were.
     pub async fn end_sessions(&self, user: &str) -> Done<u64> {
         let account = self.find(user).await?;

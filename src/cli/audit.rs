@@ -10,11 +10,9 @@ use super::{ConfigArg, block_on};
 use crate::auth::administration::Administration;
 use crate::auth::described;
 use crate::clock::Timestamp;
-use crate::store::{AuditEntry, AuditEvent, AuditFilter};
+use crate::store::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPosition};
 
 const POLL: Duration = Duration::from_millis(500);
-/// More than this between two polls comes with the polls that follow.
-const PAGE: u32 = 500;
 
 #[derive(Debug, Args)]
 pub struct AuditArgs {
@@ -92,30 +90,30 @@ async fn perform(
         }
         AuditCommand::Tail { wanted, lines, no_follow } => {
             let filter = filter(administration, wanted).await?;
-            let last = print_in_order(find(administration, &filter, *lines).await?, output)?;
-            if *no_follow { Ok(()) } else { follow(administration, filter, last, output).await }
+            let log = &administration.stores.audit;
+            // Asked before: what is written meanwhile comes in both.
+            let end = log.end().await.map_err(|error| error.to_string())?;
+            let newest = find(administration, &filter, *lines).await?;
+            newest.iter().rev().try_for_each(|entry| print(entry, output))?;
+            if *no_follow { Ok(()) } else { follow(&**log, &filter, newest, end, output).await }
         }
     }
 }
 
 async fn follow(
-    administration: &Administration,
-    mut filter: AuditFilter,
-    last: Option<i64>,
+    log: &dyn AuditLog,
+    filter: &AuditFilter,
+    mut printed: Vec<AuditEntry>,
+    mut end: AuditPosition,
     output: &OutputArg,
 ) -> Result<(), String> {
-    filter.after_id = last;
     loop {
+        let (entries, now) = log.since(filter, &end).await.map_err(|error| error.to_string())?;
+        let is_new = |entry: &&AuditEntry| !printed.iter().any(|before| before.id == entry.id);
+        entries.iter().filter(is_new).try_for_each(|entry| print(entry, output))?;
+        (printed, end) = (Vec::new(), now);
         tokio::time::sleep(POLL).await;
-        let entries = find(administration, &filter, PAGE).await?;
-        filter.after_id = print_in_order(entries, output)?.or(filter.after_id);
     }
-}
-
-/// The id of the last one.
-fn print_in_order(entries: Vec<AuditEntry>, output: &OutputArg) -> Result<Option<i64>, String> {
-    entries.iter().rev().try_for_each(|entry| print(entry, output))?;
-    Ok(entries.first().map(|entry| entry.id))
 }
 
 async fn filter(administration: &Administration, wanted: &Wanted) -> Result<AuditFilter, String> {

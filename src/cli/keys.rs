@@ -3,14 +3,17 @@
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::operator::OutputArg;
+use super::operator::{self, OutputArg};
 use super::{ConfigArg, block_on, print};
-use crate::config::policy::SigningAlgorithm;
+use crate::clock::now;
+use crate::config::policy::{SigningAlgorithm, TokenKey};
 use crate::identity::token::generate::generate;
+use crate::server::signing_key::KeyPlace;
 use crate::server::{self, open_stores};
 
 #[derive(Debug, Args)]
@@ -33,8 +36,14 @@ enum KeysCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// List the keys of the configuration: the first signs, all verify
+    /// List the keys in force: the first signs, all verify
     List,
+    /// Make a new key beside those kept with the accounts; it verifies at once and signs after the overlap
+    Rotate {
+        /// In seconds: time for every gateway to learn of the key
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=86_400))]
+        overlap: u64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -68,6 +77,7 @@ pub fn run(args: &KeysArgs) -> Result<(), String> {
             }
         }
         KeysCommand::List => list(args),
+        KeysCommand::Rotate { overlap } => rotate(args, Duration::from_secs(*overlap)),
     }
 }
 
@@ -84,7 +94,11 @@ fn list(args: &KeysArgs) -> Result<(), String> {
         let stores = open_stores::open(&policy, false).await.map_err(|error| error.to_string())?;
         server::tokens_with_keys(&policy, &stores).await.map_err(|error| error.to_string())
     })??;
-    for (index, key) in tokens.keys.iter().enumerate() {
+    print_keys(&tokens.keys, args)
+}
+
+fn print_keys(keys: &[TokenKey], args: &KeysArgs) -> Result<(), String> {
+    for (index, key) in keys.iter().enumerate() {
         let does = if index == 0 { "signs and verifies" } else { "verifies" };
         let algorithm = format!("{:?}", key.algorithm);
         let document = json!({ "id": key.id, "algorithm": algorithm, "signs": index == 0 });
@@ -92,3 +106,21 @@ fn list(args: &KeysArgs) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// Says which keys there are now, and which steps lead to the same where the file names them.
+fn rotate(args: &KeysArgs, overlap: Duration) -> Result<(), String> {
+    let keys = block_on(async {
+        let (administration, stores) = operator::open(&args.config).await?;
+        let policy = &administration.policy;
+        let place = KeyPlace::of(policy, &stores).ok_or(NAMED)?;
+        let keys = place.rotate(overlap, policy.tokens.refresh_ttl).await?;
+        administration.note_rotation().await.map_err(|error| error.to_string())?;
+        Ok::<_, String>(keys.in_force(now()))
+    })??;
+    print_keys(&keys, args)
+}
+
+/// Only its owner may rewrite a file that people write.
+const NAMED: &str = "the configuration names its keys, so rotate them there, with a reload after each step: \
+make one with `portcullis keys generate --out FILE`; add it as the second of tokens.keys at every gateway; make it the \
+first; take the old one away once tokens.refresh_ttl has gone by";

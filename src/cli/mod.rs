@@ -8,6 +8,7 @@ mod explain;
 mod health;
 mod import;
 mod import_file;
+mod init;
 mod keys;
 mod operator;
 mod reload;
@@ -36,6 +37,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a first configuration, with a signing key of its own
+    Init(init::Init),
     /// Run the gateway
     Serve(ConfigArg),
     /// Report every problem of a configuration file
@@ -108,6 +111,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let log = Log::start();
     let done = match cli.command {
         Command::Serve(arg) => server::serve(&arg.config, log).map_err(|error| error.to_string()),
+        Command::Init(args) => init::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Diff(args) => diff::run(&args),

@@ -2,24 +2,34 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
+use super::signing_key::KeyPlace;
 use crate::balancer::{Balancer, RESOLVE_EVERY};
+use crate::clock::now;
 use crate::config::policy::{Issuer, Policy, TokenKey, Upstream};
 use crate::edition::Edition;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
+use crate::identity::token::generated::GeneratedKeys;
 use crate::issuers::TrustedIssuer;
 use crate::telemetry::Metrics;
 use crate::telemetry::otlp::Exporter;
 
 pub struct Builder {
-    /// Signs when the policy names no key.
-    generated: Option<TokenKey>,
+    generated: Option<Generated>,
     metrics: Arc<Metrics>,
     office: tokio::runtime::Handle,
 }
 
+/// The keys in force when the policy names none, and where they come from.
+pub struct Generated {
+    pub place: KeyPlace,
+    pub keys: Mutex<GeneratedKeys>,
+}
+
 impl Builder {
-    pub fn new(generated: Option<TokenKey>, metrics: Arc<Metrics>, office: tokio::runtime::Handle) -> Self {
+    pub fn new(generated: Option<Generated>, metrics: Arc<Metrics>, office: tokio::runtime::Handle) -> Self {
         Self { generated, metrics, office }
     }
 
@@ -28,12 +38,12 @@ impl Builder {
     pub async fn build(&self, policy: Arc<Policy>, running: Option<&Edition>) -> Result<Edition, String> {
         let mut tokens = policy.tokens.clone();
         if tokens.keys.is_empty() {
-            let Some(generated) = &self.generated else {
+            let Some(generated) = self.generated() else {
                 return Err(
                     "tokens.keys: this gateway started with keys; taking them away needs a restart".into()
                 );
             };
-            tokens.keys.push(generated.clone());
+            tokens.keys = generated;
         }
         let refresh_keys = Arc::new(RefreshKeys::new(&tokens.keys));
         let keys = Arc::new(KeyRing::new(&tokens).map_err(|error| error.to_string())?);
@@ -60,6 +70,25 @@ impl Builder {
         }
         let _within = self.office.enter();
         Exporter::start(settings, self.metrics.trace_spans_dropped.clone()).map(Some)
+    }
+
+    fn generated(&self) -> Option<Vec<TokenKey>> {
+        self.generated.as_ref().map(|generated| generated.keys.lock().in_force(now()))
+    }
+
+    /// Reads the generated keys again. Whether `running` has others than are in force now.
+    pub async fn have_keys_changed(&self, running: &Edition) -> bool {
+        let Some(generated) = self.generated.as_ref().filter(|_| running.policy.tokens.keys.is_empty())
+        else {
+            return false;
+        };
+        match generated.place.get_or_create().await {
+            Ok(keys) => *generated.keys.lock() = keys,
+            // What is known goes on; the stores' own metrics and logs tell the rest.
+            Err(error) => tracing::debug!(%error, "the signing keys could not be read"),
+        }
+        let ids: Vec<String> = self.generated().into_iter().flatten().map(|key| key.id).collect();
+        !running.keys.ids().eq(ids.iter().map(String::as_str))
     }
 
     /// `running` lends those that are still the same.

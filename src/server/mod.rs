@@ -13,7 +13,7 @@ pub mod policy_api;
 mod proxy;
 pub mod reload;
 mod shutdown;
-mod signing_key;
+pub mod signing_key;
 pub mod status;
 pub mod watch;
 
@@ -25,10 +25,13 @@ use axum::Router;
 use tokio::runtime::Runtime;
 
 use open_stores::OpenStores;
+use parking_lot::Mutex;
+use signing_key::KeyPlace;
 
 use crate::auth::bridge::Bridge;
 use crate::auth::console::Door;
 use crate::auth::{self, Mailer, PasswordQueue};
+use crate::clock::now;
 use crate::config::compile::Compiled;
 use crate::config::policy::{Policy, Tokens};
 use crate::gateway::{Gateway, Stages};
@@ -73,12 +76,12 @@ pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
         metrics.store_errors.with_label_values(&[store]);
     }
     let stores = office.block_on(open_stores::open(&policy, true))?;
-    let signing = office.block_on(signing_key::get_or_create(&policy, &stores))?;
+    let generated = office.block_on(generated_keys(&policy, &stores))?;
     let passwords = &policy.auth.password;
     let passwords = PasswordQueue::start(passwords.workers, passwords.queue, metrics.clone())
         .map_err(|cause| StartError::Io { doing: "starting the password threads", cause })?;
 
-    let builder = editions::Builder::new(signing, metrics.clone(), office.handle().clone());
+    let builder = editions::Builder::new(generated, metrics.clone(), office.handle().clone());
     let first = office.block_on(builder.build(policy.clone(), None)).map_err(StartError::Config)?;
     let editions = Arc::new(ArcSwap::from_pointee(first));
     let access_log = access_log(&metrics)?;
@@ -141,11 +144,23 @@ pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
     proxy::run(gateway, &policy.listen, office.handle(), status, access_log)
 }
 
-/// `tokens:` with the key that the gateway has made for itself where the file names none.
+/// `tokens:` with the keys that the gateway has made for itself where the file names none.
 pub async fn tokens_with_keys(policy: &Policy, stores: &OpenStores) -> Result<Tokens, StartError> {
     let mut tokens = policy.tokens.clone();
-    tokens.keys.extend(signing_key::get_or_create(policy, stores).await?);
+    if let Some(place) = KeyPlace::of(policy, stores) {
+        tokens.keys = place.get_or_create().await?.in_force(now());
+    }
     Ok(tokens)
+}
+
+async fn generated_keys(
+    policy: &Policy,
+    stores: &OpenStores,
+) -> Result<Option<editions::Generated>, StartError> {
+    let Some(place) = KeyPlace::of(policy, stores) else { return Ok(None) };
+    let keys = Mutex::new(place.get_or_create().await?);
+    tracing::info!("tokens.keys names no key; signing with those kept with the accounts");
+    Ok(Some(editions::Generated { place, keys }))
 }
 
 /// The policy of the file; its warnings go to the log. `Err` lists every problem.

@@ -3,11 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 
 use super::editions::Builder;
 use super::status::{LastTry, Status};
@@ -16,6 +18,10 @@ use crate::config::policy::Policy;
 use crate::config::problem::Problem;
 use crate::edition::Edition;
 use crate::telemetry::log::Log;
+
+/// How often each gateway reads the keys that it has not been given by the file. `keys rotate` leaves it
+/// several times as long.
+const LOOK_FOR_KEYS: Duration = Duration::from_secs(2);
 
 pub struct Reload {
     pub path: PathBuf,
@@ -69,8 +75,11 @@ impl Reload {
     }
 
     async fn follow(self, mut changes: Changes, mut hangup: Signal, mut asked: mpsc::Receiver<Reply>) {
+        let mut keys = tokio::time::interval(LOOK_FOR_KEYS);
+        keys.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                _ = keys.tick() => self.follow_keys().await,
                 _ = hangup.recv() => self.reload(true).await,
                 Some(reply) = asked.recv() => {
                     self.reload(true).await;
@@ -82,6 +91,22 @@ impl Reload {
                     None => return,
                 },
             }
+        }
+    }
+
+    /// The same policy with the keys that are in force now.
+    async fn follow_keys(&self) {
+        let running = self.editions.load_full();
+        if !self.builder.have_keys_changed(&running).await {
+            return;
+        }
+        match self.builder.build(running.policy.clone(), Some(&running)).await {
+            Ok(edition) => {
+                let ids: Vec<&str> = edition.keys.ids().collect();
+                tracing::info!(?ids, "signing keys changed; the first signs");
+                self.editions.store(Arc::new(edition));
+            }
+            Err(problem) => tracing::error!(problem, "the new signing keys can't be used"),
         }
     }
 

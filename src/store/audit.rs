@@ -33,10 +33,11 @@ pub enum AuditEvent {
     PasswordReset,
     MailTokenRefused,
     MailFailed,
+    KeysRotated,
 }
 
 impl AuditEvent {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Registered,
         Self::LoggedIn,
         Self::LoginFailed,
@@ -61,6 +62,7 @@ impl AuditEvent {
         Self::PasswordReset,
         Self::MailTokenRefused,
         Self::MailFailed,
+        Self::KeysRotated,
     ];
 
     /// The reverse of [`as_str`](Self::as_str).
@@ -94,6 +96,7 @@ impl AuditEvent {
             Self::PasswordReset => "password_reset",
             Self::MailTokenRefused => "mail_token_refused",
             Self::MailFailed => "mail_failed",
+            Self::KeysRotated => "keys_rotated",
         }
     }
 
@@ -162,9 +165,23 @@ pub struct AuditFilter {
     pub after_id: Option<i64>,
 }
 
+/// How far the log has been followed; only the log itself can read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditPosition(pub(super) String);
+
 #[async_trait]
 pub trait AuditLog: Send + Sync {
     async fn append(&self, record: &AuditRecord) -> Result<(), StoreError>;
     /// The newest `limit` records that fit, newest first.
     async fn find(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError>;
+    /// Where the log ends now.
+    async fn end(&self) -> Result<AuditPosition, StoreError>;
+    /// What has been written since and fits, in order of id, and where the log ends now. Each record comes
+    /// once and none is missed, also of a transaction that took long: its ids may lie before others' that
+    /// have come already.
+    async fn since(
+        &self,
+        filter: &AuditFilter,
+        position: &AuditPosition,
+    ) -> Result<(Vec<AuditEntry>, AuditPosition), StoreError>;
 }

@@ -108,6 +108,39 @@ async fn the_audit_log_is_filtered_and_followed() {
     }
 }
 
+/// Ids are given out before a transaction is committed, so a record may come after one with a larger id.
+#[tokio::test]
+async fn a_record_that_is_committed_late_is_not_missed_by_who_follows() {
+    let stores = Stores::servers().await;
+    let Stores::Servers { database_url, .. } = &stores else { unreachable!("asked for") };
+    let gw = harness::gateway(Setup::default().stores(&stores)).await;
+    let alice = gw.register("alice").await;
+    let mut database = PgConnection::connect(database_url).await.expect("it runs");
+    let mut command = gw.command(env!("CARGO_BIN_EXE_portcullis"));
+    command.args(["audit", "tail", "--lines", "1", "--output", "json"]).stdout(Stdio::piped());
+    let mut tail = command.spawn().expect("it was built with this test");
+    let mut lines = BufReader::new(tail.stdout.take().expect("piped")).lines();
+    let mut next = || -> Value {
+        let line = lines.next().expect("it goes on").expect("UTF-8");
+        serde_json::from_str(&line).expect("a document on each line")
+    };
+    assert_eq!(next()["event"], json!("logged_in"));
+
+    let mut late = database.begin().await.expect("it runs");
+    let insert =
+        "INSERT INTO audit_log (at, event, outcome, username) VALUES (now(), 'imported', 'success', 'late')";
+    sqlx::query(insert).execute(&mut *late).await.expect("the table is there");
+    alice.logout().await;
+    let early = next();
+    late.commit().await.expect("it runs");
+    let late = next();
+
+    tail.kill().expect("it runs");
+    tail.wait().expect("it was started");
+    assert_eq!((&early["event"], &late["username"]), (&json!("logged_out"), &json!("late")));
+    assert!(late["id"].as_i64() < early["id"].as_i64(), "{late} {early}");
+}
+
 /// What a full disk or a migration does to the table.
 #[tokio::test]
 async fn a_table_that_takes_no_records_holds_up_no_proxied_request_and_loses_none_uncounted() {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::harness::{self, Gateway, Reason, Setup, Stores};
@@ -89,4 +91,77 @@ async fn generated_keys_of_every_algorithm_sign() {
         let expected = format!("k2  {algorithm}  signs and verifies\nk1  HS256  verifies\n");
         assert_eq!(listed, Ok(expected));
     }
+}
+
+/// The key that signed a token.
+fn key_of(token: &str) -> String {
+    let header = token.split('.').next().expect("a header");
+    let header = URL_SAFE_NO_PAD.decode(header).expect("base64url");
+    let header: Value = serde_json::from_slice(&header).expect("JSON");
+    header["kid"].as_str().expect("a key id").to_owned()
+}
+
+const WITHOUT_KEYS: &str = "tokens: { issuer: http://localhost:8080, audience: portcullis }";
+
+/// One embedded gateway, and two on the same servers.
+async fn fleets() -> [Vec<Gateway>; 2] {
+    let stores = Stores::servers().await;
+    let on_servers = || Setup::from(WITHOUT_KEYS).stores(&stores);
+    let one = harness::gateway(on_servers()).await;
+    let other = harness::gateway(on_servers().upstream(one.upstream())).await;
+    [vec![harness::gateway(WITHOUT_KEYS).await], vec![one, other]]
+}
+
+#[tokio::test]
+async fn a_rotation_of_the_generated_key_breaks_no_valid_token() {
+    for fleet in fleets().await {
+        let (first, last) = (&fleet[0], &fleet[fleet.len() - 1]);
+        let before = first.register("alice").await;
+        assert_eq!(key_of(&before.token()), "generated");
+
+        let listed = run(first, &["keys", "rotate", "--overlap", "5"]).expect("nothing is in its way");
+
+        assert!(listed.starts_with("generated  HS256  signs and verifies\ngenerated-"), "{listed}");
+        let again = run(last, &["keys", "rotate"]).expect_err("one at a time");
+        assert!(again.contains("is about to sign already"), "{again}");
+        let after = first.client("alice");
+        harness::eventually("the new key to sign", async || {
+            after.login().await;
+            (key_of(&after.token()) != "generated").then_some(())
+        })
+        .await;
+        let elsewhere = last.client("alice");
+        for gateway in &fleet {
+            for token in [before.token(), after.token()] {
+                let client = gateway.client("alice");
+                client.set_token(Some(token));
+                assert_eq!(client.get("/protected").await.status(), 200);
+            }
+        }
+        harness::eventually("the new key to sign at the other gateway", async || {
+            elsewhere.login().await;
+            (key_of(&elsewhere.token()) == key_of(&after.token())).then_some(())
+        })
+        .await;
+        before.refresh().await;
+        assert_eq!(key_of(&before.token()), key_of(&after.token()), "an old refresh token brings a new one");
+        let listed = run(first, &["keys", "list"]).expect("it works on the stores");
+        assert!(
+            listed.starts_with("generated-") && listed.ends_with("generated  HS256  verifies\n"),
+            "{listed}"
+        );
+        let audited = run(last, &["audit", "list", "--event", "keys_rotated"]).expect("it is there");
+        assert_eq!(audited.lines().count(), 1, "{audited}");
+        first.restart().await;
+        assert_eq!(after.get("/protected").await.status(), 200, "after a restart, too");
+    }
+}
+
+#[tokio::test]
+async fn keys_that_the_file_names_are_rotated_there() {
+    let gw = harness::gateway("").await;
+
+    let told = run(&gw, &["keys", "rotate"]).expect_err("the file is its author's");
+
+    assert!(told.contains("as the second of tokens.keys"), "{told}");
 }

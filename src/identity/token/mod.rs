@@ -6,6 +6,7 @@
 
 pub(super) mod claims;
 pub mod generate;
+pub mod generated;
 pub(super) mod json;
 pub mod jws;
 mod key;
@@ -71,6 +72,11 @@ impl KeyRing {
         }
 
         Ok(Self { keys, rules: ClaimRules::new(tokens), verified: VerifiedTokens::new() })
+    }
+
+    /// The first signs.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(Key::id)
     }
 
     /// Who presents this token, by its signature and claims alone. Whether it has been revoked is

@@ -2,12 +2,15 @@
 
 use async_trait::async_trait;
 use sqlx::postgres::{PgArguments, Postgres};
-use sqlx::query::Query;
+use sqlx::query::{Query, QueryAs};
 use uuid::Uuid;
 
 use super::{PostgresUsers, failed, in_time};
 use crate::clock::Timestamp;
-use crate::store::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditRecord, StoreError};
+use crate::store::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPosition, AuditRecord, StoreError};
+
+/// Which transactions have ended.
+const SNAPSHOT: &str = "SELECT pg_current_snapshot()::text";
 
 #[derive(sqlx::FromRow)]
 struct AuditRow {
@@ -61,6 +64,28 @@ pub(super) fn insert(record: &AuditRecord) -> Query<'static, Postgres, PgArgumen
     .bind(record.detail)
 }
 
+/// All that [`AuditRow`] reads.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, at, event, user_id, username, actor, address, user_agent, request_id, detail FROM audit_log \
+             WHERE ($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR event = $2) \
+               AND ($3::timestamptz IS NULL OR at >= $3) AND ($4::timestamptz IS NULL OR at < $4) ",
+            $rest
+        )
+    };
+}
+
+type Select = QueryAs<'static, Postgres, AuditRow, PgArguments>;
+
+fn bound(select: &'static str, filter: &AuditFilter) -> Select {
+    sqlx::query_as(select)
+        .bind(filter.user_id)
+        .bind(filter.event.map(AuditEvent::as_str))
+        .bind(filter.since)
+        .bind(filter.until)
+}
+
 #[async_trait]
 impl AuditLog for PostgresUsers {
     async fn append(&self, record: &AuditRecord) -> Result<(), StoreError> {
@@ -69,21 +94,41 @@ impl AuditLog for PostgresUsers {
     }
 
     async fn find(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
-        let select = sqlx::query_as::<_, AuditRow>(
-            "SELECT * FROM audit_log \
-             WHERE ($1::uuid IS NULL OR user_id = $1) AND ($2::text IS NULL OR event = $2) \
-               AND ($3::timestamptz IS NULL OR at >= $3) AND ($4::timestamptz IS NULL OR at < $4) \
-               AND id < $5 AND id > $6 \
-             ORDER BY id DESC LIMIT $7",
-        )
-        .bind(filter.user_id)
-        .bind(filter.event.map(AuditEvent::as_str))
-        .bind(filter.since)
-        .bind(filter.until)
-        .bind(filter.before_id.unwrap_or(i64::MAX))
-        .bind(filter.after_id.unwrap_or(0))
-        .bind(i64::from(limit));
+        let select = bound(select!("AND id < $5 AND id > $6 ORDER BY id DESC LIMIT $7"), filter)
+            .bind(filter.before_id.unwrap_or(i64::MAX))
+            .bind(filter.after_id.unwrap_or(0))
+            .bind(i64::from(limit));
         let rows = in_time(select.fetch_all(&self.pool)).await.map_err(failed)?;
         rows.into_iter().map(AuditRow::entry).collect()
+    }
+
+    async fn end(&self) -> Result<AuditPosition, StoreError> {
+        let snapshot = sqlx::query_scalar(SNAPSHOT).fetch_one(&self.pool);
+        Ok(AuditPosition(in_time(snapshot).await.map_err(failed)?))
+    }
+
+    async fn since(
+        &self,
+        filter: &AuditFilter,
+        AuditPosition(position): &AuditPosition,
+    ) -> Result<(Vec<AuditEntry>, AuditPosition), StoreError> {
+        // Visible now, and not then. Of another cluster's transactions, from a backup, nobody can say.
+        let select = select!(
+            "AND written_by >= pg_snapshot_xmin($5::text::pg_snapshot) \
+             AND NOT pg_visible_in_snapshot(written_by, $5::text::pg_snapshot) \
+             AND pg_visible_in_snapshot(written_by, pg_current_snapshot()) ORDER BY id"
+        );
+        let read = in_time(async {
+            // Both questions by one snapshot.
+            let mut transaction =
+                self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            let now: String = sqlx::query_scalar(SNAPSHOT).fetch_one(&mut *transaction).await?;
+            let rows = bound(select, filter).bind(position).fetch_all(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok((rows, now))
+        });
+        let (rows, now) = read.await.map_err(failed)?;
+        let entries = rows.into_iter().map(AuditRow::entry).collect::<Result<_, _>>()?;
+        Ok((entries, AuditPosition(now)))
     }
 }

@@ -16,4 +16,10 @@ impl GeneratedKeys for PostgresUsers {
         let select = sqlx::query_scalar("SELECT secret FROM signing_keys WHERE name = 'access'");
         in_time(select.fetch_one(&self.pool)).await.map_err(failed)
     }
+    async fn replace(&self, old: &str, new: &str) -> Result<bool, StoreError> {
+        let update = sqlx::query("UPDATE signing_keys SET secret = $2 WHERE name = 'access' AND secret = $1");
+        let update = update.bind(old).bind(new);
+        let done = in_time(update.execute(&self.pool)).await.map_err(failed)?;
+        Ok(done.rows_affected() > 0)
+    }
 }

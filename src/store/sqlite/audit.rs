@@ -6,7 +6,7 @@ use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use super::column::{self, micros};
 use super::{SqliteUsers, failed};
-use crate::store::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditRecord, StoreError};
+use crate::store::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPosition, AuditRecord, StoreError};
 
 #[derive(sqlx::FromRow)]
 struct AuditRow {
@@ -83,5 +83,25 @@ impl AuditLog for SqliteUsers {
         .bind(limit);
         let rows = select.fetch_all(&self.pool).await.map_err(failed)?;
         rows.into_iter().map(AuditRow::entry).collect()
+    }
+
+    async fn end(&self) -> Result<AuditPosition, StoreError> {
+        let last = sqlx::query_scalar::<_, i64>("SELECT coalesce(max(id), 0) FROM audit_log");
+        Ok(AuditPosition(last.fetch_one(&self.pool).await.map_err(failed)?.to_string()))
+    }
+
+    /// Only one transaction writes at a time, so ids are in the order of commits.
+    async fn since(
+        &self,
+        filter: &AuditFilter,
+        position: &AuditPosition,
+    ) -> Result<(Vec<AuditEntry>, AuditPosition), StoreError> {
+        let last: i64 = position.0.parse().map_err(failed)?;
+        let end = self.end().await?;
+        let next: i64 = end.0.parse().map_err(failed)?;
+        let filter = AuditFilter { after_id: Some(last), before_id: Some(next + 1), ..filter.clone() };
+        let mut entries = self.find(&filter, u32::MAX).await?;
+        entries.reverse();
+        Ok((entries, end))
     }
 }

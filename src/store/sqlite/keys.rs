@@ -15,4 +15,10 @@ impl GeneratedKeys for SqliteUsers {
         let select = sqlx::query_scalar("SELECT secret FROM signing_keys WHERE name = 'access'");
         select.fetch_one(&self.pool).await.map_err(failed)
     }
+    async fn replace(&self, old: &str, new: &str) -> Result<bool, StoreError> {
+        let update = sqlx::query("UPDATE signing_keys SET secret = ?2 WHERE name = 'access' AND secret = ?1");
+        let update = update.bind(old).bind(new);
+        let done = update.execute(&self.pool).await.map_err(failed)?;
+        Ok(done.rows_affected() > 0)
+    }
 }

@@ -11,6 +11,7 @@ contract!([postgres_users, sqlite_users] {
     records_come_back_newest_first
     records_are_found_by_user_event_time_and_place
     hostile_text_is_recorded_and_long_names_are_cut
+    who_follows_gets_each_record_once
 });
 
 pub(super) fn record(event: AuditEvent, username: &str) -> AuditRecord {
@@ -51,6 +52,29 @@ async fn records_come_back_newest_first(audit: Arc<impl AuditLog>) {
     let [first, second, third] = records;
     assert_eq!(newest(&*audit, 2).await, [third.clone(), second.clone()]);
     assert_eq!(newest(&*audit, 10).await, [third, second, first]);
+}
+
+async fn who_follows_gets_each_record_once(audit: Arc<impl AuditLog>) {
+    audit.append(&record(AuditEvent::LoggedIn, "before")).await.unwrap();
+    let end = audit.end().await.unwrap();
+    for name in ["alice", "bob"] {
+        audit.append(&record(AuditEvent::LoggedIn, name)).await.unwrap();
+    }
+    audit.append(&record(AuditEvent::LoggedOut, "alice")).await.unwrap();
+    let logins = AuditFilter { event: Some(AuditEvent::LoggedIn), ..AuditFilter::default() };
+
+    let (entries, next) = audit.since(&logins, &end).await.unwrap();
+    let (none, same) = audit.since(&logins, &next).await.unwrap();
+    audit.append(&record(AuditEvent::LoggedIn, "carol")).await.unwrap();
+    let (last, _) = audit.since(&logins, &same).await.unwrap();
+
+    let names = |entries: Vec<AuditEntry>| -> Vec<String> {
+        entries.into_iter().map(|entry| entry.record.username).collect()
+    };
+    assert_eq!(
+        (names(entries), names(none), names(last)),
+        (vec!["alice".to_owned(), "bob".to_owned()], vec![], vec!["carol".to_owned()])
+    );
 }
 
 async fn hostile_text_is_recorded_and_long_names_are_cut(audit: Arc<impl AuditLog>) {
