@@ -48,7 +48,17 @@ impl Client {
     }
 
     pub fn post(&mut self, path: &str, token: Option<&str>, json: &str) -> Result<Answer, Failure> {
-        let head = head("POST", path, &self.address, token);
+        self.send("POST", path, token, json)
+    }
+
+    pub fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        json: &str,
+    ) -> Result<Answer, Failure> {
+        let head = head(method, path, &self.address, token);
         let length = json.len();
         self.exchange(&format!(
             "{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"

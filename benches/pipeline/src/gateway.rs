@@ -13,7 +13,7 @@ use crate::process::{PROXY_CORE, Process};
 use crate::stage::{Stage, UPSTREAM};
 use crate::wrk::Subject;
 
-const PASSWORD: &str = "correct horse battery staple";
+pub const PASSWORD: &str = "correct horse battery staple";
 
 /// What one gateway is to be like.
 pub struct Plan<'a> {
@@ -25,6 +25,10 @@ pub struct Plan<'a> {
     pub mode: &'a str,
     /// Of the accounts and the embedded state.
     pub data: PathBuf,
+    /// As in `storage.users`; empty: SQLite in that folder.
+    pub users: String,
+    /// Of `auth:`.
+    pub auth: &'a str,
     /// Further lines beneath `limits:` and beneath `routes:`.
     pub more_limits: &'a str,
     pub more_routes: &'a str,
@@ -35,17 +39,29 @@ pub struct Plan<'a> {
 impl<'a> Plan<'a> {
     pub fn new(stage: &Stage, port: u16, state: &'a str) -> Result<Self, Failure> {
         let data = stage.folder(&format!("{port}-data"))?;
-        Ok(Self { port, state, mode: "mirrored", data, more_limits: "", more_routes: "", more: "" })
+        let auth = "limits: {}, lockout: { failures: 100, for: 1m }";
+        let users = String::new();
+        Ok(Self {
+            port,
+            state,
+            mode: "mirrored",
+            data,
+            users,
+            auth,
+            more_limits: "",
+            more_routes: "",
+            more: "",
+        })
     }
 
     pub fn yaml(&self) -> String {
-        let Self { port, state, mode, more_limits, more_routes, more, .. } = self;
+        let Self { port, state, mode, auth, more_limits, more_routes, more, .. } = self;
         format!(
             "version: 1
 listen: {{ proxy: [{{ address: \"127.0.0.1:{port}\" }}], admin: \"127.0.0.1:{admin}\" }}
-storage: {{ users: \"sqlite://{data}/users.db\", state: \"{state}\" }}
+storage: {{ users: \"{users}\", state: \"{state}\" }}
 tokens: {{ issuer: {NAME}, audience: {NAME}, access_ttl: 1h, keys: [{{ id: {NAME}, algorithm: HS256, secret: \"{SECRET}\" }}] }}
-auth: {{ limits: {{}}, lockout: {{ failures: 100, for: 1m }} }}
+auth: {{ {auth} }}
 revocation: {{ mode: {mode} }}
 {more}
 upstreams: {{ backend: {{ servers: [\"{UPSTREAM}\"] }} }}
@@ -60,7 +76,10 @@ routes:
 {more_routes}
 ",
             admin = port + 1,
-            data = self.data.display(),
+            users = match self.users.as_str() {
+                "" => format!("sqlite://{}/users.db", self.data.display()),
+                url => url.to_owned(),
+            },
         )
     }
 }
@@ -108,6 +127,19 @@ impl Gateway {
             more: &[],
         }
     }
+}
+
+/// An access token for the admin API: of the one account, which becomes an admin beside.
+pub fn operator(stage: &Stage, gateway: &Gateway) -> Result<String, Failure> {
+    let granted = Command::new(stage.programs.join("portcullis"))
+        .args(["user", "set-role", "bench", "user", "admin", "--config"])
+        .arg(&gateway.config)
+        .stdout(Stdio::null())
+        .status()?;
+    if !granted.success() {
+        return Err("the role could not be given".into());
+    }
+    log_in(&gateway.address)
 }
 
 fn add_account(program: &Path, config: &str) -> Result<(), Failure> {

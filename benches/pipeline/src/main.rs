@@ -8,6 +8,7 @@ mod callgrind;
 mod client;
 mod gateway;
 mod peers;
+mod postgres;
 mod process;
 mod redis;
 mod report;
@@ -21,7 +22,7 @@ use std::error::Error;
 
 use stage::Stage;
 
-const USAGE: &str = "usage: portcullis-bench [table | peers | latency | logins | routes | commands | logout | cache | memory | instructions | reload [seconds] | soak [seconds] | soak-cache [seconds] | train]";
+const USAGE: &str = "usage: portcullis-bench [table | peers | latency | logins | routes | commands | logout | standing | login-timing | accounts | cache | memory | instructions | reload [seconds] | soak [seconds] | soak-cache [seconds] | train]";
 
 type Failure = Box<dyn Error + Send + Sync>;
 

@@ -2,11 +2,13 @@
 //! routes, logouts, idle connections and long use, what it asks of Redis, what a hit of the cache and
 //! what a request takes.
 
+mod accounts;
 mod cache;
 mod commands;
 mod flood;
 mod instructions;
 mod latency;
+mod login_timing;
 mod logins;
 mod logout;
 mod memory;
@@ -14,6 +16,7 @@ pub mod reload;
 mod routes;
 pub mod soak;
 pub mod soak_cache;
+mod standing;
 mod steady;
 
 use crate::Failure;
@@ -22,13 +25,16 @@ use crate::stage::Stage;
 
 type Section = fn(&Stage) -> Result<(), Failure>;
 
-const ALL: [(&str, &str, Section); 8] = [
+const ALL: [(&str, &str, Section); 11] = [
     ("latency", "Latency at a constant rate", latency::run),
     ("logins", "Login flood", logins::run),
     ("routes", "Route tables of any size", routes::run),
     ("commands", "Redis commands per request", commands::run),
     ("logout", "Logout across two gateways", logout::run),
     ("cache", "Hits of the response cache", cache::run),
+    ("standing", "Changes of standing across two gateways", standing::run),
+    ("login-timing", "What the time of a refused login tells", login_timing::run),
+    ("accounts", "A million accounts", accounts::run),
     ("memory", "Memory per idle connection", memory::run),
     ("instructions", "Instructions and allocations per request", instructions::run),
 ];
