@@ -78,8 +78,9 @@ fn document(title: &str, described: &Value, policy: &Policy, paths: Value) -> Va
     let rules = &policy.auth.password;
     let password = &mut document["components"]["schemas"]["NewPassword"];
     if password.is_object() {
-        password["minLength"] = rules.min_length.into();
-        password["maxLength"] = rules.max_length.into();
+        // Counted once normalised, which `minLength` can't say.
+        password["description"] =
+            format!("{} to {} characters in normal form (NFKC)", rules.min_length, rules.max_length).into();
     }
     document
 }

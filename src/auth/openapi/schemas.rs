@@ -10,7 +10,7 @@ pub struct Username;
 pub struct Email;
 /// By `identity::name::is_role`.
 pub struct Role;
-/// By `identity::password::check`; the lengths are those of the policy in force.
+/// By `identity::password::check`.
 pub struct NewPassword;
 /// RFC 3339.
 pub struct Time;

@@ -12,7 +12,7 @@ use crate::gateway::{self, Gateway, Plan};
 use crate::report::{quantile, say};
 use crate::stage::Stage;
 
-const TRIES: usize = 100;
+const TRIES: usize = 200;
 const MOST_MS: f64 = 50.0;
 const PATIENCE: Duration = Duration::from_secs(5);
 const PASSWORD: &str = "correct horse battery staple";
