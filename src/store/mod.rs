@@ -34,7 +34,7 @@ pub use lockouts::Lockouts;
 pub use marks::Marks;
 pub use one_time_tokens::{OneTimeToken, OneTimeTokens, Purpose};
 pub use purges::{Epoch, Label, Purge, Purges};
-pub use responses::{Responses, StoredResponse};
+pub use responses::{PART_BYTES, Parts, ResponseParts, Responses, StoredBody, StoredResponse};
 pub use revocations::{Admission, Bearer, Gatekeeper, Mirroring, Revocation, Revocations, Standing};
 pub use sessions::{Rotation, Session, Sessions};
 

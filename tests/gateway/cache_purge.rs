@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Method, Response};
 
 use crate::harness::{self, Client, Gateway, Setup, Stores, eventually};
+use crate::servers::redis_cluster::BorrowedCluster;
 
 const CACHED: &str = "
     routes:
@@ -25,10 +26,9 @@ fn is_hit(response: &Response) -> bool {
     status(response).starts_with("hit; ttl=")
 }
 
-async fn pair() -> (Gateway, Gateway) {
-    let stores = Stores::servers().await;
-    let one = harness::gateway(Setup::from(CACHED).stores(&stores)).await;
-    let other = harness::gateway(Setup::from(CACHED).stores(&stores).upstream(one.upstream())).await;
+async fn pair(stores: &Stores) -> (Gateway, Gateway) {
+    let one = harness::gateway(Setup::from(CACHED).stores(stores)).await;
+    let other = harness::gateway(Setup::from(CACHED).stores(stores).upstream(one.upstream())).await;
     (one, other)
 }
 
@@ -40,7 +40,17 @@ fn purge(gw: &Gateway, what: &[&str]) {
 
 #[tokio::test]
 async fn a_purge_concerns_what_it_names_at_every_gateway() {
-    let (one, other) = pair().await;
+    purge_each_kind(&Stores::servers().await).await;
+}
+
+#[tokio::test]
+async fn a_purge_concerns_what_it_names_at_every_gateway_of_a_cluster() {
+    let cluster = BorrowedCluster::take();
+    purge_each_kind(&Stores::on_redis(cluster.url()).await).await;
+}
+
+async fn purge_each_kind(stores: &Stores) {
+    let (one, other) = pair(stores).await;
     let alice = one.register("alice").await;
     let alice_there = other.client("alice");
     alice_there.set_token(Some(alice.token()));
@@ -74,7 +84,7 @@ async fn a_purge_concerns_what_it_names_at_every_gateway() {
 
 #[tokio::test]
 async fn a_purge_at_one_gateway_counts_at_another_within_100_ms() {
-    let (one, other) = pair().await;
+    let (one, other) = pair(&Stores::servers().await).await;
     let admin = one.admin_url("/cache/purge");
     let here = one.anonymous();
     let there = other.anonymous();
@@ -116,8 +126,9 @@ async fn an_embedded_cache_is_purged_through_the_admin_port() {
 
 #[tokio::test]
 async fn plain_hits_come_from_the_process_and_others_from_the_store() {
-    let stores = Stores::servers().await;
-    for (stores, store) in [(Stores::Embedded, "memory"), (stores, "redis")] {
+    let (servers, cluster) = (Stores::servers().await, BorrowedCluster::take());
+    let on_cluster = Stores::on_redis(cluster.url()).await;
+    for (stores, store) in [(Stores::Embedded, "memory"), (servers, "redis"), (on_cluster, "redis")] {
         let gw = harness::gateway(Setup::from(CACHED).stores(&stores)).await;
         let client = gw.anonymous();
         let first = get(&client, "/expensive").await.bytes().await.expect("a body");
@@ -160,8 +171,8 @@ async fn the_cache_is_switched_off_and_on_by_a_reload() {
 
 #[tokio::test]
 async fn an_unsafe_request_that_goes_well_makes_the_stored_answer_doubtful() {
-    let stores = Stores::servers().await;
-    for stores in [Stores::Embedded, stores] {
+    let (servers, cluster) = (Stores::servers().await, BorrowedCluster::take());
+    for stores in [Stores::Embedded, servers, Stores::on_redis(cluster.url()).await] {
         let gw = harness::gateway(Setup::from(CACHED).stores(&stores)).await;
         let alice = gw.register("alice").await;
         get(&alice, "/echo").await;

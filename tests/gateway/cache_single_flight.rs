@@ -4,45 +4,21 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, Response};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::io::AsyncWriteExt;
 
-use crate::harness::{self, Client, Gateway, Setup, Stores};
+use crate::harness::{self, ByHand, Client, Gateway, Setup, Stores};
+use crate::servers::redis_cluster::BorrowedCluster;
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
 const PRIVATE: &[u8] =
     b"HTTP/1.1 200 OK\r\ncache-control: private\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
 
-/// An upstream whose requests arrive here and are answered by the test.
-async fn upstream() -> (SocketAddr, mpsc::UnboundedReceiver<TcpStream>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    let (arrived, requests) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Ok((mut connection, _)) = listener.accept().await {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                match connection.read_u8().await {
-                    Ok(byte) => head.push(byte),
-                    Err(_) => break,
-                }
-            }
-            if arrived.send(connection).is_err() {
-                return;
-            }
-        }
-    });
-    (address, requests)
-}
-
-async fn pair(upstream: SocketAddr) -> (Gateway, Gateway) {
+async fn pair(upstream: SocketAddr, stores: &Stores) -> (Gateway, Gateway) {
     let yaml = format!(
         "upstreams: {{ slow: {{ servers: [\"{upstream}\"] }} }}
 routes: [{{ path: /page, upstream: slow, access: public, cache: {{ ttl: 1h, vary_by: shared }} }}]"
     );
-    let stores = Stores::servers().await;
-    let start = || harness::gateway(Setup::from(&*yaml).stores(&stores));
+    let start = || harness::gateway(Setup::from(&*yaml).stores(stores));
     (start().await, start().await)
 }
 
@@ -63,13 +39,23 @@ async fn until_in_flight(requests: f64, gateways: [&Gateway; 2]) {
 
 #[tokio::test]
 async fn two_hundred_requests_through_two_gateways_make_one_upstream_request() {
-    let (address, mut requests) = upstream().await;
-    let (one, other) = pair(address).await;
+    two_hundred_requests(&Stores::servers().await).await;
+}
+
+#[tokio::test]
+async fn two_hundred_requests_make_one_upstream_request_on_a_cluster() {
+    let cluster = BorrowedCluster::take();
+    two_hundred_requests(&Stores::on_redis(cluster.url()).await).await;
+}
+
+async fn two_hundred_requests(stores: &Stores) {
+    let mut upstream = ByHand::start().await;
+    let (one, other) = pair(upstream.address(), stores).await;
     let asking: Vec<_> = (0..200)
         .map(|number| tokio::spawn(get(if number % 2 == 0 { one.anonymous() } else { other.anonymous() })))
         .collect();
 
-    let mut first = requests.recv().await.expect("a request");
+    let mut first = upstream.request().await;
     until_in_flight(100.0, [&one, &other]).await;
     first.write_all(ANSWER).await.expect("the gateway listens");
 
@@ -81,21 +67,21 @@ async fn two_hundred_requests_through_two_gateways_make_one_upstream_request() {
             u32::from(answer.headers()["cache-status"].to_str().expect("ASCII").contains("collapsed"));
         assert_eq!(answer.text().await.expect("a body"), "hello");
     }
-    assert!(requests.try_recv().is_err(), "a second upstream request");
+    assert!(upstream.is_idle(), "a second upstream request");
     assert!(collapsed >= 100, "{collapsed}");
 }
 
 #[tokio::test]
 async fn a_gateway_that_dies_while_it_computes_holds_the_others_up_for_one_lease() {
-    let (address, mut requests) = upstream().await;
-    let (one, other) = pair(address).await;
+    let mut upstream = ByHand::start().await;
+    let (one, other) = pair(upstream.address(), &Stores::servers().await).await;
     let lost = tokio::spawn(get(one.anonymous()));
-    let _never_answered = requests.recv().await.expect("a request");
+    let _never_answered = upstream.request().await;
     let waiting = tokio::spawn(get(other.anonymous()));
 
     one.signal("KILL");
     let killed_at = Instant::now();
-    let mut second = requests.recv().await.expect("the other one computes");
+    let mut second = upstream.request().await;
     second.write_all(ANSWER).await.expect("the gateway listens");
 
     let answer = waiting.await.expect("no panic");
@@ -106,22 +92,22 @@ async fn a_gateway_that_dies_while_it_computes_holds_the_others_up_for_one_lease
 
 #[tokio::test]
 async fn an_answer_that_is_not_kept_is_computed_for_each_who_waited() {
-    let (address, mut requests) = upstream().await;
-    let (one, other) = pair(address).await;
+    let mut upstream = ByHand::start().await;
+    let (one, other) = pair(upstream.address(), &Stores::servers().await).await;
     let asking: Vec<_> = (0..6)
         .map(|number| tokio::spawn(get(if number % 2 == 0 { one.anonymous() } else { other.anonymous() })))
         .collect();
 
-    let mut first = requests.recv().await.expect("a request");
+    let mut first = upstream.request().await;
     until_in_flight(3.0, [&one, &other]).await;
     first.write_all(PRIVATE).await.expect("the gateway listens");
-    for number in 1..6 {
-        let mut next = requests.recv().await.unwrap_or_else(|| panic!("request {number}"));
+    for _ in 1..6 {
+        let mut next = upstream.request().await;
         next.write_all(PRIVATE).await.expect("the gateway listens");
     }
 
     for answer in asking {
         assert_eq!(answer.await.expect("no panic").status(), 200);
     }
-    assert!(requests.try_recv().is_err(), "one upstream request each");
+    assert!(upstream.is_idle(), "one upstream request each");
 }

@@ -7,6 +7,7 @@
 //! assert_eq!(alice.get("/protected").await.status(), 200);
 //! ```
 
+mod by_hand;
 mod client;
 mod echo;
 mod gateway;
@@ -21,6 +22,7 @@ mod wiretap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub use by_hand::ByHand;
 pub use client::{Client, Reason, builder as client_builder};
 pub use echo::Echo;
 pub use gateway::{Gateway, Reload};

@@ -8,7 +8,9 @@ mod auth_endpoints;
 mod auth_wing;
 mod bad_input;
 
+mod cache_chaos;
 mod cache_costs;
+mod cache_long_bodies;
 mod cache_purge;
 mod cache_single_flight;
 mod changed_standing;

@@ -5,9 +5,11 @@
 //! Pingora's cache. When the store is down, or it isn't known what was purged, the cache is bypassed.
 
 pub mod enable;
+mod hit;
 pub mod invalidate;
 pub mod keep;
 pub mod key;
+mod miss;
 pub mod outcome;
 pub mod process_tier;
 pub mod serve;

@@ -1,5 +1,5 @@
-//! Pingora's cache storage over a [`Responses`] store. Answers are collected whole and kept in one
-//! step, so a body that breaks off leaves nothing behind; `max_size` bounds them.
+//! Pingora's cache storage over a [`Responses`] store. An answer is there once it is whole, so a body that
+//! breaks off leaves nothing behind; `max_size` bounds them.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -7,22 +7,19 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use http::header;
+use pingora::Result;
 use pingora::cache::key::CacheHashKey;
-use pingora::cache::storage::{
-    HandleHit, HandleMiss, HitHandler, MissFinishType, MissHandler, PurgeOutcome, PurgeTarget, PurgeType,
-    Storage,
-};
+use pingora::cache::storage::{HitHandler, MissHandler, PurgeOutcome, PurgeTarget, PurgeType, Storage};
 use pingora::cache::trace::SpanHandle;
 use pingora::cache::{CacheKey, CacheMeta};
-use pingora::{Error, ErrorType, Result};
 
+use super::hit::Hit;
+use super::miss::{LAST_READERS, Miss};
 use super::process_tier::ProcessTier;
 use super::{keep, single_flight, tags};
 use crate::config::policy::VaryBy;
 use crate::exchange::{CacheVisit, Exchange};
-use crate::store::{Flights, Label, Purges, Responses, StoreError, StoredResponse};
+use crate::store::{Flights, Label, Purges, Responses, StoreError, StoredBody, StoredResponse};
 use crate::telemetry::Metrics;
 use crate::telemetry::trace::OpenSpan;
 
@@ -62,7 +59,11 @@ impl ResponseStorage {
     /// their own memory for some seconds more.
     pub async fn invalidate(&self, key: Vec<u8>) {
         self.process_tier.forget(&key);
-        if let Err(error) = self.responses.forget(&CacheKey::new(key, "").combined()).await {
+        self.forget(&CacheKey::new(key, "").combined()).await;
+    }
+
+    pub(super) async fn forget(&self, key: &str) {
+        if let Err(error) = self.responses.forget(key).await {
             self.note(&error);
         }
     }
@@ -95,8 +96,9 @@ impl ResponseStorage {
         marks.allows(&label).then_some(Found { label, meta, body: found.body })
     }
 
-    async fn keep(&self, key: &CacheKey, meta: &CacheMeta, body: Bytes) -> Result<()> {
-        let Some(label) = label(key, meta) else { return Ok(()) };
+    /// `false` when it isn't kept.
+    pub(super) async fn keep(&self, key: &CacheKey, meta: &CacheMeta, body: StoredBody) -> Result<bool> {
+        let Some(label) = label(key, meta) else { return Ok(false) };
         let (internal, head) = meta.serialize()?;
         let response = StoredResponse {
             label: label.to_bytes(),
@@ -105,23 +107,44 @@ impl ResponseStorage {
             body: body.clone(),
         };
         let _span = span(key, "store: keep answer");
-        match self.responses.keep(&key.combined(), &response, lifetime(meta)).await {
-            Ok(()) => {
-                self.process_tier.keep(key.primary_key(), meta, &label, &body);
-                if let Some(visit) = visit(key) {
-                    single_flight::land(visit);
-                }
+        match self.keep_response(&key.combined(), &response, lifetime(meta)).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(error) => {
+                self.note(&error);
+                return Ok(false);
             }
-            Err(error) => self.note(&error),
         }
-        Ok(())
+        if let StoredBody::Whole(body) = &body {
+            self.process_tier.keep(key.primary_key(), meta, &label, body);
+        }
+        if let Some(visit) = visit(key) {
+            single_flight::land(visit);
+        }
+        Ok(true)
+    }
+
+    /// `false` when a part of the body is gone. Parts must outlive what names them.
+    async fn keep_response(
+        &self,
+        key: &str,
+        response: &StoredResponse,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        if let (StoredBody::InParts(parts), Some(store)) = (&response.body, self.responses.parts())
+            && !store.keep_parts_for(*parts, ttl + LAST_READERS).await?
+        {
+            return Ok(false);
+        }
+        self.responses.keep(key, response, ttl).await?;
+        Ok(true)
     }
 }
 
 pub(super) struct Found {
     label: Label,
     pub meta: CacheMeta,
-    body: Bytes,
+    body: StoredBody,
 }
 
 pub(super) fn visit(key: &CacheKey) -> Option<&CacheVisit> {
@@ -147,7 +170,7 @@ fn label(key: &CacheKey, meta: &CacheMeta) -> Option<Label> {
 const CONFIRMABLE: Duration = Duration::from_secs(600);
 
 /// As long as the answer may serve at all: fresh, and then stale or confirmed.
-fn lifetime(meta: &CacheMeta) -> Duration {
+pub(super) fn lifetime(meta: &CacheMeta) -> Duration {
     let fresh = meta.fresh_until().duration_since(SystemTime::now()).unwrap_or_default();
     let stale = meta.stale_while_revalidate_sec().max(meta.stale_if_error_sec());
     let confirmable = if keep::can_be_confirmed(meta.headers()) { CONFIRMABLE } else { Duration::ZERO };
@@ -164,11 +187,13 @@ impl Storage for ResponseStorage {
         let found = self.find(key).await;
         let found = single_flight::run(self, key, found).await;
         let Some(Found { label, mut meta, body }) = found else { return Ok(None) };
-        if self.process_tier.find(key.primary_key(), self.purges.marks()).is_none() {
-            self.process_tier.keep(key.primary_key(), &meta, &label, &body);
+        if let StoredBody::Whole(body) = &body
+            && self.process_tier.find(key.primary_key(), self.purges.marks()).is_none()
+        {
+            self.process_tier.keep(key.primary_key(), &meta, &label, body);
         }
         meta.extensions_mut().insert(Tier(self.responses.tier()));
-        Ok(Some((meta, Box::new(Hit { body, range: None, done: false }))))
+        Ok(Some((meta, Box::new(Hit::new(self, key, body)))))
     }
 
     async fn get_miss_handler(
@@ -179,7 +204,7 @@ impl Storage for ResponseStorage {
     ) -> Result<MissHandler> {
         let (internal, head) = meta.serialize()?;
         let meta = CacheMeta::deserialize(&internal, &head)?;
-        Ok(Box::new(Miss { storage: self, key: key.clone(), meta, body: BytesMut::new() }))
+        Ok(Box::new(Miss::new(self, key.clone(), meta)))
     }
 
     async fn purge(
@@ -200,102 +225,10 @@ impl Storage for ResponseStorage {
 
     async fn update_meta(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<bool> {
         let Some(found) = self.find(key).await else { return Ok(false) };
-        self.keep(key, meta, found.body).await?;
-        Ok(true)
+        self.keep(key, meta, found.body).await
     }
 
     fn as_any(&self) -> &(dyn Any + Send + Sync + 'static) {
         self
-    }
-}
-
-/// A stored body on its way to a client.
-struct Hit {
-    body: Bytes,
-    /// What to read next, for range requests; the whole body otherwise.
-    range: Option<(usize, usize)>,
-    done: bool,
-}
-
-#[async_trait]
-impl HandleHit for Hit {
-    async fn read_body(&mut self) -> Result<Option<Bytes>> {
-        if let Some((start, end)) = self.range.take() {
-            self.done = true;
-            return Ok(Some(self.body.slice(start..end)));
-        }
-        if self.done {
-            return Ok(None);
-        }
-        self.done = true;
-        Ok(Some(self.body.clone()))
-    }
-
-    async fn finish(
-        self: Box<Self>,
-        _: &'static (dyn Storage + Sync),
-        _: &CacheKey,
-        _: &SpanHandle,
-    ) -> Result<()> {
-        Ok(())
-    }
-
-    fn can_seek(&self) -> bool {
-        true
-    }
-
-    fn seek(&mut self, start: usize, end: Option<usize>) -> Result<()> {
-        let end = end.unwrap_or(self.body.len()).min(self.body.len());
-        if start > end {
-            return Error::e_explain(ErrorType::InternalError, "a range begins after the stored body");
-        }
-        self.range = Some((start, end));
-        Ok(())
-    }
-
-    fn get_eviction_weight(&self) -> usize {
-        self.body.len()
-    }
-
-    fn as_any(&self) -> &(dyn Any + Send + Sync) {
-        self
-    }
-
-    fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
-        self
-    }
-}
-
-/// An answer on its way into the store.
-struct Miss {
-    storage: &'static ResponseStorage,
-    key: CacheKey,
-    meta: CacheMeta,
-    body: BytesMut,
-}
-
-impl Miss {
-    /// `false` when the body isn't as long as its head said.
-    fn is_whole(&self) -> bool {
-        let promised = self.meta.headers().get(header::CONTENT_LENGTH);
-        promised
-            .is_none_or(|length| length.to_str().ok() == Some(itoa::Buffer::new().format(self.body.len())))
-    }
-}
-
-#[async_trait]
-impl HandleMiss for Miss {
-    async fn write_body(&mut self, data: Bytes, _: bool) -> Result<()> {
-        self.body.extend_from_slice(&data);
-        Ok(())
-    }
-
-    /// Not called when the upstream fails on the way.
-    async fn finish(self: Box<Self>) -> Result<MissFinishType> {
-        let size = self.body.len();
-        if self.is_whole() {
-            self.storage.keep(&self.key, &self.meta, self.body.freeze()).await?;
-        }
-        Ok(MissFinishType::Created(size))
     }
 }

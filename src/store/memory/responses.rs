@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use crate::store::{Marks, Purge, Purges, Responses, StoreError, StoredResponse};
+use crate::store::{Marks, Purge, Purges, Responses, StoreError, StoredBody, StoredResponse};
 
 /// What an entry costs beside its bytes.
 const OVERHEAD: usize = 128;
@@ -32,7 +32,11 @@ struct Weigh;
 impl Weighter<String, Entry> for Weigh {
     fn weight(&self, key: &String, entry: &Entry) -> u64 {
         let StoredResponse { label, meta, head, body } = &entry.response;
-        (key.len() + label.len() + meta.len() + head.len() + body.len() + OVERHEAD) as u64
+        let body = match body {
+            StoredBody::Whole(body) => body.len(),
+            StoredBody::InParts(_) => 0,
+        };
+        (key.len() + label.len() + meta.len() + head.len() + body + OVERHEAD) as u64
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) enum Key<'a> {
     Lockout(&'a str),
     Limit(&'a str),
     Response(&'a str),
+    /// Of a long body. All parts of a body have one slot.
+    ResponsePart(Uuid, u64),
     /// Who computes an answer.
     Computation(&'a str),
     /// The log of purges, and the stream of computations that ended. With the hash tag of a cluster's
@@ -62,6 +64,7 @@ impl fmt::Display for Key<'_> {
             Self::Lockout(name) => write!(f, "portcullis:lockout:{name}"),
             Self::Limit(counter) => write!(f, "portcullis:limit:{counter}"),
             Self::Response(key) => write!(f, "portcullis:cache:{key}"),
+            Self::ResponsePart(id, number) => write!(f, "portcullis:cache:part:{{{id}}}:{number}"),
             Self::Computation(key) => write!(f, "portcullis:cache:lock:{key}"),
             Self::Purges => f.write_str("portcullis:{revoked}:purges"),
             Self::Landings => f.write_str("portcullis:{revoked}:landings"),

@@ -10,7 +10,8 @@
 //! | `portcullis:revocations` | stream: the same revocations in their order, for the gateways' mirrors | until the last of them expires; expired entries are removed with each new one |
 //! | `portcullis:lockout:<name>` | hash: failed logins in a row | until `lockout.for` has gone by without one |
 //! | `portcullis:limit:<counter>` | microseconds since the epoch at which the bucket is empty again | until then |
-//! | `portcullis:cache:<hash>` | a stored answer: format, times, head, body | until it may not even be served stale |
+//! | `portcullis:cache:<hash>` | a stored answer: format, times, head, and the body if it isn't long | until it may not even be served stale |
+//! | `portcullis:cache:part:{<id>}:<number>` | 256 KiB of a long body | a minute longer than its answer |
 //! | `portcullis:cache:lock:<hash>` | which request computes an answer | three seconds, prolonged while it does |
 //! | `portcullis:{revoked}:landings` | stream: which computations have ended | the last thousand |
 //! | `portcullis:{revoked}:purges` | stream: what was purged from the cache | until no answer from before is kept |

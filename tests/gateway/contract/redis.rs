@@ -3,9 +3,13 @@
 use std::time::{Duration, Instant};
 
 use portcullis::store::redis::RedisState;
-use portcullis::store::{Gatekeeper, LockoutRule, Lockouts, Revocation, Revocations, Sessions, Standing};
+use portcullis::store::{
+    Gatekeeper, LockoutRule, Lockouts, Parts, ResponseParts, Responses, Revocation, Revocations, Sessions,
+    Standing,
+};
 use redis::Commands;
 
+use super::responses::{in_parts, keep_parts};
 use super::revocations::bearer;
 use super::sessions::session;
 use super::{HOUR, eventually, now};
@@ -56,6 +60,32 @@ async fn every_key_is_ours_and_expires() {
         assert!(key.starts_with("portcullis:"), "{key}");
         assert!(millis > 0, "{key} never expires");
     }
+}
+
+#[tokio::test]
+async fn the_parts_of_what_was_replaced_or_forgotten_can_be_read_for_a_minute_more() {
+    let server = Redis::start();
+    let state = RedisState::open(&server.url()).unwrap();
+    let [first, second] = [keep_parts(&state).await, keep_parts(&state).await];
+    let lives = |parts: Parts| -> Vec<i64> {
+        let mut redis = server.operator();
+        let key = |number| format!("portcullis:cache:part:{{{}}}:{number}", parts.id);
+        (0..3).map(|number| redis.pttl(key(number)).unwrap()).collect()
+    };
+    let are =
+        |lives: Vec<i64>, span: std::ops::RangeInclusive<i64>| lives.iter().all(|life| span.contains(life));
+    for parts in [first, second] {
+        assert!(state.keep_parts_for(parts, HOUR).await.unwrap());
+    }
+    state.keep("key", &in_parts(first), HOUR).await.unwrap();
+
+    state.keep("key", &in_parts(first), HOUR).await.unwrap();
+    assert!(are(lives(first), 3_500_000..=3_600_000), "they are still its own");
+    state.keep("key", &in_parts(second), HOUR).await.unwrap();
+    assert!(are(lives(first), 50_000..=60_000), "{:?}", lives(first));
+    assert!(are(lives(second), 3_500_000..=3_600_000));
+    state.forget("key").await.unwrap();
+    assert!(are(lives(second), 50_000..=60_000));
 }
 
 #[tokio::test]

@@ -36,8 +36,7 @@ const PAST_THE_PROCESS_TIER: &[&str] = &["-H", "If-None-Match: \"another\""];
 const FEW: &[&str] = &["-c", "8"];
 const FEW_PAST_THE_PROCESS_TIER: &[&str] = &["-c", "8", "-H", "If-None-Match: \"another\""];
 
-const ROUTES: &str = "\
-  - { path: \"/bytes/{*rest}\", methods: [GET], upstream: backend, access: { roles: [user] }, limits: [per-user], cache: { ttl: 1h, vary_by: shared, max_size: 8MiB } }
+const ROUTES: &str = "  - { path: \"/bytes/{*rest}\", methods: [GET], upstream: backend, access: { roles: [user] }, limits: [per-user], cache: { ttl: 1h, vary_by: shared, max_size: 8MiB } }
   - { path: \"/slow/{*rest}\", methods: [GET], upstream: backend, access: { roles: [user] }, limits: [per-user], cache: { ttl: 1s, vary_by: shared, stale_while_revalidate: 1h } }
 ";
 

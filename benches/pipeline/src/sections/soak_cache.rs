@@ -106,7 +106,9 @@ fn about_redis(field: &str) -> Result<f64, Failure> {
 fn metric(gateway: &Gateway, name: &str, label: &str) -> Result<f64, Failure> {
     let page = Client::connect(&gateway.admin_address)?.get("/metrics", None)?.body;
     let lines = page.lines().filter(|line| line.starts_with(name) && line.contains(label));
-    Ok(lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
+    Ok(lines
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .fold(0.0, |sum, value| sum + value))
 }
 
 fn report(gateway: &Gateway, before: f64, samples: &[Held]) -> Result<(), Failure> {
@@ -128,5 +130,9 @@ fn report(gateway: &Gateway, before: f64, samples: &[Held]) -> Result<(), Failur
     });
     let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, Failure>>()?;
     say(&format!("requests: {}", outcomes.join(", ")))?;
+    let misses = metric(gateway, "portcullis_cache_requests_total", "outcome=\"miss\"")?;
+    if misses < KEYS as f64 {
+        return Err(format!("only {misses} of {KEYS} keys were asked for; let it run for longer").into());
+    }
     Ok(())
 }
