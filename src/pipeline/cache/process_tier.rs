@@ -9,10 +9,10 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use pingora::cache::CacheMeta;
 use pingora::cache::key::HashBinary;
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 
-use crate::store::{Label, Marks};
+use crate::store::{Label, Marks, bounded};
 
 /// After this the store is asked again: another gateway may have put something newer there.
 const LONGEST_STAY: Duration = Duration::from_secs(10);
@@ -21,10 +21,6 @@ const LARGEST_PART: u64 = 16;
 /// What an entry costs beside its bytes; of its head, per field.
 const OVERHEAD: usize = 512;
 const FIELD_OVERHEAD: usize = 64;
-/// No entry may be larger than a shard, so there are few.
-const SHARDS: usize = 4;
-/// Used to size the tables; entries may be larger and fewer.
-const TYPICAL_ENTRY: u64 = 8 * 1024;
 
 pub struct ProcessTier {
     entries: Cache<Box<[u8]>, Arc<ReadyAnswer>, Weigh>,
@@ -61,16 +57,7 @@ impl Weighter<Box<[u8]>, Arc<ReadyAnswer>> for Weigh {
 
 impl ProcessTier {
     pub fn new(max_bytes: u64) -> Self {
-        let entries = usize::try_from(max_bytes / TYPICAL_ENTRY).unwrap_or(usize::MAX).max(16);
-        let options = OptionsBuilder::new()
-            .shards(SHARDS)
-            .estimated_items_capacity(entries)
-            .weight_capacity(max_bytes)
-            .build()
-            .expect("both capacities are given");
-        let entries =
-            Cache::with_options(options, Weigh, DefaultHashBuilder::default(), DefaultLifecycle::default());
-        Self { entries, max_bytes }
+        Self { entries: bounded(max_bytes, Weigh), max_bytes }
     }
 
     /// Fresh, and purged by nobody as far as `marks` know, which must be current.

@@ -3,17 +3,13 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 
-use crate::store::{Marks, Purge, Purges, Responses, StoreError, StoredBody, StoredResponse};
+use crate::store::{Marks, Purge, Purges, Responses, StoreError, StoredBody, StoredResponse, bounded};
 
 /// What an entry costs beside its bytes.
 const OVERHEAD: usize = 128;
-/// No entry may be larger than a shard, so there are few.
-const SHARDS: usize = 4;
-/// Used to size the tables; entries may be larger and fewer.
-const TYPICAL_ENTRY: u64 = 8 * 1024;
 
 pub struct MemoryResponses {
     entries: Cache<String, Entry, Weigh>,
@@ -42,16 +38,7 @@ impl Weighter<String, Entry> for Weigh {
 
 impl MemoryResponses {
     pub fn new(max_bytes: u64) -> Self {
-        let entries = usize::try_from(max_bytes / TYPICAL_ENTRY).unwrap_or(usize::MAX).max(16);
-        let options = OptionsBuilder::new()
-            .shards(SHARDS)
-            .estimated_items_capacity(entries)
-            .weight_capacity(max_bytes)
-            .build()
-            .expect("both capacities are given");
-        let entries =
-            Cache::with_options(options, Weigh, DefaultHashBuilder::default(), DefaultLifecycle::default());
-        Self { entries, marks: Marks::own() }
+        Self { entries: bounded(max_bytes, Weigh), marks: Marks::own() }
     }
 }
 

@@ -14,6 +14,14 @@ use crate::store::{FLIGHT_LEASE as LEASE, Flights, Landings, StoreError};
 /// Whoever missed older ones looks after a lease.
 const REMEMBERED: usize = 1000;
 
+/// Also `1` for whoever has it already: its answer may have been lost, and it asks again.
+static BEGIN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+return redis.call('GET', KEYS[1]) == ARGV[1] and 1 or 0",
+    )
+});
 static PROLONG: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "
@@ -32,12 +40,9 @@ return redis.call('DEL', KEYS[1])",
 #[async_trait]
 impl Flights for RedisState {
     async fn begin(&self, key: &str, token: &str) -> Result<bool, StoreError> {
-        let mut command = Cmd::new();
-        command.arg("SET");
-        command.write_arg_fmt(Key::Computation(key));
-        command.arg(token).arg("NX").arg("PX").arg(lease_ms());
-        let taken: Option<String> = parse(self.connections.run(&command).await?)?;
-        Ok(taken.is_some())
+        let call = BEGIN.call(1, 2).key(Key::Computation(key)).arg(token).arg(lease_ms());
+        let taken: u64 = parse(call.run(&self.connections).await?)?;
+        Ok(taken == 1)
     }
 
     async fn prolong(&self, key: &str, token: &str) -> Result<bool, StoreError> {

@@ -14,8 +14,11 @@ use crate::store::{Epoch, Landings, Marks, Purge, Purges, StoreError};
 
 /// A gateway that hasn't read the log for so long serves nothing from the cache.
 pub(super) const MAX_STALENESS: Duration = Duration::from_secs(1);
-const ROUND: Duration = Duration::from_millis(100);
+/// Several of these may fail before anybody notices.
+const ROUND: Duration = Duration::from_millis(250);
 const CONFIRM_EVERY: Duration = Duration::from_millis(500);
+/// Whether the log is still the one that was read: answers are lost with a log.
+const RECOGNISE_EVERY: Duration = Duration::from_secs(1);
 
 static PURGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/purge.lua")));
 
@@ -39,6 +42,7 @@ impl RedisState {
             line: Line::new(self.connections.clone(), ROUND, CONFIRM_EVERY),
             stream: Key::Purges.to_string(),
             position: START.to_owned(),
+            recognised_at: None,
             landed_in: Key::Landings.to_string(),
             landed: START.to_owned(),
             landings: self.landings.clone(),
@@ -51,6 +55,7 @@ struct Follower {
     line: Line,
     stream: String,
     position: String,
+    recognised_at: Option<Instant>,
     /// The stream of landings.
     landed_in: String,
     landed: String,
@@ -78,10 +83,14 @@ impl Follower {
         if is_new {
             // Whether it is the same Redis isn't known: the log is read from its beginning.
             self.position = START.to_owned();
+            self.recognised_at = None;
             self.landed = self.last_landing(&mut connection).await?;
         }
-        self.catch_up(&mut connection, marks).await?;
-        self.wait(&mut connection).await?;
+        if self.recognised_at.is_none_or(|at| at.elapsed() >= RECOGNISE_EVERY) {
+            self.catch_up(&mut connection, marks).await?;
+            self.recognised_at = Some(Instant::now());
+        }
+        self.wait(&mut connection, marks).await?;
         self.line.keep(connection);
         Ok(())
     }
@@ -108,19 +117,38 @@ impl Follower {
         }
     }
 
-    /// Until something is purged or computed or the round is over; what was purged is read by the next
-    /// step.
-    async fn wait(&mut self, connection: &mut MultiplexedConnection) -> Result<(), StoreError> {
+    /// Until something is purged or computed or the round is over. Each is a sign of life: what was in the log
+    /// when it began is known at its end.
+    async fn wait(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        marks: &Marks,
+    ) -> Result<(), StoreError> {
+        let asked = Instant::now();
         let (streams, positions) = ([&*self.stream, &*self.landed_in], [&*self.position, &*self.landed]);
         let arrived = await_entries(connection, ROUND, &streams, &positions).await?;
-        let ended = arrived.into_iter().filter(|(name, _)| *name == self.landed_in);
-        for (id, fields) in ended.flat_map(|(_, entries)| entries) {
+        let mut is_complete = true;
+        for (stream, entries) in arrived {
+            if stream == self.landed_in {
+                self.announce(entries);
+            } else {
+                is_complete = entries.len() < BATCH;
+                self.take_in(entries, marks)?;
+            }
+        }
+        if is_complete {
+            marks.note_complete(asked);
+        }
+        Ok(())
+    }
+
+    fn announce(&mut self, landed: Entries) {
+        for (id, fields) in landed {
             if let (Some(key), Some(is_kept)) = (fields.get("key"), fields.get("kept")) {
                 self.landings.announce(key, is_kept == "1");
             }
             self.landed = id;
         }
-        Ok(())
     }
 
     /// An entry that can't be read stays in the way: without it the marks aren't complete.
