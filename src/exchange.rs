@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use parking_lot::Mutex;
 use prometheus::IntGauge;
 
@@ -56,6 +57,8 @@ pub struct Exchange {
     pub body_received: u64,
     /// What became of a request to a cached route; a label and the base of `Cache-Status`.
     pub cache_outcome: Option<&'static str>,
+    /// The fields of a 304 by which the upstream has confirmed what is stored.
+    pub confirmation: Option<HeaderMap>,
     /// Once the cache has been asked.
     pub cache_visit: Option<Arc<CacheVisit>>,
     in_flight: IntGauge,
@@ -147,6 +150,7 @@ impl Exchange {
             upstream_span: None,
             body_received: 0,
             cache_outcome: None,
+            confirmation: None,
             cache_visit: None,
         }
     }

@@ -111,7 +111,9 @@ impl ProxyHttp for Gateway {
     ) -> Result<RespCacheable> {
         match exchange.cache_rule() {
             Some(rule) => {
-                let verdict = cache::keep::run(response, rule);
+                let confirmed =
+                    exchange.confirmation.as_ref().map(|fields| cache::keep::confirm(response, fields));
+                let verdict = cache::keep::run(confirmed.as_ref().unwrap_or(response), rule);
                 if let (RespCacheable::Uncacheable(_), Some(visit)) = (&verdict, &exchange.cache_visit) {
                     // Nobody has to wait for what isn't kept.
                     visit.flight.lock().take();
@@ -217,7 +219,11 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         exchange: &mut Self::CTX,
     ) -> Result<()> {
-        respond::pass_on::from_upstream(response, exchange, session.is_upgrade_req())
+        respond::pass_on::from_upstream(response, exchange, session.is_upgrade_req())?;
+        if response.status == StatusCode::NOT_MODIFIED && exchange.cache_rule().is_some() {
+            exchange.confirmation = Some(response.headers.clone());
+        }
+        Ok(())
     }
 
     async fn response_filter(

@@ -158,8 +158,8 @@ async fn an_answer_that_breaks_off_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_stale_answer_that_the_upstream_confirms_is_fresh_again() {
     const ANSWERS: &[&str] = &[
-        "HTTP/1.1 200 OK\r\netag: \"v1\"\r\ncache-control: max-age=1\r\ncontent-length: 3\r\n\r\none",
-        "HTTP/1.1 304 Not Modified\r\netag: \"v1\"\r\ncache-control: max-age=3600\r\n\r\n",
+        "HTTP/1.1 200 OK\r\netag: \"v1\"\r\nx-said: first\r\ncache-control: max-age=1\r\ncontent-length: 3\r\n\r\none",
+        "HTTP/1.1 304 Not Modified\r\netag: \"v1\"\r\nx-said: later\r\ncache-control: max-age=3600\r\n\r\n",
         "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\ntwo",
     ];
     for stores in [Stores::Embedded, Stores::servers().await] {
@@ -175,11 +175,13 @@ async fn a_stale_answer_that_the_upstream_confirms_is_fresh_again() {
         .await;
 
         assert_eq!(outcome(&confirmed), "hit; fwd=stale; fwd-status=304");
+        assert_eq!(confirmed.headers()["x-said"], "later", "a 304 updates what is stored");
         assert_eq!(
             (confirmed.status().as_u16(), confirmed.text().await.expect("a body")),
             (200, "one".into())
         );
         let after = client.get("/page").await;
+        assert_eq!(after.headers()["x-said"], "later");
         assert_eq!(
             (outcome(&after), &after.headers()["cache-control"]),
             ("hit", &"max-age=3600".parse().expect("ASCII"))

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use pingora::cache::RespCacheable::{self, Cacheable, Uncacheable};
 use pingora::cache::cache_control::{CacheControl, Cacheable as Directive, InterpretCacheControl};
 use pingora::cache::filters::calculate_expires_header_time;
@@ -27,14 +27,36 @@ pub fn run(response: &ResponseHeader, rule: &CacheRule) -> RespCacheable {
     let now = SystemTime::now();
     let expires = if is_targeted { None } else { lifetime_by_expires(response, now) };
     let fresh = freshness(response, control.as_ref(), rule, expires, now);
-    let may_be_stale = !rule.stale_while_revalidate.is_zero() || !rule.stale_if_error.is_zero();
+    let (while_revalidate, if_error) = staleness(response, control.as_ref(), rule);
+    let may_be_stale = while_revalidate > 0 || if_error > 0;
     if fresh.is_zero() && !may_be_stale && !can_be_confirmed(&response.headers) {
         return Uncacheable(NoCacheReason::OriginNotCache);
     }
-    let (while_revalidate, if_error) = staleness(control.as_ref(), rule);
     // `Age` counts from the second instant: what the answer aged before it came is part of it.
     let created = now.checked_sub(age(response, rule, now)).unwrap_or(now);
     Cacheable(CacheMeta::new(now + fresh, created, while_revalidate, if_error, response.clone()))
+}
+
+/// What is stored, after the upstream has confirmed it by a 304 with these fields (RFC 9111 §3.2). What says how
+/// the body is to be read, or whose answer this is, stays.
+pub fn confirm(stored: &ResponseHeader, fields: &HeaderMap) -> ResponseHeader {
+    const STAYS: [HeaderName; 6] = [
+        header::CONTENT_LENGTH,
+        header::CONTENT_ENCODING,
+        header::CONTENT_TYPE,
+        header::CONTENT_RANGE,
+        header::TRANSFER_ENCODING,
+        header::VARY,
+    ];
+    let mut confirmed = stored.clone();
+    for name in fields.keys().filter(|name| !STAYS.contains(name)) {
+        confirmed.remove_header(name);
+        for value in fields.get_all(name) {
+            // Both were fields of an answer before.
+            let _ = confirmed.append_header(name.clone(), value.clone());
+        }
+    }
+    confirmed
 }
 
 /// Whether the upstream can be asked if a stored answer still holds (RFC 9111 §4.3).
@@ -123,16 +145,18 @@ fn received_age(response: &ResponseHeader) -> Duration {
     Duration::from_secs(age.unwrap_or(0).min(u32::MAX.into()))
 }
 
-/// Seconds that a stale answer may serve: while it is being refreshed, and when that fails.
-fn staleness(control: Option<&CacheControl>, rule: &CacheRule) -> (u32, u32) {
-    let strict = control.is_some_and(|control| {
-        control.must_revalidate() || control.proxy_revalidate() || control.has_key("s-maxage")
-    });
-    if rule.respect_origin && strict {
-        return (0, 0);
-    }
-    let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
-    (seconds(rule.stale_while_revalidate), seconds(rule.stale_if_error))
+/// Seconds that a stale answer may serve: while it is being refreshed, and when that fails. What the origin
+/// says (RFC 5861), or forbids by `must-revalidate` and the like, goes before the route's.
+fn staleness(response: &ResponseHeader, control: Option<&CacheControl>, rule: &CacheRule) -> (u32, u32) {
+    let control = control.filter(|_| rule.respect_origin);
+    let while_revalidate = control.and_then(InterpretCacheControl::serve_stale_while_revalidate_duration);
+    let if_error = control.and_then(InterpretCacheControl::serve_stale_if_error_duration);
+    let seconds = |said: Option<Duration>, own: Duration| {
+        u32::try_from(said.unwrap_or(own).as_secs()).unwrap_or(u32::MAX)
+    };
+    // One failure doesn't stand in for another.
+    let if_error = if response.status.is_server_error() { 0 } else { seconds(if_error, rule.stale_if_error) };
+    (seconds(while_revalidate, rule.stale_while_revalidate), if_error)
 }
 
 #[cfg(test)]
@@ -181,6 +205,52 @@ mod tests {
         assert_eq!(fresh_seconds(&[("Cache-Control", "max-age=5")]), Some(5));
         assert_eq!(fresh_seconds(&[("Cache-Control", "max-age=5, s-maxage=7")]), Some(7));
         assert_eq!(fresh_seconds(&[("Cache-Control", "max-age=50"), ("Age", "20")]), Some(30));
+    }
+
+    #[test]
+    fn a_stored_failure_does_not_stand_in_for_another() {
+        let rule = CacheRule { stale_if_error: Duration::from_secs(9), statuses: vec![200, 503], ..rule() };
+        let stale_if_error = |status| match run(&response(status, &[]), &rule) {
+            Cacheable(meta) => meta.stale_if_error_sec(),
+            Uncacheable(reason) => panic!("{reason:?}"),
+        };
+
+        assert_eq!((stale_if_error(200), stale_if_error(503)), (9, 0));
+    }
+
+    #[test]
+    fn how_long_stale_answers_serve_comes_from_the_origin_then_from_the_route() {
+        let own = CacheRule { stale_while_revalidate: Duration::from_secs(8), ..rule() };
+        let ignoring = CacheRule { respect_origin: false, ..own.clone() };
+        let stale = |said, rule: &CacheRule| match run(&response(200, &[("Cache-Control", said)]), rule) {
+            Cacheable(meta) => (meta.stale_while_revalidate_sec(), meta.stale_if_error_sec()),
+            Uncacheable(reason) => panic!("{reason:?}"),
+        };
+
+        assert_eq!(stale("max-age=1", &own), (8, 0));
+        assert_eq!(stale("max-age=1, stale-while-revalidate=3, stale-if-error=4", &own), (3, 4));
+        for strict in ["max-age=1, must-revalidate", "s-maxage=1", "max-age=1, proxy-revalidate"] {
+            assert_eq!(stale(strict, &own), (0, 0), "{strict}");
+        }
+        assert_eq!(stale("max-age=1, must-revalidate, stale-while-revalidate=3", &ignoring), (8, 0));
+    }
+
+    #[test]
+    fn a_confirmation_replaces_fields_but_not_what_describes_the_body() {
+        let stored = response(200, &[("X-A", "1"), ("X-A", "2"), ("X-B", "1"), ("Content-Length", "5")]);
+        let told = response(304, &[("X-A", "3"), ("X-C", "1"), ("Content-Length", "0"), ("Vary", "X-A")]);
+
+        let confirmed = confirm(&stored, &told.headers);
+
+        let values = |name: &str| -> Vec<&[u8]> {
+            confirmed.headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect()
+        };
+        assert_eq!(confirmed.status, 200);
+        assert_eq!(
+            (values("x-a"), values("x-b"), values("x-c")),
+            (vec![&b"3"[..]], vec![&b"1"[..]], vec![&b"1"[..]])
+        );
+        assert_eq!((values("content-length"), values("vary")), (vec![&b"5"[..]], vec![]));
     }
 
     #[test]
