@@ -64,6 +64,7 @@ fn alice() -> Identity {
         email: Some("alice@example.org".to_owned()),
         roles: vec!["user".to_owned(), "editor".to_owned()],
         scopes: Vec::new(),
+        amr: Vec::new(),
         session_id: Uuid::now_v7(),
         token_id: Uuid::now_v7(),
         version: 1,

@@ -85,6 +85,7 @@ fn mint(config: &std::path::Path) -> String {
         email: None,
         roles: vec!["user".into()],
         scopes: Vec::new(),
+        amr: Vec::new(),
         session_id: Uuid::now_v7(),
         token_id: Uuid::now_v7(),
         version: 1,

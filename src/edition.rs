@@ -10,6 +10,7 @@ use crate::clock::{Timestamp, now};
 use crate::config::policy::{Policy, Route};
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
+use crate::identity::vault::Vault;
 use crate::issuers::TrustedIssuer;
 use crate::telemetry::otlp::Exporter;
 use crate::telemetry::{Metrics, RouteMeters};
@@ -19,6 +20,7 @@ pub struct Edition {
     pub since: Timestamp,
     pub keys: Arc<KeyRing>,
     pub refresh_keys: Arc<RefreshKeys>,
+    pub vault: Arc<Vault>,
     /// By `Issuer::index`. Like balancers they outlive editions.
     pub issuers: Vec<Arc<TrustedIssuer>>,
     /// By `Upstream::index`. Balancers outlive editions: health and pools aren't reset.
@@ -44,6 +46,7 @@ impl Edition {
         policy: Arc<Policy>,
         keys: Arc<KeyRing>,
         refresh_keys: Arc<RefreshKeys>,
+        vault: Arc<Vault>,
         issuers: Vec<Arc<TrustedIssuer>>,
         balancers: Vec<Arc<Balancer>>,
         metrics: &Metrics,
@@ -76,6 +79,7 @@ impl Edition {
             since: now(),
             keys,
             refresh_keys,
+            vault,
             issuers,
             balancers,
         }

@@ -17,6 +17,8 @@ pub enum Code {
     TokenStale,
     RoleMissing,
     NotOwner,
+    MfaRequired,
+    MfaCodeInvalid,
     RateLimited,
     RouteNotFound,
     NotFound,
@@ -30,7 +32,7 @@ pub enum Code {
     AccountLocked,
     AccountDisabled,
     EmailNotVerified,
-    MailTokenInvalid,
+    OneTimeTokenInvalid,
     UsernameTaken,
     WeakPassword,
     RegistrationClosed,
@@ -44,7 +46,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 33] = [
+    pub const ALL: [Code; 35] = [
         Code::NoCredentials,
         Code::TokenMalformed,
         Code::TokenInvalid,
@@ -54,6 +56,8 @@ impl Code {
         Code::TokenStale,
         Code::RoleMissing,
         Code::NotOwner,
+        Code::MfaRequired,
+        Code::MfaCodeInvalid,
         Code::RateLimited,
         Code::RouteNotFound,
         Code::NotFound,
@@ -67,7 +71,7 @@ impl Code {
         Code::AccountLocked,
         Code::AccountDisabled,
         Code::EmailNotVerified,
-        Code::MailTokenInvalid,
+        Code::OneTimeTokenInvalid,
         Code::UsernameTaken,
         Code::WeakPassword,
         Code::RegistrationClosed,
@@ -91,6 +95,8 @@ impl Code {
             Code::TokenStale => "token_stale",
             Code::RoleMissing => "role_missing",
             Code::NotOwner => "not_owner",
+            Code::MfaRequired => "mfa_required",
+            Code::MfaCodeInvalid => "mfa_code_invalid",
             Code::RateLimited => "rate_limited",
             Code::RouteNotFound => "route_not_found",
             Code::NotFound => "not_found",
@@ -104,7 +110,7 @@ impl Code {
             Code::AccountLocked => "account_locked",
             Code::AccountDisabled => "account_disabled",
             Code::EmailNotVerified => "email_not_verified",
-            Code::MailTokenInvalid => "mail_token_invalid",
+            Code::OneTimeTokenInvalid => "one_time_token_invalid",
             Code::UsernameTaken => "username_taken",
             Code::WeakPassword => "weak_password",
             Code::RegistrationClosed => "registration_closed",
@@ -127,11 +133,13 @@ impl Code {
             | Code::TokenNotYetValid
             | Code::TokenRevoked
             | Code::TokenStale
+            | Code::MfaCodeInvalid
             | Code::BadCredentials
             | Code::RefreshInvalid
             | Code::RefreshReused => StatusCode::UNAUTHORIZED,
             Code::RoleMissing
             | Code::NotOwner
+            | Code::MfaRequired
             | Code::CrossOrigin
             | Code::AccountLocked
             | Code::AccountDisabled
@@ -142,7 +150,7 @@ impl Code {
             Code::UsernameTaken => StatusCode::CONFLICT,
             Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Code::BadPath | Code::BadRequest | Code::MailTokenInvalid | Code::WeakPassword => {
+            Code::BadPath | Code::BadRequest | Code::OneTimeTokenInvalid | Code::WeakPassword => {
                 StatusCode::BAD_REQUEST
             }
             Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
@@ -165,6 +173,8 @@ impl Code {
             Code::TokenStale => "The account changed since this access token was issued; refresh it",
             Code::RoleMissing => "The account lacks the role or scope that this resource needs",
             Code::NotOwner => "This resource belongs to another account",
+            Code::MfaRequired => "A second factor is needed",
+            Code::MfaCodeInvalid => "The code is wrong or was used before",
             Code::RateLimited => "Too many requests",
             Code::RouteNotFound => "No route has this path",
             Code::NotFound => "There is no such thing here",
@@ -178,7 +188,7 @@ impl Code {
             Code::AccountLocked => "The account is locked for a while after too many failures",
             Code::AccountDisabled => "The account is disabled",
             Code::EmailNotVerified => "The email address of the account has to be confirmed first",
-            Code::MailTokenInvalid => "The token is not valid, was used before, or has expired",
+            Code::OneTimeTokenInvalid => "The token is not valid, was used before, or has expired",
             Code::UsernameTaken => "The username is taken",
             Code::WeakPassword => "The password does not meet the rules",
             Code::RegistrationClosed => "Registration is closed",
@@ -204,6 +214,7 @@ impl Code {
             | Code::TokenRevoked
             | Code::TokenStale => Some(Some("invalid_token")),
             Code::RoleMissing => Some(Some("insufficient_scope")),
+            Code::MfaRequired => Some(Some("insufficient_user_authentication")),
             _ => None,
         }
     }
@@ -252,7 +263,12 @@ impl Rejection {
     pub fn bearer_challenge(&self) -> Option<String> {
         Some(match self.code.bearer_challenge()? {
             None => "Bearer".to_owned(),
-            Some(error) => format!("Bearer error=\"{error}\", error_description=\"{}\"", self.code.detail()),
+            Some(error) => {
+                let detail = self.code.detail();
+                // RFC 9470 §3: what would be enough.
+                let acr = if self.code == Code::MfaRequired { ", acr_values=\"aal2\"" } else { "" };
+                format!("Bearer error=\"{error}\", error_description=\"{detail}\"{acr}")
+            }
         })
     }
 

@@ -138,6 +138,18 @@ impl Administration {
         Ok(changed)
     }
 
+    /// Takes the second factor away; every session ends. `false` if there was none.
+    pub async fn reset_mfa(&self, user: &str) -> Done<bool> {
+        let account = self.find(user).await?;
+        let record = self.about(AuditEvent::SecondFactorReset, &account, None);
+        let Some(changed) = self.stores.second_factors.remove(account.id, now(), &record).await? else {
+            return Ok(false);
+        };
+        let changed = self.make_stale(user, Some(changed), &record).await?;
+        self.stores.sessions.end_all(changed.id, self.last_token_dies()).await?;
+        Ok(true)
+    }
+
     /// `true` if there was a lockout or failures to clear.
     pub async fn unlock(&self, user: &str) -> Done<bool> {
         let account = self.find(user).await?;

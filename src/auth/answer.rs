@@ -29,6 +29,11 @@ pub enum Refusal {
     Rejected(Rejection),
     /// An OAuth2 form that asks for another grant than `password`.
     UnsupportedGrant,
+    /// The password was right; the ticket lets the second step follow.
+    SecondFactorNeeded {
+        ticket: String,
+        ttl: Duration,
+    },
     /// A store that the answer depends on failed.
     Unavailable(StoreError),
 }
@@ -40,6 +45,7 @@ impl Refusal {
             Self::UnsupportedGrant => {
                 Rejection::from(Code::BadRequest).because("The only supported grant_type is `password`")
             }
+            Self::SecondFactorNeeded { .. } => Code::MfaRequired.into(),
             Self::Unavailable(_) => Rejection::from(Code::StoreUnavailable).retry_after(STORE_RETRY),
         }
     }
@@ -52,6 +58,7 @@ impl Refusal {
     fn oauth2_error(&self) -> &'static str {
         match self {
             Self::UnsupportedGrant => "unsupported_grant_type",
+            Self::SecondFactorNeeded { .. } => "mfa_required",
             Self::Unavailable(_) => "temporarily_unavailable",
             Self::Rejected(rejection) if rejection.code.status().is_server_error() => {
                 "temporarily_unavailable"
@@ -148,7 +155,11 @@ fn word(response: &mut Response, refusal: &Refusal, request_id: &str, alias: Opt
     let rejection = refusal.rejection();
     let mut problem = rejection.problem_json(request_id);
     if response.extensions().get::<SpeaksOAuth2>().is_some() {
-        problem = with_error(&problem, refusal.oauth2_error());
+        problem = with_member(&problem, "error", refusal.oauth2_error().into());
+    }
+    if let Refusal::SecondFactorNeeded { ticket, ttl } = refusal {
+        problem = with_member(&problem, "ticket", ticket.as_str().into());
+        problem = with_member(&problem, "expires_in", ttl.as_secs().into());
     }
     if let Some(alias) = alias {
         problem = alias.shape.extend_problem(&problem);
@@ -170,9 +181,9 @@ fn word(response: &mut Response, refusal: &Refusal, request_id: &str, alias: Opt
     }
 }
 
-fn with_error(problem: &str, error: &str) -> String {
+fn with_member(problem: &str, name: &str, value: Value) -> String {
     let mut members: Map<String, Value> = serde_json::from_str(problem).expect("we wrote it ourselves");
-    members.insert("error".to_owned(), error.into());
+    members.insert(name.to_owned(), value);
     Value::Object(members).to_string()
 }
 

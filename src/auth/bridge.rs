@@ -110,6 +110,7 @@ fn request(
         policy: edition.policy.clone(),
         keys: edition.keys.clone(),
         refresh_keys: edition.refresh_keys.clone(),
+        vault: edition.vault.clone(),
     });
     extensions.insert(Caller {
         address: exchange.client.address,

@@ -33,6 +33,8 @@ pub struct AccountSeen {
     #[serde(flatten)]
     own: OwnAccount,
     disabled: bool,
+    /// Whether a login takes a second step.
+    second_factor: bool,
     /// Tokens with a lower `ver` are stale.
     version: u64,
     #[schema(value_type = Time)]
@@ -54,6 +56,8 @@ pub struct SessionSeen {
     #[schema(value_type = Option<String>)]
     address: Option<IpAddr>,
     user_agent: Option<String>,
+    /// How the login went (RFC 8176).
+    amr: Vec<String>,
     /// Whether it is the caller's, where own ones are listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -87,6 +91,7 @@ pub fn account(account: &Account) -> Value {
     value(AccountSeen {
         own: own(account),
         disabled: account.disabled,
+        second_factor: account.has_second_factor,
         version: account.version,
         updated_at: account.updated_at,
     })
@@ -113,6 +118,7 @@ pub fn session(session: &Session) -> Value {
         expires_at: session.idle_until.min(session.ends_at),
         address: session.address,
         user_agent: session.user_agent.clone(),
+        amr: session.amr.clone(),
         current: None,
     })
 }

@@ -38,7 +38,7 @@ pub struct Address {
     post, path = "/email/verify", operation_id = "verify_email", tag = "accounts",
     request_body = Token,
     responses((status = 204, description = "Confirmed")),
-    extensions(("x-refusals" = json!(["mail_token_invalid", "store_unavailable"]))),
+    extensions(("x-refusals" = json!(["one_time_token_invalid", "store_unavailable"]))),
 )]
 pub async fn verify(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
     let Token { token } = body::json(&call)?;
@@ -103,6 +103,6 @@ pub async fn owner(wing: &Wing, call: &Call, hash: &[u8], purpose: Purpose) -> R
 
 pub async fn refuse<T>(wing: &Wing, call: &Call) -> Result<T, Refusal> {
     let nobody = Subject { user_id: None, username: "" };
-    wing.audit(call, AuditEvent::MailTokenRefused, nobody, None).await;
-    Err(Code::MailTokenInvalid.into())
+    wing.audit(call, AuditEvent::OneTimeTokenRefused, nobody, None).await;
+    Err(Code::OneTimeTokenInvalid.into())
 }

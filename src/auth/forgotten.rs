@@ -44,7 +44,7 @@ pub async fn forgot(State(wing): State<Wing>, call: Call) -> Result<StatusCode, 
     post, path = "/password/reset", operation_id = "reset_password", tag = "accounts",
     request_body = Document,
     responses((status = 204, description = "Replaced; every session has ended")),
-    extensions(("x-refusals" = json!(["mail_token_invalid", "weak_password", "store_unavailable"]))),
+    extensions(("x-refusals" = json!(["one_time_token_invalid", "weak_password", "store_unavailable"]))),
 )]
 pub async fn reset(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
     let document: Document = body::json(&call)?;
@@ -62,7 +62,9 @@ pub async fn reset(State(wing): State<Wing>, call: Call) -> Result<StatusCode, R
         return email::refuse(&wing, &call).await;
     };
     audit::log(&record);
-    // Whoever guessed at the old one has locked nobody out.
-    wing.stores.lockouts.clear(&name::fold(&changed.username)).await?;
+    // Whoever guessed at the old one has locked nobody out; guesses at a second factor still count.
+    if !changed.has_second_factor {
+        wing.stores.lockouts.clear(&name::fold(&changed.username)).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }

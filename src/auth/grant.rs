@@ -56,11 +56,20 @@ pub struct Tokens {
     refresh_token: Option<String>,
     #[schema(example = "Bearer")]
     token_type: &'static str,
+    /// In the answer that turns a second factor on, and nowhere else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    recovery_codes: Option<Vec<String>>,
 }
 
 /// Always a new one: a login never continues a session that somebody else may know. Stored before
 /// any token exists: a token without a session could never be revoked.
-pub async fn start_session(wing: &Wing, call: &Call, account: &Account) -> Result<Session, Refusal> {
+pub async fn start_session(
+    wing: &Wing,
+    call: &Call,
+    account: &Account,
+    amr: &[impl AsRef<str>],
+) -> Result<Session, Refusal> {
     let tokens = &call.settings.policy.tokens;
     let ends_at = call.now + tokens.session_ttl;
     let session = Session {
@@ -70,6 +79,7 @@ pub async fn start_session(wing: &Wing, call: &Call, account: &Account) -> Resul
         email: account.email.clone(),
         roles: account.roles.clone(),
         version: account.version,
+        amr: amr.iter().map(|method| method.as_ref().to_owned()).collect(),
         generation: 1,
         created_at: call.now,
         rotated_at: call.now,
@@ -84,6 +94,16 @@ pub async fn start_session(wing: &Wing, call: &Call, account: &Account) -> Resul
 
 /// The answer of RFC 6749 §5.1 for a session that is stored already.
 pub fn answer(call: &Call, session: &Session, delivery: Delivery) -> Response {
+    answer_with(call, session, delivery, None)
+}
+
+/// The same, with recovery codes if there are new ones.
+pub fn answer_with(
+    call: &Call,
+    session: &Session,
+    delivery: Delivery,
+    recovery_codes: Option<Vec<String>>,
+) -> Response {
     let identity = identity(call, session);
     let refresh_token = call.settings.refresh_keys.mint(session.id, session.generation);
     let tokens = Tokens {
@@ -91,6 +111,7 @@ pub fn answer(call: &Call, session: &Session, delivery: Delivery) -> Response {
         expires_in: identity.expires_at.saturating_sub(identity.issued_at),
         refresh_token: delivery.in_body.then(|| refresh_token.clone()),
         token_type: "Bearer",
+        recovery_codes,
     };
     let mut response = Json(tokens).into_response();
     if delivery.in_cookie {
@@ -108,6 +129,7 @@ pub fn identity(call: &Call, session: &Session) -> Identity {
         email: session.email.clone(),
         roles: session.roles.clone(),
         scopes: Vec::new(),
+        amr: session.amr.clone(),
         session_id: session.id,
         token_id: Uuid::now_v7(),
         version: session.version,

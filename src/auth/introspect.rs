@@ -12,7 +12,7 @@ use super::answer::Refusal;
 use super::call::Call;
 use super::{Wing, body};
 use crate::config::policy::Tokens;
-use crate::identity::Identity;
+use crate::identity::{Identity, acr};
 use crate::store::{Bearer, Standing};
 
 /// The JSON spelling; stricter than the form, as all of ours.
@@ -55,6 +55,11 @@ struct ActiveToken {
     aud: String,
     jti: Uuid,
     sid: Uuid,
+    /// `aal2` with a second factor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    acr: Option<&'static str>,
+    amr: Vec<String>,
 }
 
 /// Whatever the reason.
@@ -104,6 +109,8 @@ fn active(identity: Identity, tokens: &Tokens) -> Json<Introspection> {
         aud: tokens.audience.clone(),
         jti: identity.token_id,
         sid: identity.session_id,
+        acr: acr(&identity.amr),
+        amr: identity.amr,
     };
     Json(Introspection::Counts(Box::new(token)))
 }

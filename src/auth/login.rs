@@ -14,7 +14,7 @@ use super::answer::{Refusal, SpeaksOAuth2};
 use super::audit::Subject;
 use super::call::Call;
 use super::grant::{self, Delivery, Tokens, Wanted};
-use super::{Wing, body};
+use super::{Wing, body, second_factor};
 use crate::identity::name;
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent};
@@ -70,15 +70,11 @@ impl Credentials {
     post, path = "/login", operation_id = "login", tag = "sessions",
     request_body(content((Document = "application/json"), (Form = "application/x-www-form-urlencoded"))),
     responses((status = 200, description = "Tokens", body = Tokens)),
-    extensions(("x-refusals" = json!(["bad_credentials", "account_locked", "account_disabled", "email_not_verified", "overloaded", "store_unavailable"]))),
+    extensions(("x-refusals" = json!(["bad_credentials", "account_locked", "account_disabled", "email_not_verified", "mfa_required", "overloaded", "store_unavailable"]))),
 )]
 pub async fn login(State(wing): State<Wing>, call: Call) -> Response {
     let result = open_session(&wing, &call).await;
-    let outcome = match &result {
-        Ok(_) => "success",
-        Err(refusal) => refusal.code().as_str(),
-    };
-    wing.metrics.login_attempts.with_label_values(&[outcome]).inc();
+    count(&wing, result.as_ref().err());
 
     let mut response = result.into_response();
     if body::is_form(&call) {
@@ -87,10 +83,19 @@ pub async fn login(State(wing): State<Wing>, call: Call) -> Response {
     response
 }
 
+/// A login, or one of its two steps.
+pub fn count(wing: &Wing, refusal: Option<&Refusal>) {
+    let outcome = refusal.map_or("success", |refusal| refusal.code().as_str());
+    wing.metrics.login_attempts.with_label_values(&[outcome]).inc();
+}
+
 async fn open_session(wing: &Wing, call: &Call) -> Result<Response, Refusal> {
     let Credentials { username, password, delivery } = Credentials::read(call)?;
     let account = authenticate(wing, call, &username, password).await?;
-    let session = grant::start_session(wing, call, &account).await?;
+    if account.has_second_factor {
+        return Err(second_factor::ticket(wing, call, &account).await?);
+    }
+    let session = grant::start_session(wing, call, &account, second_factor::PASSWORD).await?;
     wing.audit(call, AuditEvent::LoggedIn, about(&account), None).await;
     Ok(grant::answer(call, &session, delivery))
 }
@@ -121,7 +126,7 @@ pub async fn authenticate(
         }
         account => {
             let subject = Subject { user_id: account.map(|account| account.id), username };
-            count_failure(wing, call, subject).await?;
+            count_failure(wing, call, subject, None).await?;
             Err(Code::BadCredentials.into())
         }
     }
@@ -149,16 +154,24 @@ async fn admit(wing: &Wing, call: &Call, account: &Account) -> Result<(), Refusa
         wing.audit(call, AuditEvent::LoginFailed, about(account), Some("email not verified")).await;
         return Err(Code::EmailNotVerified.into());
     }
-    wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
+    // Failures stay until the second step is done, or the right password would buy more guesses there.
+    if !account.has_second_factor {
+        wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
+    }
     Ok(())
 }
 
 /// For unknown users too, so that nothing tells which accounts exist.
-pub async fn count_failure(wing: &Wing, call: &Call, subject: Subject<'_>) -> Result<(), Refusal> {
+pub async fn count_failure(
+    wing: &Wing,
+    call: &Call,
+    subject: Subject<'_>,
+    reason: Option<&str>,
+) -> Result<(), Refusal> {
     let rule = call.settings.policy.auth.lockout;
     let key = name::fold(subject.username);
     let locks = wing.stores.lockouts.record_failure(&key, rule, call.now).await?;
-    wing.audit(call, AuditEvent::LoginFailed, subject, None).await;
+    wing.audit(call, AuditEvent::LoginFailed, subject, reason).await;
     if locks {
         wing.audit(call, AuditEvent::LockedOut, subject, None).await;
     }

@@ -27,12 +27,14 @@ mod logout;
 mod mailer;
 mod me;
 mod openapi;
+mod mfa;
 mod origin;
 mod password;
 mod password_queue;
 mod presented;
 mod refresh;
 mod register;
+mod second_factor;
 mod sessions;
 mod validate;
 
@@ -50,7 +52,10 @@ pub use self::password_queue::PasswordQueue;
 use crate::config::policy::Policy;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
-use crate::store::{Accounts, ApiKeys, AuditLog, Lockouts, OneTimeTokens, Revocations, Sessions, StoreError};
+use crate::identity::vault::Vault;
+use crate::store::{
+    Accounts, ApiKeys, AuditLog, Lockouts, OneTimeTokens, Revocations, SecondFactors, Sessions, StoreError,
+};
 use crate::telemetry::Metrics;
 
 /// No body of this API comes near it; the proxy has the same limit.
@@ -62,6 +67,7 @@ pub struct Settings {
     pub policy: Arc<Policy>,
     pub keys: Arc<KeyRing>,
     pub refresh_keys: Arc<RefreshKeys>,
+    pub vault: Arc<Vault>,
 }
 
 /// Who is calling, as the proxy saw it; an extension of every request to the wing. Where the
@@ -87,6 +93,7 @@ pub struct Stores {
     pub revocations: Arc<dyn Revocations>,
     pub lockouts: Arc<dyn Lockouts>,
     pub one_time_tokens: Arc<dyn OneTimeTokens>,
+    pub second_factors: Arc<dyn SecondFactors>,
 }
 
 /// What outlives every edition of the policy: the state of the router.
@@ -133,6 +140,7 @@ fn endpoints() -> Described {
     Described::new()
         .add(register::__path_register, register::register)
         .add(login::__path_login, login::login)
+        .add(second_factor::__path_login, second_factor::login)
         .add(refresh::__path_refresh, refresh::refresh)
         .add(logout::__path_logout, logout::logout)
         .add(me::__path_read, me::read)
@@ -144,6 +152,11 @@ fn endpoints() -> Described {
         .add(forgotten::__path_reset, forgotten::reset)
         .add(email::__path_verify, email::verify)
         .add(email::__path_resend, email::resend)
+        .add(mfa::__path_read, mfa::read)
+        .add(mfa::__path_begin, mfa::begin)
+        .add(mfa::__path_confirm, mfa::confirm)
+        .add(mfa::__path_renew_codes, mfa::renew_codes)
+        .add(mfa::__path_disable, mfa::disable)
         .add(sessions::__path_list, sessions::list)
         .add(sessions::__path_end, sessions::end)
         .add(keys::__path_list, keys::list)

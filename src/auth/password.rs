@@ -52,7 +52,9 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     // Without one, somebody was faster: this old password is no longer the old one.
     let account = replace(&wing, &call, account.id, change).await?.ok_or(Code::BadCredentials)?;
     audit::log(&record);
-    let session = grant::start_session(&wing, &call, &account).await?;
+    // The bearer has shown the other factors before.
+    let amr = call.bearer()?.amr.clone();
+    let session = grant::start_session(&wing, &call, &account, &amr).await?;
     Ok(grant::answer(&call, &session, delivery))
 }
 
@@ -63,12 +65,17 @@ pub fn check(policy: &Policy, password: &str, username: &str, email: Option<&str
 }
 
 /// A wrong one counts like a failed login: whoever holds a stolen token must not guess on.
-async fn confirm(wing: &Wing, call: &Call, account: &Account, old: Zeroizing<String>) -> Result<(), Refusal> {
+pub async fn confirm(
+    wing: &Wing,
+    call: &Call,
+    account: &Account,
+    old: Zeroizing<String>,
+) -> Result<(), Refusal> {
     let params = call.settings.policy.auth.password.argon2;
     let verification = wing.passwords.verify(old, Some(account.password_hash.clone()), params).await?;
     if !verification.matches {
-        login::count_failure(wing, call, login::about(account)).await?;
-        return Err(Rejection::from(Code::BadCredentials).because("The old password is wrong").into());
+        login::count_failure(wing, call, login::about(account), None).await?;
+        return Err(Rejection::from(Code::BadCredentials).because("The password is wrong").into());
     }
     login::check_lockout(wing, call, account).await?;
     wing.stores.lockouts.clear(&name::fold(&account.username)).await?;

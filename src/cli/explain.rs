@@ -25,6 +25,9 @@ pub struct Explain {
     /// May be given several times
     #[arg(long = "scope", value_name = "SCOPE", conflicts_with_all = ["token", "anonymous"])]
     scopes: Vec<String>,
+    /// With a second factor
+    #[arg(long, conflicts_with_all = ["token", "anonymous"])]
+    mfa: bool,
     /// An access token
     #[arg(long, conflicts_with = "anonymous")]
     token: Option<String>,
@@ -65,13 +68,14 @@ pub fn run(args: &Explain) -> Result<(), String> {
 }
 
 fn question(args: &Explain) -> Question {
-    let names_somebody = args.user.is_some() || !args.roles.is_empty() || !args.scopes.is_empty();
+    let names_somebody = args.user.is_some() || !args.roles.is_empty() || !args.scopes.is_empty() || args.mfa;
     let caller = match &args.token {
         Some(token) => Caller::Token(token.clone()),
         None if names_somebody => Caller::Account {
             user: args.user.clone(),
             roles: args.roles.clone(),
             scopes: args.scopes.clone(),
+            mfa: args.mfa,
         },
         None => Caller::Anonymous,
     };

@@ -127,6 +127,7 @@ async fn mint(
         email: account.email,
         roles: account.roles,
         scopes: Vec::new(),
+        amr: Vec::new(),
         session_id: Uuid::now_v7(),
         token_id: Uuid::now_v7(),
         version: account.version,

@@ -61,6 +61,8 @@ enum UserCommand {
         #[arg(long)]
         undo: bool,
     },
+    /// Take the second factor of an account away and end its sessions
+    ResetMfa { name: String },
     /// Lift a lockout
     Unlock { name: String },
     /// Delete an account and end its sessions
@@ -98,6 +100,11 @@ async fn perform(
         }
         UserCommand::Disable { name, undo } => {
             print(&administration.set_disabled(name, !undo).await.map_err(said)?)
+        }
+        UserCommand::ResetMfa { name } => {
+            let had_one = administration.reset_mfa(name).await.map_err(said)?;
+            let text = if had_one { "second factor removed" } else { "had no second factor" };
+            output.print(text, &json!({ "had_second_factor": had_one }))
         }
         UserCommand::Unlock { name } => {
             let was_locked = administration.unlock(name).await.map_err(said)?;

@@ -2,13 +2,17 @@
 
 pub mod api_key;
 pub mod credentials;
+pub mod derived;
 pub mod foreign;
 pub mod name;
 pub mod one_time;
 pub mod password;
+pub mod recovery_code;
 pub mod refresh;
 pub mod secret;
 pub mod token;
+pub mod totp;
+pub mod vault;
 
 use uuid::Uuid;
 
@@ -31,6 +35,8 @@ pub struct Identity {
     pub roles: Vec<String>,
     /// `scope`, split at spaces (RFC 9068 §2.2.3).
     pub scopes: Vec<String>,
+    /// `amr`: how they proved it (RFC 8176). Empty where nobody says.
+    pub amr: Vec<String>,
     /// `sid`
     pub session_id: SessionId,
     /// `jti`
@@ -48,7 +54,22 @@ impl Identity {
         self.roles.iter().any(|own| own == role)
     }
 
+    /// Whether they have shown more than one factor.
+    pub fn has_mfa(&self) -> bool {
+        self.amr.iter().any(|method| method == "mfa")
+    }
+
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.iter().any(|own| own == scope)
+    }
+}
+
+/// The `acr` of such methods, and what `acr_values` asks for (RFC 9470): the assurance levels of
+/// NIST SP 800-63B.
+pub fn acr(amr: &[String]) -> Option<&'static str> {
+    match amr {
+        [] => None,
+        amr if amr.iter().any(|method| method == "mfa") => Some("aal2"),
+        _ => Some("aal1"),
     }
 }

@@ -5,14 +5,14 @@
 //! garbage costs a hash and no round trip, and the same generation always has the same text:
 //! whoever loses the race for a successor gets the very token the winner got.
 
-use aws_lc_rs::{hkdf, hmac};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
-use crate::config::policy::{KeyMaterial, TokenKey};
+use crate::config::policy::TokenKey;
 use crate::identity::SessionId;
+use crate::identity::derived::derive;
 
 const PREFIX: &str = "prt_";
 const VERSION: u8 = 1;
@@ -39,7 +39,7 @@ impl RefreshKeys {
     /// in words.
     pub fn new(keys: &[TokenKey]) -> Self {
         assert!(!keys.is_empty(), "refresh tokens need the keys that a KeyRing has accepted");
-        Self { keys: keys.iter().map(derive).collect() }
+        Self { keys: keys.iter().map(key).collect() }
     }
 
     pub fn mint(&self, session: SessionId, generation: u64) -> String {
@@ -71,20 +71,8 @@ impl RefreshKeys {
     }
 }
 
-/// HKDF keeps the two uses of one secret apart (RFC 5869 §3.2).
-fn derive(key: &TokenKey) -> hmac::Key {
-    let material = match &key.material {
-        KeyMaterial::Shared(secret) => secret.expose(),
-        // Whether the file ended in a newline mustn't matter.
-        KeyMaterial::PrivatePem(pem) => pem.expose().trim_ascii(),
-    };
-    let mut derived = Zeroizing::new([0; 32]);
-    hkdf::Salt::new(hkdf::HKDF_SHA256, &[])
-        .extract(material)
-        .expand(&[b"portcullis refresh token v1"], hkdf::HKDF_SHA256)
-        .and_then(|output| output.fill(derived.as_mut()))
-        .expect("one hash length is well below HKDF's limit");
-    hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
+fn key(key: &TokenKey) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, derive(key, b"portcullis refresh token v1").as_ref())
 }
 
 #[cfg(test)]
@@ -92,7 +80,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::policy::SigningAlgorithm;
+    use crate::config::policy::{KeyMaterial, SigningAlgorithm};
     use crate::identity::secret::Secret;
 
     fn key(secret: &str) -> TokenKey {

@@ -250,7 +250,12 @@ fn implies(narrow: &Requirement, wide: &Requirement) -> bool {
         (Some(wide), Some(narrow)) => owner_implies(narrow, wide),
         (Some(_), None) => false,
     };
-    roles && within(&wide.all_roles, &narrow.all_roles) && within(&wide.scopes, &narrow.scopes) && owner
+    let mfa = narrow.mfa || (!wide.mfa && within(&wide.mfa_roles, &narrow.mfa_roles));
+    roles
+        && mfa
+        && within(&wide.all_roles, &narrow.all_roles)
+        && within(&wide.scopes, &narrow.scopes)
+        && owner
 }
 
 fn owner_implies(narrow: &Owner, wide: &Owner) -> bool {

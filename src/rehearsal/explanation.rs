@@ -44,6 +44,8 @@ pub struct CallerSeen {
     pub username: String,
     pub roles: Vec<String>,
     pub scopes: Vec<String>,
+    #[serde(default)]
+    pub mfa: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,6 +172,9 @@ impl fmt::Display for CallerSeen {
         }
         if !self.scopes.is_empty() {
             write!(f, "  scopes {}", self.scopes.join(" "))?;
+        }
+        if self.mfa {
+            f.write_str("  with a second factor")?;
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use crate::edition::Edition;
 use crate::exchange::Exchange;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
+use crate::identity::vault::Vault;
 use crate::pipeline::arrive::api_keys::KnownKeys;
 use crate::pipeline::arrive::meter::Meter;
 use crate::pipeline::arrive::{self, Arrival};
@@ -59,7 +60,10 @@ impl Rehearsal {
         }
         let keys = Arc::new(KeyRing::new(&tokens).map_err(|error| error.to_string())?);
         let refresh_keys = Arc::new(RefreshKeys::new(&tokens.keys));
-        let edition = Arc::new(Edition::new(policy, keys, refresh_keys, Vec::new(), Vec::new(), &metrics));
+        let vault = Arc::new(Vault::new(&tokens.keys));
+        let (issuers, balancers) = (Vec::new(), Vec::new());
+        let edition = Edition::new(policy, keys, refresh_keys, vault, issuers, balancers, &metrics);
+        let edition = Arc::new(edition);
         Ok(Self { edition, metrics, gatekeeper: None, api_keys: None, has_real_keys })
     }
 
@@ -70,6 +74,7 @@ impl Rehearsal {
             running.policy.clone(),
             running.keys.clone(),
             running.refresh_keys.clone(),
+            running.vault.clone(),
             running.issuers.clone(),
             running.balancers.clone(),
             &metrics,

@@ -40,6 +40,9 @@ pub enum Caller {
         roles: Vec<String>,
         #[serde(default)]
         scopes: Vec<String>,
+        /// Has shown a second factor.
+        #[serde(default)]
+        mfa: bool,
     },
 }
 
@@ -85,11 +88,11 @@ impl Question {
         match &self.caller {
             Caller::Anonymous => Ok(None),
             Caller::Token(token) => Ok(Some(token.clone())),
-            Caller::Account { user, roles, scopes } => {
+            Caller::Account { user, roles, scopes, mfa } => {
                 if let Some(wrong) = roles.iter().find(|role| !is_role(role)) {
                     return Err(format!("{wrong:?} isn't the name of a role"));
                 }
-                let identity = identity(user.as_deref(), roles, scopes, edition)?;
+                let identity = identity(user.as_deref(), roles, scopes, *mfa, edition)?;
                 Ok(Some(edition.keys.mint(&identity)))
             }
         }
@@ -114,6 +117,7 @@ fn identity(
     user: Option<&str>,
     roles: &[String],
     scopes: &[String],
+    mfa: bool,
     edition: &Edition,
 ) -> Result<Identity, String> {
     let (user_id, username) = match user {
@@ -133,6 +137,7 @@ fn identity(
         email: None,
         roles: roles.to_vec(),
         scopes: scopes.to_vec(),
+        amr: mfa.then(|| "mfa".to_owned()).into_iter().collect(),
         session_id: Uuid::now_v7(),
         token_id: Uuid::now_v7(),
         version: 1,

@@ -50,6 +50,7 @@ pub fn read(
             username: identity.username.clone(),
             roles: identity.roles.clone(),
             scopes: identity.scopes.clone(),
+            mfa: identity.has_mfa(),
         }),
         route: route.map(|route| read_route(route, exchange)),
         limits: charges.iter().filter_map(|charge| limit(charge, &exchange.edition.policy)).collect(),
@@ -150,6 +151,11 @@ fn describe_requirement(requirement: &Requirement) -> String {
             part.push_str(&format!(" or one of the roles {}", owner.or_roles.join(", ")));
         }
         parts.push(part);
+    }
+    if requirement.mfa {
+        parts.push("a second factor".to_owned());
+    } else if !requirement.mfa_roles.is_empty() {
+        parts.push(format!("a second factor with one of the roles {}", requirement.mfa_roles.join(", ")));
     }
     let rule = parts.join(", ");
     if requirement.observe { format!("observed only: {rule}") } else { rule }

@@ -78,6 +78,7 @@ fn question(test: &Test) -> Question {
             user: test.user.clone(),
             roles: test.roles.clone(),
             scopes: test.scopes.clone(),
+            mfa: test.mfa,
         },
     };
     Question { method: test.method.clone(), url, caller, address: None, headers: Vec::new() }
@@ -87,6 +88,9 @@ fn who(test: &Test) -> String {
     let mut parts: Vec<String> = test.user.iter().cloned().collect();
     parts.extend(test.roles.iter().map(|role| format!("role {role}")));
     parts.extend(test.scopes.iter().map(|scope| format!("scope {scope}")));
+    if test.mfa {
+        parts.push("a second factor".to_owned());
+    }
     if parts.is_empty() { "nobody".to_owned() } else { parts.join(", ") }
 }
 

@@ -37,6 +37,7 @@ async fn introduce(
         policy: edition.policy.clone(),
         keys: edition.keys.clone(),
         refresh_keys: edition.refresh_keys.clone(),
+        vault: edition.vault.clone(),
     };
     drop(edition);
     let extensions = request.extensions_mut();

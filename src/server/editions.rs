@@ -12,6 +12,7 @@ use crate::edition::Edition;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
 use crate::identity::token::generated::GeneratedKeys;
+use crate::identity::vault::Vault;
 use crate::issuers::TrustedIssuer;
 use crate::telemetry::Metrics;
 use crate::telemetry::otlp::Exporter;
@@ -46,6 +47,7 @@ impl Builder {
             tokens.keys = generated;
         }
         let refresh_keys = Arc::new(RefreshKeys::new(&tokens.keys));
+        let vault = Arc::new(Vault::new(&tokens.keys));
         let keys = Arc::new(KeyRing::new(&tokens).map_err(|error| error.to_string())?);
         let issuers = self.issuers(&policy, running)?;
         let mut balancers = Vec::with_capacity(policy.upstreams.len());
@@ -56,7 +58,7 @@ impl Builder {
             });
         }
         let exporter = self.exporter(&policy, running)?;
-        let mut edition = Edition::new(policy, keys, refresh_keys, issuers, balancers, &self.metrics);
+        let mut edition = Edition::new(policy, keys, refresh_keys, vault, issuers, balancers, &self.metrics);
         edition.exporter = exporter;
         Ok(edition)
     }

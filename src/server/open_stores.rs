@@ -11,7 +11,7 @@ use crate::store::redis::{RedisGatekeeper, RedisState};
 use crate::store::sqlite::{SqliteState, SqliteUsers};
 use crate::store::{
     Accounts, ApiKeys, AuditLog, Flights, Gatekeeper, GeneratedKeys, Lockouts, OneTimeTokens, Purges,
-    Responses, Revocations, Sessions, StoreError,
+    Responses, Revocations, SecondFactors, Sessions, StoreError,
 };
 
 /// Of the cache's memory, with embedded storage: the store gets this part of four, ready answers the rest.
@@ -26,6 +26,7 @@ pub struct OpenStores {
     pub revocations: Arc<dyn Revocations>,
     pub lockouts: Arc<dyn Lockouts>,
     pub one_time_tokens: Arc<dyn OneTimeTokens>,
+    pub second_factors: Arc<dyn SecondFactors>,
     pub gatekeeper: Arc<dyn Gatekeeper>,
     pub responses: Arc<dyn Responses>,
     pub purges: Arc<dyn Purges>,
@@ -43,6 +44,7 @@ impl OpenStores {
             revocations: self.revocations.clone(),
             lockouts: self.lockouts.clone(),
             one_time_tokens: self.one_time_tokens.clone(),
+            second_factors: self.second_factors.clone(),
         }
     }
 }
@@ -64,7 +66,8 @@ pub fn names(storage: &Storage) -> [&'static str; 2] {
 /// and purges in Redis are followed from now on; commands admit nobody and need neither.
 pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreError> {
     let (storage, memory) = (&policy.storage, policy.cache.memory);
-    let Users { accounts, api_keys, one_time_tokens, audit, keys } = open_users(&storage.users).await?;
+    let Users { accounts, api_keys, one_time_tokens, second_factors, audit, keys } =
+        open_users(&storage.users).await?;
     match &storage.state {
         StateStorage::Embedded(path) => {
             let state = Arc::new(SqliteState::open(path).await?);
@@ -73,6 +76,7 @@ pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreErro
                 accounts,
                 api_keys,
                 one_time_tokens,
+                second_factors,
                 audit,
                 keys,
                 sessions: state.clone(),
@@ -97,6 +101,7 @@ pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreErro
                 accounts,
                 api_keys,
                 one_time_tokens,
+                second_factors,
                 audit,
                 keys,
                 sessions: state.clone(),
@@ -117,16 +122,22 @@ struct Users {
     accounts: Arc<dyn Accounts>,
     api_keys: Arc<dyn ApiKeys>,
     one_time_tokens: Arc<dyn OneTimeTokens>,
+    second_factors: Arc<dyn SecondFactors>,
     audit: Arc<dyn AuditLog>,
     keys: Arc<dyn GeneratedKeys>,
 }
 
 impl Users {
-    fn of(store: Arc<impl Accounts + ApiKeys + OneTimeTokens + AuditLog + GeneratedKeys + 'static>) -> Self {
+    fn of(
+        store: Arc<
+            impl Accounts + ApiKeys + OneTimeTokens + SecondFactors + AuditLog + GeneratedKeys + 'static,
+        >,
+    ) -> Self {
         Self {
             accounts: store.clone(),
             api_keys: store.clone(),
             one_time_tokens: store.clone(),
+            second_factors: store.clone(),
             audit: store.clone(),
             keys: store,
         }

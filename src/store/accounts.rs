@@ -14,6 +14,8 @@ pub struct Account {
     pub email: Option<String>,
     /// Whether mail to the address reaches the user, or an operator answers for it.
     pub email_verified: bool,
+    /// Whether a login takes a second step.
+    pub has_second_factor: bool,
     /// PHC string format.
     pub password_hash: String,
     pub roles: Vec<String>,

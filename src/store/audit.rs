@@ -31,13 +31,18 @@ pub enum AuditEvent {
     EmailVerified,
     PasswordResetSent,
     PasswordReset,
-    MailTokenRefused,
+    OneTimeTokenRefused,
     MailFailed,
     KeysRotated,
+    SecondFactorEnabled,
+    SecondFactorDisabled,
+    SecondFactorReset,
+    RecoveryCodeUsed,
+    RecoveryCodesRenewed,
 }
 
 impl AuditEvent {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 30] = [
         Self::Registered,
         Self::LoggedIn,
         Self::LoginFailed,
@@ -60,9 +65,14 @@ impl AuditEvent {
         Self::EmailVerified,
         Self::PasswordResetSent,
         Self::PasswordReset,
-        Self::MailTokenRefused,
+        Self::OneTimeTokenRefused,
         Self::MailFailed,
         Self::KeysRotated,
+        Self::SecondFactorEnabled,
+        Self::SecondFactorDisabled,
+        Self::SecondFactorReset,
+        Self::RecoveryCodeUsed,
+        Self::RecoveryCodesRenewed,
     ];
 
     /// The reverse of [`as_str`](Self::as_str).
@@ -94,16 +104,23 @@ impl AuditEvent {
             Self::EmailVerified => "email_verified",
             Self::PasswordResetSent => "password_reset_sent",
             Self::PasswordReset => "password_reset",
-            Self::MailTokenRefused => "mail_token_refused",
+            Self::OneTimeTokenRefused => "one_time_token_refused",
             Self::MailFailed => "mail_failed",
             Self::KeysRotated => "keys_rotated",
+            Self::SecondFactorEnabled => "second_factor_enabled",
+            Self::SecondFactorDisabled => "second_factor_disabled",
+            Self::SecondFactorReset => "second_factor_reset",
+            Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::RecoveryCodesRenewed => "recovery_codes_renewed",
         }
     }
 
     /// `failure` where somebody was refused.
     pub fn outcome(self) -> &'static str {
         match self {
-            Self::LoginFailed | Self::RefreshReused | Self::MailTokenRefused | Self::MailFailed => "failure",
+            Self::LoginFailed | Self::RefreshReused | Self::OneTimeTokenRefused | Self::MailFailed => {
+                "failure"
+            }
             _ => "success",
         }
     }

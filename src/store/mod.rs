@@ -21,6 +21,7 @@ mod one_time_tokens;
 mod purges;
 mod responses;
 mod revocations;
+mod second_factors;
 mod sessions;
 
 /// What the operator configures, in the words of the traits.
@@ -38,6 +39,7 @@ pub use one_time_tokens::{OneTimeToken, OneTimeTokens, Purpose};
 pub use purges::{Epoch, Label, Purge, Purges};
 pub use responses::{PART_BYTES, Parts, ResponseParts, Responses, StoredBody, StoredResponse};
 pub use revocations::{Admission, Bearer, Gatekeeper, Mirroring, Revocation, Revocations, Standing};
+pub use second_factors::{CodeHash, SecondFactor, SecondFactors};
 pub use sessions::{Rotation, Session, Sessions};
 
 /// The store failed: it could not be reached, did not answer in time, or answered nonsense.

@@ -19,6 +19,8 @@ pub struct Session {
     pub email: Option<String>,
     pub roles: Vec<String>,
     pub version: u64,
+    /// How the user proved who they are (RFC 8176).
+    pub amr: Vec<String>,
     /// Of the refresh tokens handed out for this session, the number of the newest; starts at 1.
     pub generation: u64,
     pub created_at: Timestamp,

@@ -239,7 +239,7 @@ fn the_rest_of_the_file_is_checked_as_closely() {
         ),
         (
             "auth: { aliases: { /login: signin } }",
-            "1:28 auth.aliases./login: \"signin\" isn't one of register, login, refresh, logout, me, password, password-forgot, password-reset, email-verify, email-resend, sessions, session, keys, key, introspect, validate, jwks, openapi, docs, docs-file",
+            "1:28 auth.aliases./login: \"signin\" isn't one of register, login, refresh, logout, me, password, password-forgot, password-reset, email-verify, email-resend, login-mfa, mfa, mfa-totp, mfa-confirm, mfa-recovery-codes, mfa-disable, sessions, session, keys, key, introspect, validate, jwks, openapi, docs, docs-file",
         ),
         (
             "auth: { aliases: { /login: { endpoint: login, answer: { token: acces_token } } } }",

@@ -124,10 +124,10 @@ async fn a_forgotten_password_is_reset_by_mail_and_ends_every_session() {
             "{mail}"
         );
 
-        assert_eq!(outcome(&reset(gw, &first, NEW_PASSWORD).await), (400, Some("mail_token_invalid")));
+        assert_eq!(outcome(&reset(gw, &first, NEW_PASSWORD).await), (400, Some("one_time_token_invalid")));
         assert_eq!(outcome(&reset(gw, &token, "alice@example.org").await), (400, Some("weak_password")));
         assert_eq!(outcome(&reset(gw, &token, NEW_PASSWORD).await), (204, None));
-        assert_eq!(outcome(&reset(gw, &token, NEW_PASSWORD).await), (400, Some("mail_token_invalid")));
+        assert_eq!(outcome(&reset(gw, &token, NEW_PASSWORD).await), (400, Some("one_time_token_invalid")));
 
         assert_eq!(alice.get("/protected").await.reason(), Some("token_revoked"));
         let refresh = alice.request_without_token(Method::POST, "/auth/refresh");
@@ -138,7 +138,8 @@ async fn a_forgotten_password_is_reset_by_mail_and_ends_every_session() {
             (200, None),
             "the lockout is lifted, too"
         );
-        for event in ["verification_sent", "password_reset_sent", "password_reset", "mail_token_refused"] {
+        for event in ["verification_sent", "password_reset_sent", "password_reset", "one_time_token_refused"]
+        {
             gw.logged(|line| line["event"] == event && line["address"] == "127.0.0.1").await;
         }
         assert!(!gw.log().contains(&token), "no log line tells it");
@@ -161,7 +162,8 @@ async fn a_reset_token_used_by_many_at_once_works_once() {
 
         let won: Vec<usize> = (0..8).filter(|number| answers[*number].status() == 204).collect();
         assert_eq!(won.len(), 1, "{answers:?}");
-        let refused = answers.iter().filter(|answer| outcome(answer) == (400, Some("mail_token_invalid")));
+        let refused =
+            answers.iter().filter(|answer| outcome(answer) == (400, Some("one_time_token_invalid")));
         assert_eq!(refused.count(), 7, "{answers:?}");
         assert_eq!(login(gw, "alice", &passwords[won[0]]).await.status(), 200);
     }
@@ -182,9 +184,9 @@ async fn an_address_is_confirmed_before_the_first_login_where_that_is_asked_for(
         assert_eq!(outcome(&again), (202, None));
         let other = post_office.token(1).await;
         let verify = async |token: &str| post(gw, "/auth/email/verify", json!({ "token": token })).await;
-        assert_eq!(outcome(&verify("pot_nonsense").await), (400, Some("mail_token_invalid")));
+        assert_eq!(outcome(&verify("pot_nonsense").await), (400, Some("one_time_token_invalid")));
         assert_eq!(outcome(&verify(&token).await), (204, None));
-        assert_eq!(outcome(&verify(&token).await), (400, Some("mail_token_invalid")));
+        assert_eq!(outcome(&verify(&token).await), (400, Some("one_time_token_invalid")));
         assert_eq!(outcome(&verify(&other).await), (204, None), "both mails are good");
 
         let alice = gw.client("alice");
@@ -212,7 +214,7 @@ async fn a_token_dies_with_its_time_and_with_what_it_was_made_for() {
     member(&short.gw, "alice", "a@example.org").await;
     let token = short.token(0).await;
     let verified = post(&short.gw, "/auth/email/verify", json!({ "token": token })).await;
-    assert_eq!(outcome(&verified), (400, Some("mail_token_invalid")), "it has expired");
+    assert_eq!(outcome(&verified), (400, Some("one_time_token_invalid")), "it has expired");
 
     let post_office = Post::embedded("").await;
     let gw = &post_office.gw;
@@ -224,13 +226,17 @@ async fn a_token_dies_with_its_time_and_with_what_it_was_made_for() {
     let change = json!({ "old_password": PASSWORD, "new_password": NEW_PASSWORD });
     let answer: Value = alice.post("/auth/password", &change).await.json().await.expect("JSON");
     alice.set_token(answer["access_token"].as_str().map(str::to_owned));
-    assert_eq!(reset(gw, &reset_token, PASSWORD).await.reason(), Some("mail_token_invalid"), "changed since");
+    assert_eq!(
+        reset(gw, &reset_token, PASSWORD).await.reason(),
+        Some("one_time_token_invalid"),
+        "changed since"
+    );
 
     let moved = json!({ "email": "b@example.org" });
     alice.send(alice.request(Method::PATCH, "/auth/me").json(&moved)).await;
     post_office.token(2).await;
     let stale = post(gw, "/auth/email/verify", json!({ "token": verify })).await;
-    assert_eq!(stale.reason(), Some("mail_token_invalid"), "of the former address");
+    assert_eq!(stale.reason(), Some("one_time_token_invalid"), "of the former address");
     assert_eq!(post(gw, "/auth/password/forgot", forgot).await.status(), 202);
     let output = gw.cli(&["user", "disable", "alice", "--config", "gateway.yaml"]);
     assert!(output.status.success(), "{output:?}");

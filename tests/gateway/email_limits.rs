@@ -191,5 +191,5 @@ async fn templates_and_links_are_the_operators() {
     assert_eq!(mode & 0o777, 0o700);
     let told: Value =
         post(&gw, "/auth/email/verify", json!({ "token": "x" })).await.json().await.expect("JSON");
-    assert_eq!(told["code"], "mail_token_invalid");
+    assert_eq!(told["code"], "one_time_token_invalid");
 }

@@ -67,6 +67,7 @@ mod refusal;
 mod reload;
 mod response_cache;
 mod revocation;
+mod second_factor;
 mod servers;
 mod stale_cache;
 mod stores_down;

@@ -65,6 +65,7 @@ fn endpoints() -> Described {
         .add(users::__path_disable, users::disable)
         .add(users::__path_enable, users::enable)
         .add(users::__path_unlock, users::unlock)
+        .add(users::__path_reset_mfa, users::reset_mfa)
         .add(sessions::__path_list, sessions::list)
         .add(sessions::__path_end_all, sessions::end_all)
         .add(sessions::__path_end, sessions::end)
@@ -100,9 +101,18 @@ async fn authenticate(
         None => revocations.standing(bearer, now).await?,
     };
     match standing {
-        Standing::Good if identity.has_role(ROLE) => Ok(identity),
+        Standing::Good if identity.has_role(ROLE) => match needs_mfa(&settings, &identity) {
+            true => Err(Code::MfaRequired.into()),
+            false => Ok(identity),
+        },
         Standing::Good => Err(Code::RoleMissing.into()),
         Standing::Revoked => Err(Code::TokenRevoked.into()),
         Standing::Stale => Err(Code::TokenStale.into()),
     }
+}
+
+/// As on the proxy: `auth.mfa.required_roles`.
+fn needs_mfa(settings: &Settings, identity: &Identity) -> bool {
+    let roles = &settings.policy.auth.mfa.required_roles;
+    !identity.has_mfa() && roles.iter().any(|role| identity.has_role(role))
 }

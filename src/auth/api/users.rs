@@ -72,6 +72,11 @@ pub struct Unlocked {
     was_locked: bool,
 }
 
+#[derive(Serialize, ToSchema)]
+pub struct MfaReset {
+    had_second_factor: bool,
+}
+
 /// List accounts by username.
 #[utoipa::path(
     get, path = "/users", operation_id = "list_users", tag = "users",
@@ -210,6 +215,23 @@ pub async fn unlock(
 ) -> Result<Json<Unlocked>, Refusal> {
     let was_locked = call::administration(&wing, &call)?.unlock(&user).await?;
     Ok(Json(Unlocked { was_locked }))
+}
+
+/// Take the second factor of an account away and end every session of it.
+#[utoipa::path(
+    delete, path = "/users/{user}/mfa", operation_id = "reset_mfa", tag = "users",
+    params(("user" = String, Path, description = "Id or username")),
+    responses((status = 200, description = "Done", body = MfaReset)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+)]
+pub async fn reset_mfa(
+    State(wing): State<Wing>,
+    Named(user): Named,
+    call: Call,
+) -> Result<Json<MfaReset>, Refusal> {
+    let had_second_factor = call::administration(&wing, &call)?.reset_mfa(&user).await?;
+    Ok(Json(MfaReset { had_second_factor }))
 }
 
 /// Delete an account and end every session of it.

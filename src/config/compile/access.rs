@@ -28,7 +28,8 @@ impl Compiler<'_> {
             && raw.all_roles.is_none()
             && raw.scopes.is_none()
             && raw.owner.is_none()
-            && raw.or_roles.is_none();
+            && raw.or_roles.is_none()
+            && raw.mfa != Some(true);
         // `{ mode: observe }` alone tries out `authenticated`.
         if is_empty && raw.mode.is_none() && !self.problems.is_known_within(at) {
             self.problems.error(at, "this asks for nothing; write `authenticated`, or name roles");
@@ -38,6 +39,8 @@ impl Compiler<'_> {
             all_roles: self.roles(&at.key("all_roles"), raw.all_roles),
             scopes: self.scopes(raw.scopes, &at.key("scopes")),
             owner: self.owner(raw.owner, raw.or_roles, parameters, at),
+            mfa: raw.mfa.unwrap_or(false),
+            mfa_roles: Vec::new(),
             observe: raw.mode == Some(raw::Mode::Observe),
         }
     }

@@ -8,7 +8,7 @@ use super::names::Names;
 use super::{Compiler, pattern, quantity};
 use crate::config::place::Place;
 use crate::config::policy::{
-    Alias, Argon2Params, Auth, AuthEndpoint, EmailRules, Limit, LimitBy, LockoutRule, OnStoreError,
+    Alias, Argon2Params, Auth, AuthEndpoint, EmailRules, Limit, LimitBy, LockoutRule, MfaRules, OnStoreError,
     PasswordRules, Quota,
 };
 use crate::config::raw;
@@ -33,6 +33,7 @@ impl Compiler<'_> {
             registration_open: raw.registration != Some(raw::Registration::Closed),
             password: self.password(raw.password.unwrap_or_default(), &at.key("password")),
             lockout: self.lockout(raw.lockout.unwrap_or_default(), &at.key("lockout")),
+            mfa: self.mfa(raw.mfa.unwrap_or_default(), &at.key("mfa")),
             email: self.email(raw.email.unwrap_or_default(), raw.require_verified_email, &at.key("email")),
             limits,
         };
@@ -139,6 +140,14 @@ impl Compiler<'_> {
         }
     }
 
+    fn mfa(&mut self, raw: raw::Mfa, at: &Place<'_>) -> MfaRules {
+        MfaRules {
+            required_roles: self.roles(&at.key("required_roles"), raw.required_roles),
+            issuer: self.text(at, "issuer", raw.issuer, "Portcullis"),
+            ticket_ttl: self.positive_duration(at, "ticket_ttl", raw.ticket_ttl, Duration::from_secs(300)),
+        }
+    }
+
     fn mail_link(&mut self, raw: Option<String>, at: &Place<'_>) -> Option<String> {
         let link = self.plain_text(at, raw?)?;
         let is_url = link.starts_with("https://") || link.starts_with("http://");
@@ -168,6 +177,11 @@ fn built_in_limits(limits: &mut Names<Limit>) -> Vec<(AuthEndpoint, Vec<Arc<Limi
         AuthEndpoint::PasswordReset,
         AuthEndpoint::EmailVerify,
         AuthEndpoint::EmailResend,
+        AuthEndpoint::LoginMfa,
+        AuthEndpoint::MfaTotp,
+        AuthEndpoint::MfaConfirm,
+        AuthEndpoint::MfaRecoveryCodes,
+        AuthEndpoint::MfaDisable,
     ];
     limited
         .into_iter()

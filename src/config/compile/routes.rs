@@ -112,7 +112,10 @@ impl Compiler<'_> {
         let path = self.route_path(raw.path, &surrounds.auth.policy.prefix, at);
         let parameters = path.as_deref().and_then(|path| pattern::parameters(path).ok()).unwrap_or_default();
         let methods = self.methods(raw.methods, &at.key("methods"));
-        let access = self.access(raw.access, path.as_ref().map(|_| &*parameters), &at.key("access"));
+        let mut access = self.access(raw.access, path.as_ref().map(|_| &*parameters), &at.key("access"));
+        if let Access::Authenticated(requirement) = &mut access {
+            requirement.mfa_roles.clone_from(&surrounds.auth.policy.mfa.required_roles);
+        }
         let issuers = self.accepted_issuers(raw.issuers, surrounds.issuers, &at.key("issuers"));
         let limits = self.route_limits(raw.limits, surrounds, path.as_ref().map(|_| &*parameters), at);
         let cache = raw.cache.map(|cache| self.cache(cache, &methods, &access, &at.key("cache")));
@@ -320,6 +323,7 @@ fn auth_route(alias: Alias, auth: &CompiledAuth, index: usize) -> Route {
             | AuthEndpoint::PasswordReset
             | AuthEndpoint::EmailVerify
             | AuthEndpoint::EmailResend
+            | AuthEndpoint::LoginMfa
             | AuthEndpoint::Jwks
             | AuthEndpoint::OpenApi
             | AuthEndpoint::Docs
@@ -327,6 +331,11 @@ fn auth_route(alias: Alias, auth: &CompiledAuth, index: usize) -> Route {
             AuthEndpoint::Logout | AuthEndpoint::Validate => Access::Optional,
             AuthEndpoint::Me
             | AuthEndpoint::Password
+            | AuthEndpoint::Mfa
+            | AuthEndpoint::MfaTotp
+            | AuthEndpoint::MfaConfirm
+            | AuthEndpoint::MfaRecoveryCodes
+            | AuthEndpoint::MfaDisable
             | AuthEndpoint::Sessions
             | AuthEndpoint::Session
             | AuthEndpoint::Keys

@@ -61,8 +61,21 @@ impl Compiler<'_> {
             let message = "a refused request reaches no upstream; take `upstream` and `headers` away";
             self.problems.error(&at.key("expect"), message);
         }
+        let mfa = raw.mfa.unwrap_or(false);
         let (method, target) = request?;
-        Some(Test { place: at.path(), method, target, host, user, roles, scopes, refusal, upstream, headers })
+        Some(Test {
+            place: at.path(),
+            method,
+            target,
+            host,
+            user,
+            roles,
+            scopes,
+            mfa,
+            refusal,
+            upstream,
+            headers,
+        })
     }
 
     fn test_request(&mut self, request: &str, at: &Place<'_>) -> Option<(String, String)> {

@@ -23,6 +23,12 @@ pub struct Requirement {
     /// Each of these.
     pub scopes: Vec<String>,
     pub owner: Option<Owner>,
+    /// A second factor.
+    #[serde(default)]
+    pub mfa: bool,
+    /// A second factor of whoever has one of these: those of `auth.mfa`.
+    #[serde(default)]
+    pub mfa_roles: Vec<String>,
     /// Counts and logs who would be refused, and refuses nobody.
     pub observe: bool,
 }

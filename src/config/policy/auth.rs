@@ -15,6 +15,7 @@ pub struct Auth {
     pub password: PasswordRules,
     pub lockout: LockoutRule,
     pub email: EmailRules,
+    pub mfa: MfaRules,
     /// Limits of each endpoint that has any; the route table carries them too.
     pub limits: Vec<(AuthEndpoint, Vec<Arc<Limit>>)>,
 }
@@ -46,6 +47,16 @@ pub struct EmailRules {
     pub most: (u32, Duration),
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MfaRules {
+    /// Whoever has one of these roles reaches upstreams with a second factor only.
+    pub required_roles: Vec<String>,
+    /// What authenticator apps call this place.
+    pub issuer: String,
+    /// Between the two steps of a login.
+    pub ticket_ttl: Duration,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Argon2Params {
     pub memory_kib: u32,
@@ -66,6 +77,12 @@ pub enum AuthEndpoint {
     PasswordReset,
     EmailVerify,
     EmailResend,
+    LoginMfa,
+    Mfa,
+    MfaTotp,
+    MfaConfirm,
+    MfaRecoveryCodes,
+    MfaDisable,
     Sessions,
     /// One of them, by its id.
     Session,
@@ -84,7 +101,7 @@ pub enum AuthEndpoint {
 impl AuthEndpoint {
     pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 26] = [
         Self::Register,
         Self::Login,
         Self::Refresh,
@@ -95,6 +112,12 @@ impl AuthEndpoint {
         Self::PasswordReset,
         Self::EmailVerify,
         Self::EmailResend,
+        Self::LoginMfa,
+        Self::Mfa,
+        Self::MfaTotp,
+        Self::MfaConfirm,
+        Self::MfaRecoveryCodes,
+        Self::MfaDisable,
         Self::Sessions,
         Self::Session,
         Self::Keys,
@@ -120,6 +143,12 @@ impl AuthEndpoint {
             Self::PasswordReset => "password-reset",
             Self::EmailVerify => "email-verify",
             Self::EmailResend => "email-resend",
+            Self::LoginMfa => "login-mfa",
+            Self::Mfa => "mfa",
+            Self::MfaTotp => "mfa-totp",
+            Self::MfaConfirm => "mfa-confirm",
+            Self::MfaRecoveryCodes => "mfa-recovery-codes",
+            Self::MfaDisable => "mfa-disable",
             Self::Sessions => "sessions",
             Self::Session => "session",
             Self::Keys => "keys",
@@ -140,6 +169,11 @@ impl AuthEndpoint {
             Self::PasswordReset => "password/reset",
             Self::EmailVerify => "email/verify",
             Self::EmailResend => "email/resend",
+            Self::LoginMfa => "login/mfa",
+            Self::MfaTotp => "mfa/totp",
+            Self::MfaConfirm => "mfa/totp/confirm",
+            Self::MfaRecoveryCodes => "mfa/recovery-codes",
+            Self::MfaDisable => "mfa/disable",
             Self::Session => "sessions/{id}",
             Self::Key => "keys/{id}",
             Self::OpenApi => "openapi.json",
@@ -152,9 +186,15 @@ impl AuthEndpoint {
     pub fn members(self) -> &'static [&'static str] {
         match self {
             Self::Register => &["id", "username", "roles"],
-            Self::Login | Self::Refresh | Self::Password => {
+            Self::Login | Self::LoginMfa | Self::Refresh | Self::Password => {
                 &["access_token", "token_type", "expires_in", "refresh_token"]
             }
+            Self::Mfa => &["enabled", "recovery_codes"],
+            Self::MfaTotp => &["secret", "uri", "qr_svg"],
+            Self::MfaConfirm => {
+                &["access_token", "token_type", "expires_in", "refresh_token", "recovery_codes"]
+            }
+            Self::MfaRecoveryCodes => &["recovery_codes"],
             Self::Me => &["id", "username", "email", "email_verified", "roles", "created_at"],
             Self::Sessions => &["sessions"],
             Self::Keys => &["keys"],
@@ -168,6 +208,7 @@ impl AuthEndpoint {
             | Self::PasswordReset
             | Self::EmailVerify
             | Self::EmailResend
+            | Self::MfaDisable
             | Self::Session
             | Self::Key
             | Self::OpenApi
@@ -180,7 +221,7 @@ impl AuthEndpoint {
     pub fn methods(self) -> Vec<http::Method> {
         use http::Method;
         match self {
-            Self::Sessions | Self::Jwks | Self::OpenApi | Self::Docs | Self::DocsFile => vec![Method::GET],
+            Self::Sessions | Self::Mfa | Self::Jwks | Self::OpenApi | Self::Docs | Self::DocsFile => vec![Method::GET],
             Self::Me => vec![Method::GET, Method::PUT, Method::PATCH, Method::DELETE],
             Self::Keys | Self::Validate => vec![Method::GET, Method::POST],
             Self::Session | Self::Key => vec![Method::DELETE],
@@ -193,6 +234,11 @@ impl AuthEndpoint {
             | Self::PasswordReset
             | Self::EmailVerify
             | Self::EmailResend
+            | Self::LoginMfa
+            | Self::MfaTotp
+            | Self::MfaConfirm
+            | Self::MfaRecoveryCodes
+            | Self::MfaDisable
             | Self::Introspect => vec![Method::POST],
         }
     }

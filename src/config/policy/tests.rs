@@ -17,6 +17,7 @@ pub struct Test {
     pub user: Option<String>,
     pub roles: Vec<String>,
     pub scopes: Vec<String>,
+    pub mfa: bool,
     /// `None`: to be let through.
     pub refusal: Option<Code>,
     /// The name of the upstream that must get it.
@@ -27,6 +28,6 @@ pub struct Test {
 
 impl Test {
     pub fn is_anonymous(&self) -> bool {
-        self.user.is_none() && self.roles.is_empty() && self.scopes.is_empty()
+        self.user.is_none() && self.roles.is_empty() && self.scopes.is_empty() && !self.mfa
     }
 }

@@ -31,6 +31,7 @@ pub struct Rule {
     pub scopes: Option<List<String>>,
     pub owner: Option<String>,
     pub or_roles: Option<List<String>>,
+    pub mfa: Option<bool>,
     pub mode: Option<Mode>,
 }
 

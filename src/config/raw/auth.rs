@@ -13,6 +13,7 @@ pub struct Auth {
     pub lockout: Option<Lockout>,
     pub require_verified_email: Option<bool>,
     pub email: Option<Email>,
+    pub mfa: Option<Mfa>,
     /// Limits by endpoint. Absent: the built-in ones; empty: none.
     pub limits: Option<Table<List<String>>>,
     pub docs: Option<bool>,
@@ -61,4 +62,12 @@ pub struct Email {
     pub verify_link: Option<String>,
     pub reset_link: Option<String>,
     pub limit: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mfa {
+    pub required_roles: Option<List<String>>,
+    pub issuer: Option<String>,
+    pub ticket_ttl: Option<String>,
 }

@@ -15,6 +15,8 @@ pub struct Test {
     pub role: Option<String>,
     pub roles: Option<List<String>>,
     pub scopes: Option<List<String>>,
+    /// With a second factor.
+    pub mfa: Option<bool>,
     /// `allowed`, or a code such as `role_missing`.
     pub expect: Option<String>,
     pub upstream: Option<String>,

@@ -53,6 +53,7 @@ fn identity(claims: &Value, issuer: &Issuer, issued_at: u64, expires_at: u64) ->
             .filter(|scope| name::fits_header(scope))
             .map(str::to_owned)
             .collect(),
+        amr: words(claims.get("amr")).filter(|method| name::fits_header(method)).map(str::to_owned).collect(),
         session_id: derived(
             &issuer.issuer,
             "session",

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::TokenError;
 use super::json::{self, present};
 use crate::config::policy::Tokens;
-use crate::identity::{Identity, name};
+use crate::identity::{Identity, acr, name};
 
 /// More skew than this is never forgiven, whatever the configuration says.
 const MAX_LEEWAY_SECONDS: u64 = 60;
@@ -63,6 +63,11 @@ struct Claims<'a> {
     email: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     scope: Option<Cow<'a, str>>,
+    /// Written only: what it says follows from `amr`.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    acr: Option<&'static str>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    amr: Vec<Cow<'a, str>>,
 }
 
 /// RFC 7519 §4.1.3: one audience may stand without its array.
@@ -121,6 +126,8 @@ impl ClaimRules {
             roles: identity.roles.iter().map(Cow::from).collect(),
             preferred_username: Cow::from(&identity.username),
             email: email.map(Cow::from),
+            acr: acr(&identity.amr),
+            amr: identity.amr.iter().map(Cow::from).collect(),
             scope: (!identity.scopes.is_empty()).then(|| Cow::from(identity.scopes.join(" "))),
         };
         serde_json::to_vec(&claims).expect("numbers, strings and lists of strings are always JSON")
@@ -145,6 +152,7 @@ impl Claims<'_> {
             email: self.email.map(Cow::into_owned),
             roles: self.roles.into_iter().map(Cow::into_owned).collect(),
             scopes,
+            amr: self.amr.into_iter().map(Cow::into_owned).collect(),
             session_id: self.sid,
             token_id: self.jti,
             version: self.ver,

@@ -55,7 +55,7 @@ impl VerifiedTokens {
 
 /// Roughly what an identity occupies, its strings included.
 fn identity_bytes(identity: &Identity) -> usize {
-    let strings = identity.roles.iter().chain(&identity.scopes);
+    let strings = identity.roles.iter().chain(&identity.scopes).chain(&identity.amr);
     size_of::<Identity>()
         + identity.username.len()
         + identity.email.as_ref().map_or(0, String::len)
@@ -84,6 +84,7 @@ mod tests {
             email: None,
             roles: vec!["user".to_owned()],
             scopes: Vec::new(),
+            amr: Vec::new(),
             session_id: Uuid::from_u128(2),
             token_id: Uuid::from_u128(3),
             version: 1,

@@ -109,6 +109,8 @@ fn identity(key: &ApiKey, account: Account) -> Identity {
         email: account.email.filter(|email| name::fits_header(email)),
         roles,
         scopes: Vec::new(),
+        // A key is one factor, whoever made it.
+        amr: Vec::new(),
         session_id: key.id,
         token_id: key.id,
         version: account.version,

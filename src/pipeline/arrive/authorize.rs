@@ -8,11 +8,26 @@ use crate::rejection::{Code, Rejection};
 pub fn run(exchange: &Exchange) -> Result<(), Rejection> {
     let Some(route) = &exchange.route else { return Err(Code::RouteNotFound.into()) };
     let requirement = match &route.access {
-        Access::Public | Access::Optional => return Ok(()),
+        Access::Public => return Ok(()),
+        Access::Optional => return check_optional(exchange).map_err(Rejection::from),
         Access::Authenticated(requirement) => requirement,
     };
     let Some(identity) = &exchange.identity else { return Err(Code::NoCredentials.into()) };
     check(requirement, identity, |name| exchange.param(name)).map_err(Rejection::from)
+}
+
+/// Nobody is told to an upstream as having a role that they lack a factor for.
+fn check_optional(exchange: &Exchange) -> Result<(), Code> {
+    let roles = &exchange.edition.policy.auth.mfa.required_roles;
+    let lacks_factor = |identity: &Identity| !identity.has_mfa() && has_one_of(identity, roles);
+    match exchange.identity.as_deref().is_some_and(lacks_factor) && !exchange.is_for_auth() {
+        true => Err(Code::MfaRequired),
+        false => Ok(()),
+    }
+}
+
+fn has_one_of(identity: &Identity, roles: &[String]) -> bool {
+    roles.iter().any(|role| identity.has_role(role))
 }
 
 /// `param` gives the value of a path parameter.
@@ -21,15 +36,20 @@ fn check<'a>(
     identity: &Identity,
     param: impl Fn(&str) -> Option<&'a str>,
 ) -> Result<(), Code> {
-    let one_of = requirement.roles.is_empty() || requirement.roles.iter().any(|role| identity.has_role(role));
+    let one_of = requirement.roles.is_empty() || has_one_of(identity, &requirement.roles);
     let all_of = requirement.all_roles.iter().all(|role| identity.has_role(role));
     let scopes = requirement.scopes.iter().all(|scope| identity.has_scope(scope));
     if !(one_of && all_of && scopes) {
         return Err(Code::RoleMissing);
     }
-    match &requirement.owner {
-        Some(owner) if !is_owner(owner, identity, param) => Err(Code::NotOwner),
-        _ => Ok(()),
+    if requirement.owner.as_ref().is_some_and(|owner| !is_owner(owner, identity, param)) {
+        return Err(Code::NotOwner);
+    }
+    // Last: another factor wouldn't help whoever lacks the role.
+    let needs_mfa = requirement.mfa || has_one_of(identity, &requirement.mfa_roles);
+    match needs_mfa && !identity.has_mfa() {
+        true => Err(Code::MfaRequired),
+        false => Ok(()),
     }
 }
 
@@ -53,6 +73,7 @@ mod tests {
             email: None,
             roles: roles.iter().map(|role| role.to_string()).collect(),
             scopes: scopes.iter().map(|scope| scope.to_string()).collect(),
+            amr: Vec::new(),
             session_id: Uuid::nil(),
             token_id: Uuid::nil(),
             version: 1,
@@ -83,6 +104,21 @@ mod tests {
             check(&requirement, &identity(&["Admin", "staff"], &["read"]), none),
             Err(Code::RoleMissing)
         );
+    }
+
+    #[test]
+    fn a_second_factor_is_asked_for_last_and_of_those_who_need_one() {
+        let everybody = Requirement { mfa: true, roles: words(&["admin"]), ..Requirement::default() };
+        let admins = Requirement { mfa_roles: words(&["admin"]), ..Requirement::default() };
+        let none = |_: &str| None;
+        let with_mfa = |roles: &[&str]| Identity { amr: words(&["pwd", "mfa"]), ..identity(roles, &[]) };
+
+        assert_eq!(check(&everybody, &identity(&["user"], &[]), none), Err(Code::RoleMissing));
+        assert_eq!(check(&everybody, &identity(&["admin"], &[]), none), Err(Code::MfaRequired));
+        assert_eq!(check(&everybody, &with_mfa(&["admin"]), none), Ok(()));
+        assert_eq!(check(&admins, &identity(&["user"], &[]), none), Ok(()));
+        assert_eq!(check(&admins, &identity(&["user", "admin"], &[]), none), Err(Code::MfaRequired));
+        assert_eq!(check(&admins, &with_mfa(&["admin"]), none), Ok(()));
     }
 
     #[test]

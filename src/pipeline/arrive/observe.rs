@@ -34,5 +34,6 @@ fn is_about_access(code: Code) -> bool {
             | Code::TokenStale
             | Code::RoleMissing
             | Code::NotOwner
+            | Code::MfaRequired
     )
 }

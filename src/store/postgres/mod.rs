@@ -8,6 +8,7 @@ mod api_keys;
 mod audit;
 mod keys;
 mod one_time_tokens;
+mod second_factors;
 
 use std::time::Duration;
 

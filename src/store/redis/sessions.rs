@@ -17,7 +17,7 @@ use crate::identity::{SessionId, UserId};
 use crate::store::{Revocation, Rotation, Session, Sessions, StoreError};
 
 /// All but the id, which is in the key's name. `rotate_session.lua` answers in the same order.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "user_id",
     "username",
     "email",
@@ -30,12 +30,13 @@ const FIELDS: [&str; 12] = [
     "ends_at",
     "address",
     "user_agent",
+    "amr",
 ];
 
 /// Questions on the way at once when a user's sessions are listed.
 const LISTED_AT_ONCE: usize = 32;
 
-type Fields = [Option<String>; 12];
+type Fields = [Option<String>; 13];
 
 static START: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("scripts/keep_session.lua"), include_str!("scripts/index_session.lua")))
@@ -190,6 +191,7 @@ fn with_values<'a>(call: Call<'a>, session: &Session) -> Call<'a> {
         .field("ends_at", Some(micros(session.ends_at)))
         .field("address", session.address)
         .field("user_agent", session.user_agent.as_ref())
+        .field("amr", Some(roles_json(&session.amr)))
 }
 
 fn roles_json(roles: &[String]) -> String {
@@ -210,6 +212,7 @@ fn session(id: SessionId, fields: Fields) -> Result<Session, StoreError> {
         ends_at,
         address,
         user_agent,
+        amr,
     ] = fields;
     Ok(Session {
         id,
@@ -218,6 +221,8 @@ fn session(id: SessionId, fields: Fields) -> Result<Session, StoreError> {
         email,
         roles: serde_json::from_str(&required::<String>(roles)?).map_err(failed)?,
         version: required(version)?,
+        // Sessions from before have none.
+        amr: amr.map_or(Ok(Vec::new()), |amr| serde_json::from_str(&amr)).map_err(failed)?,
         generation: required(generation)?,
         created_at: instant(created_at)?,
         rotated_at: instant(rotated_at)?,

@@ -11,6 +11,7 @@ mod keys;
 mod lockouts;
 mod one_time_tokens;
 mod revocations;
+mod second_factors;
 mod sessions;
 
 use std::path::Path;

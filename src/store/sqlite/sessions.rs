@@ -26,6 +26,7 @@ struct SessionRow {
     ends_at: i64,
     address: Option<String>,
     user_agent: Option<String>,
+    amr: String,
 }
 
 impl SessionRow {
@@ -37,6 +38,7 @@ impl SessionRow {
             email: self.email,
             roles: column::roles(&self.roles)?,
             version: column::count(self.version)?,
+            amr: column::roles(&self.amr)?,
             generation: column::count(self.generation)?,
             created_at: column::instant(self.created_at)?,
             rotated_at: column::instant(self.rotated_at)?,
@@ -53,8 +55,8 @@ impl Sessions for SqliteState {
     async fn start(&self, session: &Session) -> Result<(), StoreError> {
         let insert = sqlx::query(
             "INSERT INTO sessions (id, user_id, username, email, roles, version, generation, \
-                                   created_at, rotated_at, idle_until, ends_at, address, user_agent) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                                   created_at, rotated_at, idle_until, ends_at, address, user_agent, amr) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )
         .bind(session.id.to_string())
         .bind(session.user_id.to_string())
@@ -68,7 +70,8 @@ impl Sessions for SqliteState {
         .bind(micros(session.idle_until))
         .bind(micros(session.ends_at))
         .bind(session.address.map(|address| address.to_string()))
-        .bind(&session.user_agent);
+        .bind(&session.user_agent)
+        .bind(column::roles_json(&session.amr));
         insert.execute(&self.pool).await.map_err(failed)?;
         Ok(())
     }

@@ -11,7 +11,7 @@ use portcullis::identity::{SessionId, UserId};
 use portcullis::store::{
     Account, AccountFilter, Accounts, ApiKeys, AuditEntry, AuditFilter, AuditLog, AuditPosition, AuditRecord,
     Bearer, CreateError, ImportedAccount, LockoutRule, Lockouts, NewAccount, OneTimeTokens, Revocation,
-    Revocations, Rotation, Session, Sessions, Standing, StoreError,
+    Revocations, Rotation, SecondFactors, Session, Sessions, Standing, StoreError,
 };
 
 pub struct Faulty {
@@ -38,6 +38,11 @@ impl Faulty {
     /// These never fail here.
     pub fn one_time_tokens(&self) -> Arc<dyn OneTimeTokens> {
         self.inner.one_time_tokens.clone()
+    }
+
+    /// These never fail here.
+    pub fn second_factors(&self) -> Arc<dyn SecondFactors> {
+        self.inner.second_factors.clone()
     }
 
     /// The calls since the last time somebody asked.

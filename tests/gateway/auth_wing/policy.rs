@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use portcullis::config::policy::{
     Argon2Params, Auth, CacheSettings, EmailRules, KeyMaterial, Listen, Log, LogLevel, Mail, MailTemplate,
-    PasswordRules, Policy, Revocation, RouteTable, Share, SigningAlgorithm, StateStorage, Storage, TokenKey,
-    Tokens, UserStorage,
+    MfaRules, PasswordRules, Policy, Revocation, RouteTable, Share, SigningAlgorithm, StateStorage, Storage,
+    TokenKey, Tokens, UserStorage,
 };
 use portcullis::identity::secret::Secret;
 use portcullis::store::LockoutRule;
@@ -74,6 +74,11 @@ fn auth() -> Auth {
             argon2: Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 },
             workers: 1,
             queue: 256,
+        },
+        mfa: MfaRules {
+            required_roles: Vec::new(),
+            issuer: "tests".to_owned(),
+            ticket_ttl: Duration::from_secs(300),
         },
         email: EmailRules {
             is_required: false,

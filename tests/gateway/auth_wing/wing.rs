@@ -12,6 +12,7 @@ use portcullis::clock;
 use portcullis::config::policy::Policy;
 use portcullis::identity::refresh::RefreshKeys;
 use portcullis::identity::token::KeyRing;
+use portcullis::identity::vault::Vault;
 use portcullis::identity::{Identity, UserId};
 use portcullis::store::sqlite::{SqliteState, SqliteUsers};
 use portcullis::store::{
@@ -53,6 +54,7 @@ impl Wing {
             revocations: stores.clone(),
             lockouts: stores.clone(),
             one_time_tokens: stores.one_time_tokens(),
+            second_factors: stores.second_factors(),
         };
         let mailer = Mailer::start(shared.clone(), metrics.clone());
         let router = auth::router(shared, passwords, mailer, metrics.clone());
@@ -280,7 +282,8 @@ fn record() -> AuditRecord {
 fn settings(policy: Policy) -> Settings {
     let keys = Arc::new(KeyRing::new(&policy.tokens).unwrap());
     let refresh_keys = Arc::new(RefreshKeys::new(&policy.tokens.keys));
-    Settings { policy: Arc::new(policy), keys, refresh_keys }
+    let vault = Arc::new(Vault::new(&policy.tokens.keys));
+    Settings { policy: Arc::new(policy), keys, refresh_keys, vault }
 }
 
 async fn open_stores(directory: &Path) -> Stores {
@@ -290,6 +293,7 @@ async fn open_stores(directory: &Path) -> Stores {
         accounts: users.clone(),
         api_keys: users.clone(),
         one_time_tokens: users.clone(),
+        second_factors: users.clone(),
         audit: users,
         sessions: state.clone(),
         revocations: state.clone(),

@@ -61,6 +61,7 @@ async fn a_new_account_is_found_by_id_and_by_name_in_any_case(accounts: Arc<impl
         username: "Alice".to_owned(),
         email: new.email.clone(),
         email_verified: true,
+        has_second_factor: false,
         password_hash: new.password_hash.clone(),
         roles: new.roles.clone(),
         version: 1,

@@ -18,6 +18,7 @@ mod postgres;
 mod redis;
 mod responses;
 mod revocations;
+mod second_factors;
 mod sessions;
 mod sqlite;
 

@@ -39,6 +39,7 @@ pub(super) fn session() -> Session {
         email: Some("alice@example.com".to_owned()),
         roles: vec!["user".to_owned(), "audit:read".to_owned()],
         version: 3,
+        amr: vec!["pwd".to_owned(), "mfa".to_owned()],
         generation: 1,
         created_at: start,
         rotated_at: start,
@@ -73,7 +74,8 @@ async fn standing(state: &impl Revocations, session: &Session) -> Standing {
 
 async fn a_started_session_is_found_as_it_was(state: Arc<impl State>) {
     let full = started(&*state).await;
-    let bare = Session { email: None, roles: vec![], address: None, user_agent: None, ..session() };
+    let bare =
+        Session { email: None, roles: vec![], amr: vec![], address: None, user_agent: None, ..session() };
     state.start(&bare).await.unwrap();
 
     assert_eq!(state.find(full.id, now()).await.unwrap(), Some(full));

@@ -84,6 +84,7 @@ fn alice() -> Identity {
         email: Some("alice@example.org".to_owned()),
         roles: vec!["user".to_owned(), "team:billing".to_owned()],
         scopes: vec!["read".to_owned(), "write".to_owned()],
+        amr: vec!["pwd".to_owned(), "otp".to_owned(), "mfa".to_owned()],
         session_id: Uuid::from_u128(2),
         token_id: Uuid::from_u128(3),
         version: 4,

@@ -162,6 +162,7 @@ fn key_of(case: &Case, rule: &CacheRule) -> Vec<u8> {
         email: None,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         scopes: Vec::new(),
+        amr: Vec::new(),
         session_id: Uuid::new_v4(),
         token_id: Uuid::new_v4(),
         version: 1,

@@ -1,0 +1,207 @@
+//! `/auth/mfa`: the bearer's second factor, an authenticator app with recovery codes.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use qrcode::QrCode;
+use qrcode::render::svg;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+use super::answer::Refusal;
+use super::call::Call;
+use super::grant::{self, Delivery, Tokens, Wanted};
+use super::second_factor::{self, PASSWORD_AND_APP};
+use super::{Wing, audit, body, login, me, password};
+use crate::clock::unix_seconds;
+use crate::identity::{name, recovery_code, totp};
+use crate::rejection::{Code, Rejection};
+use crate::store::{Account, AuditEvent, CodeHash};
+
+/// Of the QR code, in pixels.
+const QR_SIZE: u32 = 240;
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = MfaPassword)]
+#[serde(deny_unknown_fields)]
+struct Password {
+    password: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = MfaConfirmation)]
+#[serde(deny_unknown_fields)]
+struct Confirmation {
+    code: String,
+    refresh_token: Option<Wanted>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = MfaCode)]
+#[serde(deny_unknown_fields)]
+struct OneCode {
+    code: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct MfaSeen {
+    enabled: bool,
+    /// How many are left.
+    recovery_codes: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct AppSecret {
+    /// In Base32, to be typed.
+    secret: String,
+    #[schema(example = "otpauth://totp/Portcullis:alice?secret=JBSWY3DPEHPK3PXP")]
+    uri: String,
+    /// The URI as a QR code.
+    qr_svg: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct RecoveryCodes {
+    recovery_codes: Vec<String>,
+}
+
+/// Tell whether the account has a second factor.
+#[utoipa::path(
+    get, path = "/mfa", operation_id = "get_mfa", tag = "second factor",
+    responses((status = 200, description = "What there is", body = MfaSeen)),
+    security(("password" = []), ("bearer" = [])),
+)]
+pub async fn read(State(wing): State<Wing>, call: Call) -> Result<Json<MfaSeen>, Refusal> {
+    let account = me::own_account(&wing, &call).await?;
+    let factor = wing.stores.second_factors.find(account.id).await?.filter(|factor| factor.is_confirmed);
+    let recovery_codes = factor.as_ref().map_or(0, |factor| factor.recovery_codes);
+    Ok(Json(MfaSeen { enabled: factor.is_some(), recovery_codes }))
+}
+
+// Whoever holds a stolen token must not bind the account to an app of theirs, so that the password is asked
+// for.
+/// Get a secret for an authenticator app. It counts once it is confirmed.
+#[utoipa::path(
+    post, path = "/mfa/totp", operation_id = "begin_mfa", tag = "second factor",
+    request_body = Password,
+    responses((status = 201, description = "For the app", body = AppSecret)),
+    security(("password" = []), ("bearer" = [])),
+    extensions(("x-refusals" = json!(["bad_credentials", "account_locked", "overloaded"]))),
+)]
+pub async fn begin(State(wing): State<Wing>, call: Call) -> Result<(StatusCode, Json<AppSecret>), Refusal> {
+    let Password { password } = body::json(&call)?;
+    let account = me::own_account(&wing, &call).await?;
+    password::confirm(&wing, &call, &account, Zeroizing::new(password)).await?;
+    let secret = totp::generate();
+    let sealed = call.settings.vault.seal(&secret, account.id);
+    if !wing.stores.second_factors.begin(account.id, &sealed).await? {
+        let detail = "A second factor is set up already; disable it first";
+        return Err(Rejection::from(Code::BadRequest).because(detail).into());
+    }
+    let uri = totp::uri(&secret, &call.settings.policy.auth.mfa.issuer, &account.username);
+    let qr = QrCode::new(&uri).map_err(|_| Code::Internal)?;
+    let svg = qr.render::<svg::Color<'_>>().min_dimensions(QR_SIZE, QR_SIZE).build();
+    let answer = AppSecret { secret: totp::base32(&secret), uri, qr_svg: svg };
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+/// Turn the second factor on by a code of the app. The session that has shown both takes the place of the caller's.
+#[utoipa::path(
+    post, path = "/mfa/totp/confirm", operation_id = "confirm_mfa", tag = "second factor",
+    request_body = Confirmation,
+    responses((status = 200, description = "Tokens of a new session, and the recovery codes", body = Tokens)),
+    security(("password" = []), ("bearer" = [])),
+    extensions(("x-refusals" = json!(["mfa_code_invalid", "account_locked"]))),
+)]
+pub async fn confirm(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
+    let Confirmation { code, refresh_token } = body::json(&call)?;
+    let account = me::own_account(&wing, &call).await?;
+    let (sealed, step) = pending_step(&wing, &call, &account, &code).await?;
+    let (codes, hashes) = new_codes(&account);
+    let record = wing.record(&call, AuditEvent::SecondFactorEnabled, login::about(&account), None);
+    let factors = &wing.stores.second_factors;
+    let confirmed = factors.confirm(account.id, &sealed, step, &hashes, call.now, &record).await?;
+    // Somebody was faster.
+    let account = confirmed.ok_or(Code::MfaCodeInvalid)?;
+    audit::log(&record);
+    let session = grant::start_session(&wing, &call, &account, PASSWORD_AND_APP).await?;
+    wing.stores.sessions.end(call.bearer()?.session_id, grant::last_token_until(&call)).await?;
+    let delivery = Delivery::of(&call, refresh_token);
+    Ok(grant::answer_with(&call, &session, delivery, Some(shown(&codes))))
+}
+
+/// The unconfirmed secret, and the step whose code this is.
+async fn pending_step(
+    wing: &Wing,
+    call: &Call,
+    account: &Account,
+    code: &str,
+) -> Result<(Vec<u8>, u64), Refusal> {
+    let factor = wing.stores.second_factors.find(account.id).await?;
+    let Some(factor) = factor.filter(|factor| !factor.is_confirmed) else {
+        let detail = "There is no second factor to confirm; POST /auth/mfa/totp begins";
+        return Err(Rejection::from(Code::BadRequest).because(detail).into());
+    };
+    let opened = call.settings.vault.open(&factor.sealed_secret, account.id);
+    let step = opened.and_then(|opened| totp::matching_step(&opened.secret, code, unix_seconds(call.now)));
+    let Some(step) = step else {
+        login::count_failure(wing, call, login::about(account), Some("second factor")).await?;
+        return Err(Code::MfaCodeInvalid.into());
+    };
+    login::check_lockout(wing, call, account).await?;
+    wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
+    Ok((factor.sealed_secret, step))
+}
+
+/// Get new recovery codes for a code.
+#[utoipa::path(
+    post, path = "/mfa/recovery-codes", operation_id = "renew_recovery_codes", tag = "second factor",
+    request_body = OneCode,
+    responses((status = 200, description = "New ones; those before are void", body = RecoveryCodes)),
+    security(("password" = []), ("bearer" = [])),
+    extensions(("x-refusals" = json!(["mfa_code_invalid", "account_locked"]))),
+)]
+pub async fn renew_codes(State(wing): State<Wing>, call: Call) -> Result<Json<RecoveryCodes>, Refusal> {
+    let OneCode { code } = body::json(&call)?;
+    let account = me::own_account(&wing, &call).await?;
+    second_factor::check(&wing, &call, &account, &code).await?;
+    let (codes, hashes) = new_codes(&account);
+    let record = wing.record(&call, AuditEvent::RecoveryCodesRenewed, login::about(&account), None);
+    if !wing.stores.second_factors.replace_codes(account.id, &hashes, &record).await? {
+        return Err(Code::MfaCodeInvalid.into());
+    }
+    audit::log(&record);
+    Ok(Json(RecoveryCodes { recovery_codes: shown(&codes) }))
+}
+
+/// Take the second factor away for a code. Every session ends, since all of them were begun with it.
+#[utoipa::path(
+    post, path = "/mfa/disable", operation_id = "disable_mfa", tag = "second factor",
+    request_body = OneCode,
+    responses((status = 204, description = "Off; every session has ended")),
+    security(("password" = []), ("bearer" = [])),
+    extensions(("x-refusals" = json!(["mfa_code_invalid", "account_locked"]))),
+)]
+pub async fn disable(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
+    let OneCode { code } = body::json(&call)?;
+    let account = me::own_account(&wing, &call).await?;
+    second_factor::check(&wing, &call, &account, &code).await?;
+    let record = wing.record(&call, AuditEvent::SecondFactorDisabled, login::about(&account), None);
+    let change = wing.stores.second_factors.remove(account.id, call.now, &record);
+    if password::replace(&wing, &call, account.id, change).await?.is_some() {
+        audit::log(&record);
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn shown(codes: &[Zeroizing<String>]) -> Vec<String> {
+    codes.iter().map(|code| code.to_string()).collect()
+}
+
+fn new_codes(account: &Account) -> (Vec<Zeroizing<String>>, Vec<CodeHash>) {
+    let codes: Vec<_> = (0..recovery_code::COUNT).map(|_| recovery_code::mint()).collect();
+    let hashes = codes.iter().map(|code| recovery_code::hash(code, account.id)).collect();
+    (codes, hashes)
+}

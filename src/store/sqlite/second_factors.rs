@@ -1,0 +1,153 @@
+//! The tables `second_factors` and `recovery_codes`.
+
+use async_trait::async_trait;
+use sqlx::{Sqlite, Transaction};
+
+use super::accounts::{UserRow, account};
+use super::column::{micros, signed};
+use super::{SqliteUsers, audit, failed};
+use crate::clock::Timestamp;
+use crate::identity::UserId;
+use crate::store::{Account, AuditRecord, CodeHash, SecondFactor, SecondFactors, StoreError};
+
+async fn put_codes(
+    transaction: &mut Transaction<'_, Sqlite>,
+    user: UserId,
+    codes: &[CodeHash],
+) -> sqlx::Result<()> {
+    let delete = sqlx::query("DELETE FROM recovery_codes WHERE user_id = ?1").bind(user.to_string());
+    delete.execute(&mut **transaction).await?;
+    for code in codes {
+        let insert = sqlx::query("INSERT INTO recovery_codes (user_id, hash) VALUES (?1, ?2)");
+        insert.bind(user.to_string()).bind(code.as_slice()).execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl SecondFactors for SqliteUsers {
+    async fn find(&self, user: UserId) -> Result<Option<SecondFactor>, StoreError> {
+        let select = sqlx::query_as::<_, (Vec<u8>, bool, i64)>(
+            "SELECT sealed_secret, is_confirmed, \
+                    (SELECT count(*) FROM recovery_codes WHERE recovery_codes.user_id = ?1) \
+             FROM second_factors WHERE user_id = ?1",
+        );
+        let row = select.bind(user.to_string()).fetch_optional(&self.pool).await.map_err(failed)?;
+        Ok(row.map(|(sealed_secret, is_confirmed, codes)| SecondFactor {
+            sealed_secret,
+            is_confirmed,
+            recovery_codes: codes.unsigned_abs(),
+        }))
+    }
+
+    async fn begin(&self, user: UserId, sealed_secret: &[u8]) -> Result<bool, StoreError> {
+        let upsert = sqlx::query(
+            "INSERT INTO second_factors (user_id, sealed_secret, is_confirmed, last_step) \
+             SELECT id, ?2, 0, 0 FROM users WHERE id = ?1 \
+             ON CONFLICT (user_id) DO UPDATE SET sealed_secret = ?2 WHERE NOT second_factors.is_confirmed",
+        );
+        let done = upsert.bind(user.to_string()).bind(sealed_secret).execute(&self.pool).await;
+        Ok(done.map_err(failed)?.rows_affected() > 0)
+    }
+
+    async fn confirm(
+        &self,
+        user: UserId,
+        sealed_secret: &[u8],
+        step: u64,
+        codes: &[CodeHash],
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError> {
+        let confirmed = async {
+            let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+            let update = sqlx::query(
+                "UPDATE second_factors SET is_confirmed = 1, last_step = ?3 \
+                 WHERE user_id = ?1 AND sealed_secret = ?2 AND NOT is_confirmed",
+            );
+            let update = update.bind(user.to_string()).bind(sealed_secret).bind(signed(step));
+            if update.execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Ok(None);
+            }
+            put_codes(&mut transaction, user, codes).await?;
+            let update = sqlx::query_as::<_, UserRow>(
+                "UPDATE users SET has_second_factor = 1, updated_at = ?2 WHERE id = ?1 RETURNING *",
+            );
+            let row =
+                update.bind(user.to_string()).bind(micros(now)).fetch_optional(&mut *transaction).await?;
+            audit::insert(note).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(row)
+        };
+        account(confirmed.await)
+    }
+
+    async fn use_step(&self, user: UserId, step: u64) -> Result<bool, StoreError> {
+        let update = sqlx::query(
+            "UPDATE second_factors SET last_step = ?2 \
+             WHERE user_id = ?1 AND is_confirmed AND last_step < ?2",
+        );
+        let done = update.bind(user.to_string()).bind(signed(step)).execute(&self.pool).await;
+        Ok(done.map_err(failed)?.rows_affected() > 0)
+    }
+
+    async fn use_code(&self, user: UserId, code: &CodeHash) -> Result<bool, StoreError> {
+        let delete = sqlx::query("DELETE FROM recovery_codes WHERE user_id = ?1 AND hash = ?2");
+        let done = delete.bind(user.to_string()).bind(code.as_slice()).execute(&self.pool).await;
+        Ok(done.map_err(failed)?.rows_affected() > 0)
+    }
+
+    async fn replace_codes(
+        &self,
+        user: UserId,
+        codes: &[CodeHash],
+        note: &AuditRecord,
+    ) -> Result<bool, StoreError> {
+        let replaced = async {
+            let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+            let lock = sqlx::query("SELECT 1 FROM second_factors WHERE user_id = ?1 AND is_confirmed");
+            if lock.bind(user.to_string()).fetch_optional(&mut *transaction).await?.is_none() {
+                return Ok(false);
+            }
+            put_codes(&mut transaction, user, codes).await?;
+            audit::insert(note).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok::<_, sqlx::Error>(true)
+        };
+        replaced.await.map_err(failed)
+    }
+
+    async fn reseal(&self, user: UserId, old: &[u8], new: &[u8]) -> Result<(), StoreError> {
+        let update = sqlx::query(
+            "UPDATE second_factors SET sealed_secret = ?3 WHERE user_id = ?1 AND sealed_secret = ?2",
+        );
+        update.bind(user.to_string()).bind(old).bind(new).execute(&self.pool).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn remove(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError> {
+        let removed = async {
+            let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+            let delete = sqlx::query("DELETE FROM second_factors WHERE user_id = ?1 AND is_confirmed");
+            if delete.bind(user.to_string()).execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Ok(None);
+            }
+            put_codes(&mut transaction, user, &[]).await?;
+            let update = sqlx::query_as::<_, UserRow>(
+                "UPDATE users SET has_second_factor = 0, version = version + 1, updated_at = ?2 \
+                 WHERE id = ?1 RETURNING *",
+            );
+            let row =
+                update.bind(user.to_string()).bind(micros(now)).fetch_optional(&mut *transaction).await?;
+            audit::insert(note).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(row)
+        };
+        account(removed.await)
+    }
+}
