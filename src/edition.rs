@@ -10,6 +10,7 @@ use crate::clock::{Timestamp, now};
 use crate::config::policy::{Policy, Route};
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
+use crate::identity::token::assertion::Assertions;
 use crate::identity::vault::Vault;
 use crate::issuers::TrustedIssuer;
 use crate::telemetry::otlp::Exporter;
@@ -21,6 +22,8 @@ pub struct Edition {
     pub keys: Arc<KeyRing>,
     pub refresh_keys: Arc<RefreshKeys>,
     pub vault: Arc<Vault>,
+    /// If an upstream wants any.
+    pub assertions: Option<Arc<Assertions>>,
     /// By `Issuer::index`. Like balancers they outlive editions.
     pub issuers: Vec<Arc<TrustedIssuer>>,
     /// By `Upstream::index`. Balancers outlive editions: health and pools aren't reset.
@@ -80,6 +83,7 @@ impl Edition {
             keys,
             refresh_keys,
             vault,
+            assertions: None,
             issuers,
             balancers,
         }

@@ -111,6 +111,7 @@ fn request(
         keys: edition.keys.clone(),
         refresh_keys: edition.refresh_keys.clone(),
         vault: edition.vault.clone(),
+        assertions: edition.assertions.clone(),
     });
     extensions.insert(Caller {
         address: exchange.client.address,

@@ -13,5 +13,6 @@ use super::call::Call;
 )]
 pub async fn jwks(call: Call) -> Response {
     let fields = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "public, max-age=300")];
-    (fields, call.settings.keys.jwks().to_string()).into_response()
+    let assertions = call.settings.assertions.as_ref().map(|assertions| assertions.public_keys());
+    (fields, call.settings.keys.jwks(assertions.unwrap_or_default()).to_string()).into_response()
 }

@@ -52,6 +52,7 @@ pub use self::password_queue::PasswordQueue;
 use crate::config::policy::Policy;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
+use crate::identity::token::assertion::Assertions;
 use crate::identity::vault::Vault;
 use crate::store::{
     Accounts, ApiKeys, AuditLog, Lockouts, OneTimeTokens, Revocations, SecondFactors, Sessions, StoreError,
@@ -68,6 +69,7 @@ pub struct Settings {
     pub keys: Arc<KeyRing>,
     pub refresh_keys: Arc<RefreshKeys>,
     pub vault: Arc<Vault>,
+    pub assertions: Option<Arc<Assertions>>,
 }
 
 /// Who is calling, as the proxy saw it; an extension of every request to the wing. Where the

@@ -20,6 +20,7 @@ use crate::edition::Edition;
 use crate::exchange::Exchange;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
+use crate::identity::token::assertion::Assertions;
 use crate::identity::vault::Vault;
 use crate::pipeline::arrive::api_keys::KnownKeys;
 use crate::pipeline::arrive::meter::Meter;
@@ -62,7 +63,9 @@ impl Rehearsal {
         let refresh_keys = Arc::new(RefreshKeys::new(&tokens.keys));
         let vault = Arc::new(Vault::new(&tokens.keys));
         let (issuers, balancers) = (Vec::new(), Vec::new());
-        let edition = Edition::new(policy, keys, refresh_keys, vault, issuers, balancers, &metrics);
+        let assertions = Assertions::wanted(&policy, &tokens)?;
+        let mut edition = Edition::new(policy, keys, refresh_keys, vault, issuers, balancers, &metrics);
+        edition.assertions = assertions;
         let edition = Arc::new(edition);
         Ok(Self { edition, metrics, gatekeeper: None, api_keys: None, has_real_keys })
     }
@@ -70,7 +73,7 @@ impl Rehearsal {
     /// Of the policy in force, with its keys, servers and revocations; its metrics stay as they are.
     pub fn live(running: &Edition, gatekeeper: Arc<dyn Gatekeeper>, api_keys: Arc<dyn ApiKeys>) -> Self {
         let metrics = Arc::new(Metrics::new());
-        let edition = Arc::new(Edition::new(
+        let mut edition = Edition::new(
             running.policy.clone(),
             running.keys.clone(),
             running.refresh_keys.clone(),
@@ -78,7 +81,9 @@ impl Rehearsal {
             running.issuers.clone(),
             running.balancers.clone(),
             &metrics,
-        ));
+        );
+        edition.assertions = running.assertions.clone();
+        let edition = Arc::new(edition);
         Self { edition, metrics, gatekeeper: Some(gatekeeper), api_keys: Some(api_keys), has_real_keys: true }
     }
 

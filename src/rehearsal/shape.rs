@@ -170,5 +170,6 @@ fn nowhere() -> Upstream {
         timeouts: Timeouts { connect: none, read: none, write: none, idle: none },
         identity: IdentityPreset::Forwarded,
         keep_authorization: false,
+        assertion: false,
     }
 }

@@ -38,6 +38,7 @@ async fn introduce(
         keys: edition.keys.clone(),
         refresh_keys: edition.refresh_keys.clone(),
         vault: edition.vault.clone(),
+        assertions: edition.assertions.clone(),
     };
     drop(edition);
     let extensions = request.extensions_mut();

@@ -11,6 +11,7 @@ use crate::config::policy::{Issuer, Policy, TokenKey, Upstream};
 use crate::edition::Edition;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
+use crate::identity::token::assertion::Assertions;
 use crate::identity::token::generated::GeneratedKeys;
 use crate::identity::vault::Vault;
 use crate::issuers::TrustedIssuer;
@@ -58,8 +59,10 @@ impl Builder {
             });
         }
         let exporter = self.exporter(&policy, running)?;
+        let assertions = Assertions::wanted(&policy, &tokens)?;
         let mut edition = Edition::new(policy, keys, refresh_keys, vault, issuers, balancers, &self.metrics);
         edition.exporter = exporter;
+        edition.assertions = assertions;
         Ok(edition)
     }
 

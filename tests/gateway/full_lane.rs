@@ -36,6 +36,7 @@ mod refusal;
 mod reload;
 #[allow(dead_code, reason = "the same")]
 mod servers;
+mod signed_assertion;
 mod telemetry;
 mod tls;
 mod tracing;

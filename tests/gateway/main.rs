@@ -69,6 +69,7 @@ mod response_cache;
 mod revocation;
 mod second_factor;
 mod servers;
+mod signed_assertion;
 mod stale_cache;
 mod stores_down;
 mod telemetry;

@@ -167,6 +167,7 @@ impl Compiler<'_> {
             timeouts: self.timeouts(raw::Timeouts::default(), &Place::Root),
             identity: raw::Identity::Forwarded.into(),
             keep_authorization: false,
+            assertion: false,
         }
     }
 

@@ -35,6 +35,7 @@ impl Compiler<'_> {
             timeouts,
             identity: raw.identity.map_or(IdentityPreset::Forwarded, IdentityPreset::from),
             keep_authorization: raw.keep_authorization.unwrap_or(false),
+            assertion: raw.assertion.unwrap_or(false),
         })
     }
 

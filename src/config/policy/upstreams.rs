@@ -13,6 +13,8 @@ pub struct Upstream {
     pub identity: IdentityPreset,
     /// Hands the bearer token on; off unless the file says so.
     pub keep_authorization: bool,
+    /// Sends a signed assertion of who is calling.
+    pub assertion: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,6 +14,7 @@ pub struct Upstream {
     pub timeouts: Option<Timeouts>,
     pub identity: Option<Identity>,
     pub keep_authorization: Option<bool>,
+    pub assertion: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -31,6 +31,16 @@ pub fn generate(algorithm: SigningAlgorithm) -> Secret {
     made.expect("the system has randomness")
 }
 
+/// The Ed25519 key of this seed, in the form of RFC 8410 §7.
+pub(super) fn ed25519_of(seed: &[u8; 32]) -> Secret {
+    const PREFIX: [u8; 16] =
+        [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    let mut document = Zeroizing::new([0; 48]);
+    document[..16].copy_from_slice(&PREFIX);
+    document[16..].copy_from_slice(seed);
+    pem(document.as_ref())
+}
+
 fn rsa() -> Result<Secret, Unspecified> {
     Ok(pem(KeyPair::generate(KeySize::Rsa2048)?.as_der()?.as_ref()))
 }

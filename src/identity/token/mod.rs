@@ -4,6 +4,7 @@
 //! the signed bytes mean, `verified` remembers the answer. The keys come from the configuration
 //! alone (`key`); nothing in a token can bring in another.
 
+pub mod assertion;
 pub(super) mod claims;
 pub mod generate;
 pub mod generated;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::Jwk;
 
 use crate::clock::{Timestamp, unix_seconds};
 use crate::config::policy::Tokens;
@@ -110,9 +112,9 @@ impl KeyRing {
         token
     }
 
-    /// The public keys as a JWK Set (RFC 7517 §5); shared secrets aren't in it.
-    pub fn jwks(&self) -> serde_json::Value {
-        let public: Vec<_> = self.keys.iter().filter_map(Key::public_jwk).collect();
+    /// The public keys as a JWK Set (RFC 7517 §5), and `more` of them; shared secrets aren't in it.
+    pub fn jwks(&self, more: &[Jwk]) -> serde_json::Value {
+        let public: Vec<_> = self.keys.iter().filter_map(Key::public_jwk).chain(more).collect();
         serde_json::json!({ "keys": public })
     }
 

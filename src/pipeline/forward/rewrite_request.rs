@@ -31,6 +31,7 @@ const ROOM: usize = 320;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_AUTH_ASSERTION: HeaderName = HeaderName::from_static("x-auth-assertion");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// `cached` is the route's rule when the answer may be stored.
@@ -81,6 +82,12 @@ pub fn fields(
     let mut values = FieldValues::with_room(ROOM);
     if let Some(identity) = &exchange.identity {
         identity_headers::set(&mut fields, upstream.identity, identity, cached, &mut values)?;
+        // It names one user, so that an answer for others mustn't be made of it.
+        if let (true, Some(assertions)) = (upstream.assertion, &exchange.edition.assertions)
+            && matches!(cached, None | Some(VaryBy::User))
+        {
+            fields.insert(X_AUTH_ASSERTION, assertions.of(identity, upstream, exchange.arrived_at));
+        }
     }
     set_forwarded(&mut fields, received, peer, exchange, &mut values)?;
     fields.insert(X_REQUEST_ID, values.put(exchange.request_id.as_str())?);

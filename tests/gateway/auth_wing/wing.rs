@@ -283,7 +283,7 @@ fn settings(policy: Policy) -> Settings {
     let keys = Arc::new(KeyRing::new(&policy.tokens).unwrap());
     let refresh_keys = Arc::new(RefreshKeys::new(&policy.tokens.keys));
     let vault = Arc::new(Vault::new(&policy.tokens.keys));
-    Settings { policy: Arc::new(policy), keys, refresh_keys, vault }
+    Settings { policy: Arc::new(policy), keys, refresh_keys, vault, assertions: None }
 }
 
 async fn open_stores(directory: &Path) -> Stores {
