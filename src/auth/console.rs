@@ -21,7 +21,10 @@ use super::administration::{Administration, Operator};
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
-use super::{Mailer, PasswordQueue, Stores, Wing, body, cookie as cookies, grant, login, origin};
+use super::second_factor;
+use super::{
+    Mailer, PasswordQueue, Stores, Wing, body, cookie as cookies, grant, lacks_factor, login, origin,
+};
 use crate::clock::unix_seconds;
 use crate::identity::Identity;
 use crate::rejection::{Code, Rejection};
@@ -77,8 +80,9 @@ impl Door {
         call: &Call,
         username: &str,
         password: Zeroizing<String>,
+        code: Option<&str>,
     ) -> Result<HeaderValue, Rejection> {
-        let signed_in = self.open_session(call, username, password).await;
+        let signed_in = self.open_session(call, username, password, code).await;
         let outcome = signed_in.as_ref().map_or_else(|refusal| refusal.code().as_str(), |_| "success");
         self.wing.metrics.login_attempts.with_label_values(&[outcome]).inc();
         signed_in.map_err(|refusal| self.note(&refusal))
@@ -89,6 +93,7 @@ impl Door {
         call: &Call,
         username: &str,
         password: Zeroizing<String>,
+        code: Option<&str>,
     ) -> Result<HeaderValue, Refusal> {
         let wing = &self.wing;
         if !origin::is_own(call) {
@@ -99,7 +104,16 @@ impl Door {
             wing.audit(call, AuditEvent::LoginFailed, login::about(&account), Some("no operator")).await;
             return Err(Code::RoleMissing.into());
         }
-        let session = grant::start_session(wing, call, &account).await?;
+        let methods = match (account.has_second_factor, code) {
+            (false, _) => second_factor::PASSWORD,
+            (true, Some(code)) => second_factor::check(wing, call, &account, code).await?,
+            (true, None) => return Err(Code::MfaRequired.into()),
+        };
+        let needs_factor = &call.settings.policy.auth.mfa.required_roles;
+        if !account.has_second_factor && account.roles.iter().any(|role| needs_factor.contains(role)) {
+            return Err(Code::MfaRequired.into());
+        }
+        let session = grant::start_session(wing, call, &account, methods).await?;
         wing.audit(call, AuditEvent::LoggedIn, login::about(&account), Some("console")).await;
         Ok(set_cookie(call, &call.settings.keys.mint(&grant::identity(call, &session))))
     }
@@ -123,8 +137,9 @@ impl Door {
         let token = presented(call).ok_or(Code::NoCredentials)?;
         let identity = call.settings.keys.verify_cached(&token, call.now).map_err(Code::from)?;
         match self.wing.stores.revocations.standing(Bearer::from(&*identity), call.now).await? {
-            Standing::Good if identity.has_role(ROLE) => Ok(identity),
-            Standing::Good => Err(Code::RoleMissing.into()),
+            Standing::Good if !identity.has_role(ROLE) => Err(Code::RoleMissing.into()),
+            Standing::Good if lacks_factor(&call.settings.policy, &identity) => Err(Code::MfaRequired.into()),
+            Standing::Good => Ok(identity),
             Standing::Revoked => Err(Code::TokenRevoked.into()),
             Standing::Stale => Err(Code::TokenStale.into()),
         }

@@ -26,8 +26,8 @@ mod login;
 mod logout;
 mod mailer;
 mod me;
-mod openapi;
 mod mfa;
+mod openapi;
 mod origin;
 mod password;
 mod password_queue;
@@ -50,6 +50,7 @@ pub use self::mailer::Mailer;
 use self::openapi::{Described, docs, document};
 pub use self::password_queue::PasswordQueue;
 use crate::config::policy::Policy;
+use crate::identity::Identity;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
 use crate::identity::token::assertion::Assertions;
@@ -113,6 +114,12 @@ impl Wing {
     fn note_store_error(&self, error: &StoreError, consequence: &str) {
         note_store_error(&self.metrics, error, consequence);
     }
+}
+
+/// Whether one of their roles needs a second factor that they haven't shown (`auth.mfa.required_roles`).
+fn lacks_factor(policy: &Policy, identity: &Identity) -> bool {
+    let roles = &policy.auth.mfa.required_roles;
+    !identity.has_mfa() && roles.iter().any(|role| identity.has_role(role))
 }
 
 /// The one place that counts and logs a failed call to a store.

@@ -25,7 +25,7 @@ pub fn matching_step(secret: &[u8], code: &str, now: u64) -> Option<u64> {
         constant_time::verify_slices_are_equal(self::code(secret, *step).as_bytes(), code.as_bytes()).is_ok()
     };
     // All of them, so that time doesn't tell which.
-    steps.filter(is_right).last()
+    steps.fold(None, |found, step| if is_right(&step) { Some(step) } else { found })
 }
 
 /// What the app shows at that step (RFC 4226 §5.3).

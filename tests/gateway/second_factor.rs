@@ -412,3 +412,21 @@ async fn explain_and_tests_know_of_second_factors() {
     let wrong = "tests:\n  - { request: GET /secure/data, role: user, expect: allowed }\n";
     assert_eq!(gw.reload(Setup::from(ROUTES).with(wrong)).await, harness::Reload::Refused);
 }
+
+#[tokio::test]
+async fn the_console_asks_operators_for_both_factors() {
+    let gw = harness::gateway(ROUTES).await;
+    let root = gw.admin("root").await;
+    let sign_in = async |code: &str| {
+        let fields = [("username", "root"), ("password", PASSWORD), ("code", code)];
+        let request = gw.admin_request(Method::POST, "/console/login").form(&fields);
+        let answer = request.header("sec-fetch-site", "same-origin").send().await.expect("the port answers");
+        (answer.status().as_u16(), answer.headers().contains_key("set-cookie"))
+    };
+
+    assert_eq!(sign_in("").await, (403, false), "the role needs a factor");
+    let (mut app, _) = enrol(&root).await;
+    assert_eq!(sign_in("").await, (403, false));
+    assert_eq!(sign_in(&app.wrong_code()).await, (403, false));
+    assert_eq!(sign_in(&app.code()).await, (303, true));
+}

@@ -20,7 +20,7 @@ use http::HeaderMap;
 
 use super::answer::{self, Refusal};
 use super::openapi::Described;
-use super::{BODY_LIMIT_BYTES, Mailer, PasswordQueue, Settings, Stores, Wing};
+use super::{BODY_LIMIT_BYTES, Mailer, PasswordQueue, Settings, Stores, Wing, lacks_factor};
 use crate::clock;
 use crate::identity::{Identity, credentials};
 use crate::rejection::Code;
@@ -101,7 +101,7 @@ async fn authenticate(
         None => revocations.standing(bearer, now).await?,
     };
     match standing {
-        Standing::Good if identity.has_role(ROLE) => match needs_mfa(&settings, &identity) {
+        Standing::Good if identity.has_role(ROLE) => match lacks_factor(&settings.policy, &identity) {
             true => Err(Code::MfaRequired.into()),
             false => Ok(identity),
         },
@@ -109,10 +109,4 @@ async fn authenticate(
         Standing::Revoked => Err(Code::TokenRevoked.into()),
         Standing::Stale => Err(Code::TokenStale.into()),
     }
-}
-
-/// As on the proxy: `auth.mfa.required_roles`.
-fn needs_mfa(settings: &Settings, identity: &Identity) -> bool {
-    let roles = &settings.policy.auth.mfa.required_roles;
-    !identity.has_mfa() && roles.iter().any(|role| identity.has_role(role))
 }

@@ -221,7 +221,9 @@ impl AuthEndpoint {
     pub fn methods(self) -> Vec<http::Method> {
         use http::Method;
         match self {
-            Self::Sessions | Self::Mfa | Self::Jwks | Self::OpenApi | Self::Docs | Self::DocsFile => vec![Method::GET],
+            Self::Sessions | Self::Mfa | Self::Jwks | Self::OpenApi | Self::Docs | Self::DocsFile => {
+                vec![Method::GET]
+            }
             Self::Me => vec![Method::GET, Method::PUT, Method::PATCH, Method::DELETE],
             Self::Keys | Self::Validate => vec![Method::GET, Method::POST],
             Self::Session | Self::Key => vec![Method::DELETE],

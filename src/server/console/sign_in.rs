@@ -19,6 +19,8 @@ use crate::rejection::{Code, Rejection};
 struct Credentials {
     username: String,
     password: String,
+    /// Of the authenticator app; empty without one.
+    code: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -41,8 +43,9 @@ pub async fn sign_in(State(console): State<Console>, request: Request) -> Respon
         Err(rejection) => return page::refusal(&rejection),
     };
     let outcome = match call.form::<Credentials>() {
-        Ok(Credentials { username, password }) => {
-            console.door.sign_in(&call, &username, Zeroizing::new(password)).await
+        Ok(Credentials { username, password, code }) => {
+            let code = code.as_deref().filter(|code| !code.is_empty());
+            console.door.sign_in(&call, &username, Zeroizing::new(password), code).await
         }
         Err(rejection) => Err(rejection),
     };
@@ -90,6 +93,7 @@ fn words(rejection: &Rejection) -> String {
     match rejection.code {
         Code::RoleMissing => "This account is no operator: it lacks the role admin.".to_owned(),
         Code::BadCredentials => "Username or password is wrong.".to_owned(),
+        Code::MfaRequired => "A code of your authenticator app is needed, too.".to_owned(),
         _ => page::words(rejection).to_owned(),
     }
 }
@@ -111,6 +115,7 @@ fn form(said: Option<&str>, over_plain_network: bool) -> Markup {
                     form method="post" action="/console/login" {
                         label { "Username" input name="username" autocomplete="username" required autofocus; }
                         label { "Password" input type="password" name="password" autocomplete="current-password" required; }
+                        label { "Code of your authenticator app, if you have one" input name="code" autocomplete="one-time-code" inputmode="numeric"; }
                         button { "Sign in" }
                     }
                 }
