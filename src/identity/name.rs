@@ -105,15 +105,16 @@ pub fn fold(name: &str) -> String {
     UsernameCaseMapped::enforce(name).map_or_else(|_| name.to_lowercase(), Cow::into_owned)
 }
 
-/// A username as identity headers say it: what isn't ASCII is percent-encoded (RFC 3986 §2.1). No
-/// username holds a percent sign, so that nothing is said twice.
+/// A username as identity headers say it: what isn't ASCII, and the percent sign, is percent-encoded
+/// (RFC 3986 §2.1). Our own usernames hold no percent sign; those of other issuers may.
 pub fn in_header(username: &str) -> Cow<'_, str> {
-    if username.is_ascii() {
+    let is_plain = |byte: u8| byte.is_ascii() && byte != b'%';
+    if username.bytes().all(is_plain) {
         return Cow::Borrowed(username);
     }
     let mut encoded = String::with_capacity(username.len() * 3);
     for byte in username.bytes() {
-        match byte.is_ascii() {
+        match is_plain(byte) {
             true => encoded.push(char::from(byte)),
             false => encoded.push_str(&format!("%{byte:02X}")),
         }
