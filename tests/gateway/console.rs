@@ -4,7 +4,8 @@ use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Method, Response};
 use serde_json::json;
 
-use crate::harness::{self, Gateway, PASSWORD, Setup, Stores, client_builder, eventually};
+use crate::harness::{self, Gateway, PASSWORD, Reload, Setup, Stores, client_builder, eventually};
+use crate::second_factor::enrol;
 
 /// A browser, as far as it matters here.
 struct Browser<'g> {
@@ -143,6 +144,47 @@ async fn the_same_lockout_and_audit_hold_as_for_every_login() {
     assert_eq!(records["records"][0]["reason"], "console");
     let metrics = gw.metrics().await;
     assert_eq!(metrics.value("login_attempts_total", &["outcome=\"account_locked\""]), Some(2.0));
+}
+
+#[tokio::test]
+async fn a_second_factor_is_asked_for_here_too() {
+    let gw = harness::gateway("").await;
+    let root = gw.admin("root").await;
+    let (mut app, recovery_codes) = enrol(&root).await;
+    let browser = Browser::of(&gw);
+    let sign_in = async |password: &str, code: &str| {
+        let fields = [("username", "root"), ("password", password), ("code", code)];
+        browser.post("/console/login", &fields).await
+    };
+
+    for (password, code) in [
+        (PASSWORD, ""),
+        (PASSWORD, app.last_code().as_str()),
+        (PASSWORD, app.wrong_code().as_str()),
+        ("wrong", recovery_codes[0].as_str()),
+    ] {
+        let answer = sign_in(password, code).await;
+        assert!(answer.headers().get(SET_COOKIE).is_none(), "{code}");
+        assert_eq!(browser.get("/console/").await.status(), 303, "{code}");
+    }
+    assert_eq!(sign_in(PASSWORD, &app.code()).await.status(), 303);
+    assert_eq!(browser.get("/console/").await.status(), 200);
+    assert_eq!(sign_in(PASSWORD, &recovery_codes[0]).await.status(), 303);
+    assert_eq!(sign_in(PASSWORD, &recovery_codes[0]).await.status(), 403, "good once");
+}
+
+#[tokio::test]
+async fn a_role_that_needs_a_second_factor_needs_it_here_too() {
+    let gw = harness::gateway("").await;
+    let browser = Browser::of_operator(&gw).await;
+    let required = "auth: { registration: open, limits: {}, mfa: { required_roles: [admin] } }";
+    assert_eq!(gw.reload(required).await, Reload::InForce);
+
+    let answer = browser.get("/console/").await;
+    assert_eq!((answer.status().as_u16(), text(answer).await.contains("mfa_required")), (403, true));
+    let answer = browser.sign_in("root", PASSWORD).await;
+    assert!(answer.headers().get(SET_COOKIE).is_none());
+    assert!(text(answer).await.contains("authenticator app is needed"));
 }
 
 #[tokio::test]

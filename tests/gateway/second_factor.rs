@@ -26,7 +26,7 @@ async fn both_editions() -> [Gateway; 2] {
 }
 
 /// An authenticator app. No code of it is good twice, so that it shows one of a later step each time.
-struct App {
+pub struct App {
     secret: Vec<u8>,
     shown: u64,
 }
@@ -46,19 +46,19 @@ impl App {
         Self { secret, shown: 0 }
     }
 
-    fn code(&mut self) -> String {
+    pub fn code(&mut self) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() / 30;
         self.shown = now.max(self.shown + 1);
         assert!(self.shown <= now + 1, "another code is good in half a minute only");
         totp::code(&self.secret, self.shown)
     }
 
-    fn last_code(&self) -> String {
+    pub fn last_code(&self) -> String {
         totp::code(&self.secret, self.shown)
     }
 
     /// Not of any step that is near.
-    fn wrong_code(&self) -> String {
+    pub fn wrong_code(&self) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() / 30;
         let near: Vec<String> = (now - 2..now + 3).map(|step| totp::code(&self.secret, step)).collect();
         let codes = (0..10).map(|digit| digit.to_string().repeat(6));
@@ -74,7 +74,7 @@ async fn json_of(response: Response) -> Value {
 }
 
 /// The app and the recovery codes; the client goes on with both factors.
-async fn enrol(client: &Client) -> (App, Vec<String>) {
+pub async fn enrol(client: &Client) -> (App, Vec<String>) {
     let begun = json_of(client.post("/auth/mfa/totp", &json!({ "password": PASSWORD })).await).await;
     let mut app = App::new(begun["secret"].as_str().expect("a secret"));
     let confirmed = client.post("/auth/mfa/totp/confirm", &json!({ "code": app.code() })).await;
