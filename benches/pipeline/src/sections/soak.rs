@@ -39,7 +39,8 @@ pub fn run(stage: &Stage, seconds: Option<&str>) -> Result<(), Failure> {
     for (name, port, state) in [("embedded", 19040, "embedded"), ("on Redis", 19050, &*Stage::redis_url())] {
         let gateway = gateway::start(stage, &Plan::new(stage, port, state)?)?;
         let script = write_script(&stage.folder(&format!("{port}-load"))?)?;
-        let samples = sample(&gateway, load(&gateway, &script, seconds)?)?;
+        let resident = || Ok(gateway.process.resident_kib()? as f64 / 1024.0);
+        let samples = sample(load(&gateway, &script, seconds)?, EVERY, resident)?;
         report(name, &samples)?;
     }
     Ok(())
@@ -65,13 +66,17 @@ fn load(gateway: &Gateway, script: &str, seconds: u64) -> Result<Child, Failure>
     Ok(wrk.spawn().map_err(|error| format!("running wrk: {error}"))?)
 }
 
-/// Resident MiB, each second until the load is over. Any answer but 2xx fails the bench.
-fn sample(gateway: &Gateway, mut wrk: Child) -> Result<Vec<f64>, Failure> {
+/// What `look` sees at this pace until the load is over. Any answer but 2xx fails the bench.
+pub fn sample<T>(
+    mut wrk: Child,
+    every: Duration,
+    mut look: impl FnMut() -> Result<T, Failure>,
+) -> Result<Vec<T>, Failure> {
     let mut samples = Vec::new();
     let mut due = Instant::now();
     while wrk.try_wait()?.is_none() {
-        samples.push(gateway.process.resident_kib()? as f64 / 1024.0);
-        due += EVERY;
+        samples.push(look()?);
+        due += every;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }
     let output = wrk.wait_with_output()?;

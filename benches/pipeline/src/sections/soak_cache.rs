@@ -2,9 +2,9 @@
 //! minute at full load. Not part of the whole bench, for its length; `soak-cache 600` takes ten minutes.
 
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::verdict;
+use super::{soak, verdict};
 use crate::client::Client;
 use crate::gateway::{self, Gateway, Plan};
 use crate::process::LOAD_CORE;
@@ -51,7 +51,7 @@ pub fn run(stage: &Stage, seconds: Option<&str>) -> Result<(), Failure> {
     let plan = Plan { more: &memory, more_routes: ROUTE, ..Plan::new(stage, 19190, &redis_url)? };
     let gateway = gateway::start(stage, &plan)?;
     let before = gateway.process.resident_kib()? as f64 / 1024.0;
-    let samples = sample(&gateway, load(stage, &gateway, seconds)?)?;
+    let samples = soak::sample(load(stage, &gateway, seconds)?, EVERY, || look(&gateway))?;
     report(&gateway, before, &samples)
 }
 
@@ -64,25 +64,6 @@ fn load(stage: &Stage, gateway: &Gateway, seconds: u64) -> Result<Child, Failure
     wrk.args(["-H", &format!("Authorization: Bearer {}", gateway.token)]);
     wrk.arg(format!("http://{}/", gateway.address)).stdout(Stdio::piped());
     Ok(wrk.spawn().map_err(|error| format!("running wrk: {error}"))?)
-}
-
-/// Until the load is over. Any answer but 2xx fails the bench.
-fn sample(gateway: &Gateway, mut wrk: Child) -> Result<Vec<Held>, Failure> {
-    let mut samples = Vec::new();
-    let mut due = Instant::now();
-    while wrk.try_wait()?.is_none() {
-        samples.push(look(gateway)?);
-        due += EVERY;
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-    }
-    let output = wrk.wait_with_output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    if text.contains("Non-2xx") || text.contains("Socket errors") || !output.status.success() {
-        return Err(format!("not every answer was good:\n{text}").into());
-    }
-    let rate = text.lines().find(|line| line.contains(" requests in ")).unwrap_or("wrk reported no count");
-    say(rate.trim())?;
-    Ok(samples)
 }
 
 fn look(gateway: &Gateway) -> Result<Held, Failure> {
