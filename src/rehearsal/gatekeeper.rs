@@ -29,7 +29,7 @@ impl Onlooker {
         let judged: Vec<Charge> = judged.cloned().collect();
         let verdicts = judged.iter().map(|charge| passed(&charge.quota)).collect();
         self.charges.lock().extend(judged);
-        Admission { standing, verdicts }
+        Admission { standing, verdicts, runs_low: false }
     }
 }
 

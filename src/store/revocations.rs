@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use super::{Charge, StoreError, Verdict};
@@ -86,7 +87,12 @@ pub struct Admission {
     /// One verdict per charge that was judged, in order. With a bearer that isn't `Good`, only the
     /// charges with `before_identity` are judged, in their order.
     pub verdicts: Vec<Verdict>,
+    /// What this process knows is nearly used up: [`Gatekeeper::renewal`] should be asked for.
+    pub runs_low: bool,
 }
+
+/// A question that nobody waits for.
+pub type Renewal = BoxFuture<'static, Result<(), StoreError>>;
 
 /// Revocation and limits together: one round trip where the state is remote.
 #[async_trait]
@@ -98,6 +104,13 @@ pub trait Gatekeeper: Send + Sync {
     /// The same without waiting, from what this process knows; asked first. `None`, and nothing
     /// taken, when [`admit`](Self::admit) has to be asked.
     fn admit_at_once(&self, _bearer: Option<Bearer>, _charges: &[Charge]) -> Option<Admission> {
+        None
+    }
+
+    /// Asks the store for what [`admit_at_once`](Self::admit_at_once) will soon need for these charges,
+    /// before a request has to wait for it. `None` when there is nothing to ask, or somebody does so
+    /// already.
+    fn renewal(&self, _charges: &[Charge]) -> Option<Renewal> {
         None
     }
 

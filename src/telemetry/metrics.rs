@@ -98,7 +98,7 @@ impl Metrics {
             rate_limit_store_calls: counter(
                 &registry,
                 "rate_limit_store_calls_total",
-                "Requests that had to ask the store about revocation or limits",
+                "Questions to the store about revocation or limits",
             ),
             cache_requests: counters(
                 &registry,

@@ -86,9 +86,13 @@ async fn a_hot_user_costs_a_few_round_trips_in_hundreds_of_requests() {
         assert!((expected - 1000..=expected).contains(&remaining.expect("r=")), "{standing}");
     }
 
-    let asked = redis.admissions() - asked_before;
-    assert!(asked <= 40, "{asked} round trips");
-    assert_eq!(store_calls(&gw).await - metric_before, asked as f64, "the metric counts what was asked");
+    let asked = || redis.admissions() - asked_before;
+    assert!(asked() <= 40, "{} round trips", asked());
+    // A lease may be renewed right now.
+    harness::eventually("the metric to count what was asked", async || {
+        (store_calls(&gw).await - metric_before == asked() as f64).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -95,7 +95,7 @@ impl Meter {
     /// others. A store that doesn't answer has nothing to say here.
     async fn observe(&self, exchange: &mut Exchange, limit: &Limit, charge: Charge) {
         let charges = [charge];
-        let admission = match self.gatekeeper.admit_at_once(None, &charges) {
+        let admission = match self.admit_at_once(None, &charges) {
             Some(admission) => Ok(admission),
             None => self.gatekeeper.admit(None, &charges).await,
         };
@@ -119,7 +119,7 @@ impl Meter {
         limits: &[Arc<Limit>],
         charges: &[Charge],
     ) -> Result<Admission, Rejection> {
-        if let Some(admission) = self.gatekeeper.admit_at_once(bearer, charges) {
+        if let Some(admission) = self.admit_at_once(bearer, charges) {
             return Ok(admission);
         }
         self.metrics.rate_limit_store_calls.inc();
@@ -133,6 +133,27 @@ impl Meter {
                 self.without_store(exchange, bearer, limits, charges, &error)
             }
         }
+    }
+
+    fn admit_at_once(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Option<Admission> {
+        let admission = self.gatekeeper.admit_at_once(bearer, charges)?;
+        if admission.runs_low {
+            self.renew(charges);
+        }
+        Some(admission)
+    }
+
+    /// Beside the request, so that none has to wait. A store that doesn't answer is counted here; what
+    /// it means for requests is up to those that need it.
+    fn renew(&self, charges: &[Charge]) {
+        let Some(renewal) = self.gatekeeper.renewal(charges) else { return };
+        self.metrics.rate_limit_store_calls.inc();
+        let metrics = self.metrics.clone();
+        tokio::spawn(async move {
+            if let Err(error) = renewal.await {
+                metrics.store_errors.with_label_values(&[error.store]).inc();
+            }
+        });
     }
 
     /// The stated answer for a failing store.
@@ -159,7 +180,7 @@ impl Meter {
                 OnStoreError::Local => self.fallback.take(std::slice::from_ref(charge))[0],
             });
         }
-        Ok(Admission { standing, verdicts })
+        Ok(Admission { standing, verdicts, runs_low: false })
     }
 
     fn judge(

@@ -26,7 +26,7 @@ impl LocalGatekeeper {
             let before_identity = charges.iter().filter(|charge| charge.before_identity);
             self.counters.take(before_identity)
         };
-        Admission { standing, verdicts }
+        Admission { standing, verdicts, runs_low: false }
     }
 }
 

@@ -95,7 +95,7 @@ impl RedisState {
 impl Gatekeeper for RedisState {
     async fn admit(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Result<Admission, StoreError> {
         if bearer.is_none() && charges.is_empty() {
-            return Ok(Admission { standing: Standing::Good, verdicts: Vec::new() });
+            return Ok(Admission { standing: Standing::Good, verdicts: Vec::new(), runs_low: false });
         }
         let asks: Vec<Ask<'_>> = charges.iter().map(|charge| Ask { charge, count: 1 }).collect();
         let Answer { standing, counters } = self.ask(bearer, &asks).await.map_err(|failure| failure.error)?;
@@ -105,7 +105,7 @@ impl Gatekeeper for RedisState {
             Some(counter) => counter.verdict(),
             None => charge.verdict(0, false),
         };
-        Ok(Admission { standing, verdicts: judged.map(verdict).collect() })
+        Ok(Admission { standing, verdicts: judged.map(verdict).collect(), runs_low: false })
     }
 }
 

@@ -7,14 +7,17 @@ use async_trait::async_trait;
 
 use super::RedisState;
 use super::ask::{Answer, Ask, Counter, Failure};
-use super::leases::{Leases, Outcome, Used, Wish};
+use super::leases::{Leases, Outcome, Taken, Used, Wish};
 use crate::clock;
-use crate::store::{Admission, Bearer, Charge, Gatekeeper, Revocations, Standing, StoreError, Verdict};
+use crate::store::{
+    Admission, Bearer, Charge, Gatekeeper, Price, Renewal, Revocations, Standing, StoreError, Verdict,
+};
 
 /// One per gateway. Whether it mirrors the revocations is up to the state: [`RedisState::follow`].
+#[derive(Clone)]
 pub struct RedisGatekeeper {
     state: Arc<RedisState>,
-    leases: Leases,
+    leases: Arc<Leases>,
 }
 
 /// One charge of a request that has to ask Redis.
@@ -25,14 +28,20 @@ struct Item<'a> {
 
 #[derive(Clone, Copy)]
 enum Plan {
-    /// Taken from the lease with this id.
-    Taken(u64, Verdict),
+    Taken(Taken),
     Asked(Wish),
+}
+
+/// What could be taken from leases alone.
+struct TakenAll {
+    verdicts: Vec<Verdict>,
+    /// Some lease is nearly used up.
+    runs_low: bool,
 }
 
 impl RedisGatekeeper {
     pub fn new(state: Arc<RedisState>) -> Self {
-        Self { state, leases: Leases::default() }
+        Self { state, leases: Arc::default() }
     }
 }
 
@@ -44,8 +53,19 @@ impl Gatekeeper for RedisGatekeeper {
 
     fn admit_at_once(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Option<Admission> {
         let standing = self.standing_of(bearer)?;
-        let verdicts = self.take_all(judged(charges, standing))?;
-        Some(Admission { standing, verdicts })
+        let TakenAll { verdicts, runs_low } = self.take_all(judged(charges, standing))?;
+        Some(Admission { standing, verdicts, runs_low })
+    }
+
+    fn renewal(&self, charges: &[Charge]) -> Option<Renewal> {
+        let now_us = self.leases.now_us();
+        let ahead = |charge: &Charge| Charge { price: Price::part(0), ..charge.clone() };
+        let wanted: Vec<(Charge, Wish)> = charges
+            .iter()
+            .filter_map(|charge| Some((ahead(charge), self.leases.renewal(charge, now_us)?)))
+            .collect();
+        let gatekeeper = (!wanted.is_empty()).then(|| self.clone())?;
+        Some(Box::pin(async move { gatekeeper.renew(&wanted).await }))
     }
 
     async fn admit(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Result<Admission, StoreError> {
@@ -61,11 +81,11 @@ impl Gatekeeper for RedisGatekeeper {
             (unchecked, asks) => self.state.ask(unchecked, asks).await,
         };
         let Answer { standing, counters } = answer.map_err(|Failure { error, counters }| {
-            self.keep_what_was_charged(&items, &counters, asked_us);
+            self.settle_all_unused(&items, &counters, asked_us);
             error
         })?;
         let verdicts = self.settle(&items, standing, &counters, asked_us);
-        Ok(Admission { standing: known.unwrap_or(standing), verdicts })
+        Ok(Admission { standing: known.unwrap_or(standing), verdicts, runs_low: false })
     }
 }
 
@@ -82,34 +102,49 @@ impl RedisGatekeeper {
 
     /// One request from the lease of every key or, when one is known to be refused, from none.
     /// `None`, and nothing taken, when only Redis can say.
-    fn take_all<'a>(&self, charges: impl Iterator<Item = &'a Charge> + Clone) -> Option<Vec<Verdict>> {
+    fn take_all<'a>(&self, charges: impl Iterator<Item = &'a Charge> + Clone) -> Option<TakenAll> {
         let now_us = self.leases.now_us();
-        let mut taken = Vec::with_capacity(charges.size_hint().1.unwrap_or_default());
+        let mut all: Vec<Taken> = Vec::with_capacity(charges.size_hint().1.unwrap_or_default());
         for charge in charges.clone() {
-            let Outcome::Taken(lease, verdict) = self.leases.take(charge, now_us) else {
+            let Outcome::Taken(taken) = self.leases.take(charge, now_us) else {
                 charges
                     .clone()
-                    .zip(&taken)
-                    .for_each(|(charge, (lease, _))| self.leases.give_back(charge, *lease));
-                let standings: Vec<Verdict> =
+                    .zip(&all)
+                    .for_each(|(charge, taken)| self.leases.give_back(charge, taken.lease));
+                let verdicts: Vec<Verdict> =
                     charges.map(|charge| self.leases.standing(charge, now_us)).collect();
-                let is_refused = standings.iter().any(|verdict| !verdict.allowed);
-                return is_refused.then_some(standings);
+                let is_refused = verdicts.iter().any(|verdict| !verdict.allowed);
+                return is_refused.then_some(TakenAll { verdicts, runs_low: false });
             };
-            taken.push((lease, verdict));
+            all.push(taken);
         }
-        Some(taken.into_iter().map(|(_, verdict)| verdict).collect())
+        let runs_low = all.iter().any(|taken| taken.runs_low);
+        Some(TakenAll { verdicts: all.into_iter().map(|taken| taken.verdict).collect(), runs_low })
+    }
+
+    /// All that it brings is leases, since the requests that it asks for cost nothing.
+    async fn renew(&self, wanted: &[(Charge, Wish)]) -> Result<(), StoreError> {
+        let items: Vec<Item<'_>> =
+            wanted.iter().map(|(charge, wish)| Item { charge, plan: Plan::Asked(*wish) }).collect();
+        let asks: Vec<Ask<'_>> = items.iter().filter_map(Item::ask).collect();
+        let asked_us = self.leases.now_us();
+        let (outcome, counters) = match self.state.ask(None, &asks).await {
+            Ok(Answer { counters, .. }) => (Ok(()), counters),
+            Err(Failure { error, counters }) => (Err(error), counters),
+        };
+        self.settle_all_unused(&items, &counters, asked_us);
+        outcome
     }
 
     fn plan(&self, charge: &Charge, now_us: u64) -> Plan {
         match self.leases.take(charge, now_us) {
-            Outcome::Taken(lease, verdict) => Plan::Taken(lease, verdict),
+            Outcome::Taken(taken) => Plan::Taken(taken),
             Outcome::Refused(_) | Outcome::Unknown => Plan::Asked(self.leases.wish(charge, now_us)),
         }
     }
 
-    /// There is no answer.
-    fn keep_what_was_charged(&self, items: &[Item<'_>], counters: &[Option<Counter>], asked_us: u64) {
+    /// All that Redis has charged is leases.
+    fn settle_all_unused(&self, items: &[Item<'_>], counters: &[Option<Counter>], asked_us: u64) {
         for (item, counter) in with_counters(items, counters) {
             self.settle_unused(item, counter, asked_us);
         }
@@ -118,9 +153,9 @@ impl RedisGatekeeper {
     /// Nothing comes of the charge. What Redis has charged for it is a lease.
     fn settle_unused(&self, item: &Item<'_>, counter: Option<&Counter>, asked_us: u64) -> Verdict {
         match (item.plan, counter) {
-            (Plan::Taken(lease, verdict), _) => {
-                self.leases.give_back(item.charge, lease);
-                verdict
+            (Plan::Taken(taken), _) => {
+                self.leases.give_back(item.charge, taken.lease);
+                taken.verdict
             }
             (Plan::Asked(wish), Some(counter)) => {
                 self.leases.settle(item.charge, wish, counter, Used::None, asked_us)
@@ -148,7 +183,7 @@ impl RedisGatekeeper {
         for (item, counter) in with_counters(items, counters) {
             let verdict = match (item.plan, counter) {
                 _ if is_refused || !is_judged(item) => self.settle_unused(item, counter, asked_us),
-                (Plan::Taken(_, verdict), _) => verdict,
+                (Plan::Taken(taken), _) => taken.verdict,
                 (Plan::Asked(wish), Some(counter)) => {
                     self.leases.settle(item.charge, wish, counter, Used::One, asked_us)
                 }
@@ -167,7 +202,7 @@ impl RedisGatekeeper {
 
     /// Redis refuses, but a lease may have arrived while it was asked.
     fn take_after_all(&self, items: &[&Item<'_>]) -> Option<Vec<Verdict>> {
-        let verdicts = self.take_all(items.iter().map(|item| item.charge))?;
+        let TakenAll { verdicts, .. } = self.take_all(items.iter().map(|item| item.charge))?;
         verdicts.iter().all(|verdict| verdict.allowed).then_some(verdicts)
     }
 
@@ -175,7 +210,7 @@ impl RedisGatekeeper {
     fn refuse(&self, items: &[&Item<'_>], mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
         let now_us = self.leases.now_us();
         for (item, verdict) in items.iter().zip(&mut verdicts) {
-            if let Plan::Taken(..) = item.plan {
+            if let Plan::Taken(_) = item.plan {
                 *verdict = Verdict { allowed: true, ..self.leases.standing(item.charge, now_us) };
             }
         }
@@ -190,7 +225,7 @@ fn with_counters<'a, 'b>(
 ) -> impl Iterator<Item = (&'b Item<'a>, Option<&'b Counter>)> {
     let mut counters = counters.iter();
     items.iter().map(move |item| match item.plan {
-        Plan::Taken(..) => (item, None),
+        Plan::Taken(_) => (item, None),
         Plan::Asked(_) => (item, counters.next().and_then(Option::as_ref)),
     })
 }
@@ -199,7 +234,7 @@ impl<'a> Item<'a> {
     fn ask(&self) -> Option<Ask<'a>> {
         match self.plan {
             Plan::Asked(wish) => Some(Ask { charge: self.charge, count: wish.count }),
-            Plan::Taken(..) => None,
+            Plan::Taken(_) => None,
         }
     }
 }

@@ -70,10 +70,15 @@ pub(super) async fn admit(
     bearer: Option<Bearer>,
     charges: &[Charge],
 ) -> Result<Admission, StoreError> {
-    match gate.admit_at_once(bearer, charges) {
-        Some(admission) => Ok(admission),
-        None => gate.admit(bearer, charges).await,
+    let Some(admission) = gate.admit_at_once(bearer, charges) else {
+        return gate.admit(bearer, charges).await;
+    };
+    if admission.runs_low
+        && let Some(renewal) = gate.renewal(charges)
+    {
+        tokio::spawn(renewal);
     }
+    Ok(admission)
 }
 
 pub(super) async fn take(gate: &dyn Gatekeeper, charge: &Charge) -> Verdict {
@@ -84,7 +89,7 @@ pub(super) async fn take(gate: &dyn Gatekeeper, charge: &Charge) -> Verdict {
 async fn nothing_asked_is_admitted(state: Arc<impl Gate>) {
     let admission = admit(&*state.gate(), None, &[]).await.unwrap();
 
-    assert_eq!(admission, Admission { standing: Standing::Good, verdicts: vec![] });
+    assert_eq!(admission, Admission { standing: Standing::Good, verdicts: vec![], runs_low: false });
 }
 
 async fn a_burst_passes_and_one_more_is_refused_with_its_waiting_time(state: Arc<impl Gate>) {

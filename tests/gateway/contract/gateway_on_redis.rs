@@ -1,6 +1,6 @@
 //! What one gateway holds of a shared Redis: the state, and the gatekeeper of its request path.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,9 +11,10 @@ use portcullis::store::{
     Bearer, Charge, Gatekeeper, Revocation, Revocations, Rotation, Session, Sessions, Standing, StoreError,
     Verdict,
 };
+use tokio::task::JoinSet;
 
 use super::eventually;
-use super::gatekeeper::{Gate, admit, take};
+use super::gatekeeper::{Gate, admit};
 use crate::servers::redis::Redis;
 
 /// Longer than any test: the mirror is current unless a test says otherwise.
@@ -22,6 +23,7 @@ const AN_HOUR: Duration = Duration::from_secs(3600);
 pub struct GatewayOnRedis {
     pub state: Arc<RedisState>,
     pub gatekeeper: Arc<RedisGatekeeper>,
+    renewals: Mutex<JoinSet<Result<(), StoreError>>>,
 }
 
 impl GatewayOnRedis {
@@ -31,7 +33,7 @@ impl GatewayOnRedis {
 
     pub fn strict_at(url: &str) -> Self {
         let state = Arc::new(RedisState::open(url).expect("the URL is right"));
-        Self { gatekeeper: Arc::new(RedisGatekeeper::new(state.clone())), state }
+        Self { gatekeeper: Arc::new(RedisGatekeeper::new(state.clone())), state, renewals: Mutex::default() }
     }
 
     /// Its mirror is filled.
@@ -72,7 +74,40 @@ impl GatewayOnRedis {
     }
 
     pub async fn take(&self, charge: &Charge) -> Verdict {
-        take(&*self.gatekeeper, charge).await
+        if let Some(verdict) = self.take_at_once(charge) {
+            return verdict;
+        }
+        let admission = self.gatekeeper.admit(None, std::slice::from_ref(charge)).await;
+        admission.expect("Redis runs").verdicts[0]
+    }
+
+    /// `None` when Redis has to be asked.
+    pub fn take_at_once(&self, charge: &Charge) -> Option<Verdict> {
+        let charges = std::slice::from_ref(charge);
+        let admission = self.gatekeeper.admit_at_once(None, charges)?;
+        if admission.runs_low
+            && let Some(renewal) = self.gatekeeper.renewal(charges)
+        {
+            self.renewals().spawn(renewal);
+        }
+        Some(admission.verdicts[0])
+    }
+
+    /// How many leases have been renewed or are about to be.
+    pub fn renewals_begun(&self) -> usize {
+        self.renewals().len()
+    }
+
+    /// Until they are.
+    pub async fn until_renewed(&self) {
+        let renewals = std::mem::take(&mut *self.renewals());
+        for outcome in renewals.join_all().await {
+            outcome.expect("Redis runs");
+        }
+    }
+
+    fn renewals(&self) -> MutexGuard<'_, JoinSet<Result<(), StoreError>>> {
+        self.renewals.lock().expect("no holder panics")
     }
 }
 

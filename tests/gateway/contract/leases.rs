@@ -48,6 +48,11 @@ pub(super) fn assert_within(quota: &Quota, admitted: &[Decided]) -> Result<(), T
     Ok(())
 }
 
+/// What a gateway may be lent and not have used: a lease, and what is left of one when the next is asked for.
+fn most_lent(burst: u32) -> u32 {
+    burst / 10 + burst / 40
+}
+
 #[test]
 fn no_schedule_over_several_gateways_lets_more_through_than_the_limit() {
     let (redis, runtime) = (Redis::start(), runtime());
@@ -127,7 +132,7 @@ fn a_crowd_at_several_gateways_gets_no_more_than_the_limit() {
         };
         let refilled = to.duration_since(*from).as_micros() / u128::from(quota.step_us());
         prop_assert!(admitted.len() as u128 <= u128::from(quota.burst) + refilled);
-        let lent_at_most = 3 * (quota.burst / 10) as usize;
+        let lent_at_most = 3 * most_lent(quota.burst) as usize;
         prop_assert!(
             admitted.len() + lent_at_most >= quota.burst as usize,
             "{} of {quota:?}",
@@ -144,6 +149,20 @@ fn never_refilled(burst: u32) -> Quota {
     quota(1, HOUR, burst)
 }
 
+/// How many pass until the gateway refuses and has nothing to come.
+async fn take_all(gateway: &GatewayOnRedis, charge: &Charge) -> u32 {
+    let mut passed = 0;
+    loop {
+        while gateway.take(charge).await.allowed {
+            passed += 1;
+        }
+        if gateway.renewals_begun() == 0 {
+            return passed;
+        }
+        gateway.until_renewed().await;
+    }
+}
+
 #[test]
 fn what_gateways_hold_back_is_what_they_were_lent_and_did_not_use() {
     let (redis, runtime) = (Redis::start(), runtime());
@@ -152,7 +171,6 @@ fn what_gateways_hold_back_is_what_they_were_lent_and_did_not_use() {
     let outcome = TestRunner::new(Config::with_cases(80)).run(&cases, |(burst, schedule)| {
         let charge = fresh("sum", never_refilled(burst));
         let gateways = gateways(&redis, 3);
-        let lent_at_most = (burst / 10).max(1) - 1;
         let mut passed = 0;
         let started = Instant::now();
         runtime.block_on(async {
@@ -160,20 +178,16 @@ fn what_gateways_hold_back_is_what_they_were_lent_and_did_not_use() {
                 passed += u32::from(gateways[turn].take(&charge).await.allowed);
             }
             // The first goes on until it is refused; what the others were lent stays with them.
-            while gateways[0].take(&charge).await.allowed {
-                passed += 1;
-            }
+            passed += take_all(&gateways[0], &charge).await;
             prop_assert!(passed <= burst, "{passed} of {burst}");
             let held_back = burst - passed;
             // Now they use it, unless this machine was so slow that it has expired.
             for gateway in &gateways[1..] {
-                while gateway.take(&charge).await.allowed {
-                    passed += 1;
-                }
+                passed += take_all(gateway, &charge).await;
             }
             prop_assert!(passed <= burst, "{passed} of {burst}");
             if started.elapsed() < Duration::from_millis(900) {
-                prop_assert!(held_back <= 2 * lent_at_most, "{held_back} of {burst}");
+                prop_assert!(held_back <= 2 * most_lent(burst), "{held_back} of {burst}");
                 prop_assert_eq!(passed, burst);
             }
             Ok(())
@@ -202,6 +216,50 @@ async fn a_hot_key_asks_a_few_times_in_hundreds_of_requests() {
     }
 
     assert!(redis.admissions() <= 25, "{} round trips", redis.admissions());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_a_key_is_hot_its_requests_wait_for_nobody() {
+    let redis = Redis::start();
+    let gateway = GatewayOnRedis::strict(&redis);
+    let charge = charge("hot:user:alice", quota(1, MINUTE, 100_000));
+
+    let mut waited = 0;
+    for _ in 0..1000 {
+        if gateway.take_at_once(&charge).is_none() {
+            waited += 1;
+            gateway.take(&charge).await;
+        }
+        // Requests come slower than Redis answers.
+        gateway.until_renewed().await;
+    }
+
+    assert_eq!(waited, 2, "the first alone, the second with one in advance");
+    assert!(redis.admissions() <= 20, "{} round trips", redis.admissions());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_renewed_once_and_only_for_those_who_use_it() {
+    let redis = Redis::start();
+    let gateway = GatewayOnRedis::strict(&redis);
+    let charge = charge("hot:user:alice", never_refilled(10_000));
+    for _ in 0..100 {
+        gateway.take(&charge).await;
+        gateway.until_renewed().await;
+    }
+    let asked = redis.admissions();
+
+    redis.pause();
+    let mut taken = 0;
+    while gateway.take_at_once(&charge).is_some() {
+        taken += 1;
+    }
+    redis.resume();
+
+    assert!(taken > 10, "{taken}");
+    assert_eq!(gateway.renewals_begun(), 1);
+    gateway.until_renewed().await;
+    assert_eq!(redis.admissions(), asked + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::lease::Lease;
+use super::lease::{Held, Lease};
 use crate::store::redis::ask::Counter;
 use crate::store::{Price, Quota, Verdict};
 
@@ -24,7 +24,7 @@ pub struct Known {
     /// The bucket is not empty before this: counters only ever go up. So what is refused by it would
     /// be refused by Redis, too.
     empty_at_us: u64,
-    lease: Lease,
+    leases: Held,
     /// Until then a request that costs nothing passes.
     room_until_us: u64,
     /// Of the lease that was asked for last, and when that was.
@@ -38,11 +38,20 @@ pub struct Known {
 /// How a request stands by what is known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It has taken from the lease with this id.
-    Taken(u64, Verdict),
+    Taken(Taken),
     Refused(Verdict),
     /// Only Redis can say.
     Unknown,
+}
+
+/// A request that was taken from a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Which lease.
+    pub lease: u64,
+    pub verdict: Verdict,
+    /// Whether it is time to ask for more.
+    pub runs_low: bool,
 }
 
 /// What to ask Redis for.
@@ -66,7 +75,7 @@ impl Known {
         Self {
             quota,
             empty_at_us: 0,
-            lease: Lease::default(),
+            leases: Held::default(),
             room_until_us: 0,
             size: 1,
             asked_us: None,
@@ -77,25 +86,25 @@ impl Known {
 
     pub fn take(&mut self, price: Price, now_us: u64) -> Outcome {
         self.touched_us = now_us;
-        let is_free = price.charged == 0 && now_us < self.room_until_us;
-        if self.lease.take(price.charged, self.quota.step_us(), now_us) || is_free {
-            return Outcome::Taken(self.lease.id(), self.verdict(true, now_us));
+        let step_us = self.quota.step_us();
+        if let Some(lease) = self.leases.take(price.charged, step_us, now_us) {
+            let runs_low = now_us >= self.asking_until_us && self.leases.runs_low(step_us, now_us);
+            return Outcome::Taken(Taken { lease, verdict: self.verdict(true, now_us), runs_low });
+        }
+        if price.charged == 0 && now_us < self.room_until_us {
+            return Outcome::Taken(Taken { lease: 0, verdict: self.verdict(true, now_us), runs_low: false });
         }
         let verdict = self.quota.verdict(price, self.level_us(now_us), false);
         if verdict.allowed { Outcome::Unknown } else { Outcome::Refused(verdict) }
     }
 
     pub fn give_back(&mut self, price: Price, lease: u64) {
-        if lease == self.lease.id() {
-            self.lease.give_back(price.charged);
-        }
+        self.leases.give_back(price.charged, lease);
     }
 
     /// How the counter stands, as far as it is known; for a request that is refused by another limit.
     pub fn standing(&mut self, price: Price, now_us: u64) -> Verdict {
-        let least = u64::from(price.charged.max(1));
-        let is_leased = self.lease.left(self.quota.step_us(), now_us) >= least;
-        match is_leased {
+        match self.leases.has(price.charged, self.quota.step_us(), now_us) {
             true => self.verdict(true, now_us),
             false => self.quota.verdict(price, self.level_us(now_us), false),
         }
@@ -109,6 +118,20 @@ impl Known {
         }
         self.asking_until_us = now_us + ASKING_US;
         Wish { count: self.next_size(now_us), is_for_lease: true }
+    }
+
+    /// For a lease that runs low, unless somebody asks already: what to ask for beside a request that
+    /// costs nothing. `None` when it would be that request alone.
+    pub fn renewal(&mut self, now_us: u64) -> Option<Wish> {
+        if now_us < self.asking_until_us || !self.leases.runs_low(self.quota.step_us(), now_us) {
+            return None;
+        }
+        self.leases.note_renewal();
+        let size = self.next_size(now_us);
+        (size > 1).then(|| {
+            self.asking_until_us = now_us + ASKING_US;
+            Wish { count: size.saturating_add(1), is_for_lease: true }
+        })
     }
 
     /// Grows while leases don't last, shrinks when they do.
@@ -137,17 +160,14 @@ impl Known {
         if wish.is_for_lease {
             self.asking_until_us = 0;
             if counter.granted > 0 {
-                self.size = counter.granted;
+                self.size = counter.granted - u32::from(price.charged == 0);
                 self.asked_us = Some(asked_us);
             }
         }
         let own = if used == Used::None && counter.granted > 0 { price.charged } else { 0 };
         let in_advance = u64::from(counter.granted.saturating_sub(1)) * 1000 + u64::from(own);
-        let mut lease = Lease::new(in_advance, asked_us, counter.level_us);
         let step_us = self.quota.step_us();
-        if lease.left(step_us, now_us) > self.lease.left(step_us, now_us) {
-            self.lease = lease;
-        }
+        self.leases.add(Lease::new(in_advance, asked_us, counter.level_us), step_us, now_us);
         let remaining = counter.remaining.saturating_add(in_advance / 1000);
         let advance_us = in_advance.saturating_mul(step_us) / 1000;
         Verdict {
@@ -174,10 +194,10 @@ impl Known {
         self.empty_at_us.saturating_sub(now_us)
     }
 
-    /// What is left of the lease counts as not yet used.
+    /// What is left of the leases counts as not yet used.
     fn verdict(&mut self, allowed: bool, now_us: u64) -> Verdict {
         let step_us = self.quota.step_us();
-        let left_us = self.lease.left(step_us, now_us).saturating_mul(step_us) / 1000;
+        let left_us = self.leases.left(step_us, now_us).saturating_mul(step_us) / 1000;
         let level_us = self.level_us(now_us).saturating_sub(left_us);
         let remaining = self.quota.tolerance_us().saturating_sub(level_us) / step_us;
         Verdict {
@@ -216,6 +236,13 @@ mod tests {
         wish.count
     }
 
+    fn take(known: &mut Known, now_us: u64) -> Taken {
+        match known.take(ONE, now_us) {
+            Outcome::Taken(taken) => taken,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn leases_double_while_they_do_not_last_and_end_at_a_tenth_of_the_burst() {
         let (mut known, mut used) = (Known::new(quota(100), 0), 0);
@@ -250,7 +277,7 @@ mod tests {
         let wish = Wish { count: 10, is_for_lease: true };
 
         let first = known.settle((ONE, wish), &granted(10, 10, 100), Used::One, 0, 0);
-        let Outcome::Taken(_, second) = known.take(ONE, 0) else { panic!("nine are left") };
+        let second = take(&mut known, 0).verdict;
 
         assert_eq!((first.remaining, first.reset_after), (99, Duration::from_micros(STEP)));
         assert_eq!((second.remaining, second.reset_after), (98, Duration::from_micros(2 * STEP)));
@@ -277,7 +304,7 @@ mod tests {
         let verdict = known.settle((ONE, wish), &granted(1, 1, 100), Used::None, 0, 0);
 
         assert_eq!((verdict.remaining, verdict.reset_after), (100, Duration::ZERO));
-        assert!(matches!(known.take(ONE, 0), Outcome::Taken(..)));
+        take(&mut known, 0);
         assert_eq!(known.take(ONE, 0), Outcome::Unknown);
     }
 
@@ -286,13 +313,47 @@ mod tests {
         let mut known = Known::new(quota(100), 0);
         let wish = Wish { count: 3, is_for_lease: true };
         known.settle((ONE, wish), &granted(3, 3, 100), Used::One, 0, 0);
-        let Outcome::Taken(old, _) = known.take(ONE, 0) else { panic!("two are left") };
+        let old = take(&mut known, 0).lease;
+        take(&mut known, 0);
         known.settle((ONE, wish), &granted(6, 3, 100), Used::One, 1, 1);
 
         known.give_back(ONE, old);
 
         let left =
-            std::iter::from_fn(|| matches!(known.take(ONE, 1), Outcome::Taken(..)).then_some(())).count();
+            std::iter::from_fn(|| matches!(known.take(ONE, 1), Outcome::Taken(_)).then_some(())).count();
         assert_eq!(left, 2);
+    }
+
+    #[test]
+    fn a_lease_that_runs_low_is_renewed_by_one_and_nobody_else_asks_meanwhile() {
+        let (mut known, mut used) = (Known::new(quota(1000), 0), 0);
+        for _ in 0..3 {
+            lease(&mut known, &mut used, 0);
+        }
+        let lows = [0; 4].map(|now_us| take(&mut known, now_us).runs_low);
+        assert_eq!(lows, [false, false, false, true], "one was left of the second, three of the third");
+
+        let wish = known.renewal(0).expect("it runs low");
+
+        assert_eq!((wish.count, wish.is_for_lease), (9, true), "eight beside the one that costs nothing");
+        assert_eq!(known.renewal(0), None);
+        assert_eq!(known.wish(ONE, 0).count, 1);
+        known.settle((Price::part(0), wish), &granted(used + 8, 9, 1000), Used::None, 0, 0);
+        assert!((0..5).all(|_| !take(&mut known, 0).runs_low));
+        assert!(take(&mut known, 0).runs_low, "two of eight are left");
+        assert_eq!(known.renewal(0).map(|wish| wish.count), Some(17));
+    }
+
+    #[test]
+    fn a_renewal_that_brings_nothing_is_not_tried_again() {
+        let mut known = Known::new(quota(100), 0);
+        let wish = Wish { count: 8, is_for_lease: true };
+        known.settle((ONE, wish), &granted(8, 8, 100), Used::One, 0, 0);
+        assert!((0..6).all(|_| take(&mut known, 0).verdict.allowed));
+        let wish = known.renewal(0).expect("one of seven is left");
+        known.settle((Price::part(0), wish), &granted(99, 1, 100), Used::None, 0, 0);
+
+        assert!(!take(&mut known, 0).runs_low);
+        assert_eq!((known.renewal(0), known.take(ONE, 0)), (None, Outcome::Unknown));
     }
 }

@@ -6,30 +6,93 @@
 
 /// What is left of a lease is gone after this, however full the bucket.
 const LIFE_US: u64 = 1_000_000;
+/// A lease runs low when this part of it is left.
+const LOW_PART: u64 = 4;
+
+/// What a gateway was lent of one key: the lease in use, and the one that was asked for before its end.
+#[derive(Debug, Default)]
+pub struct Held {
+    current: Lease,
+    next: Lease,
+}
+
+impl Held {
+    /// The lease that is worth least gives way.
+    pub fn add(&mut self, mut lease: Lease, step_us: u64, now_us: u64) {
+        if self.current.left(step_us, now_us) == 0 {
+            self.current = std::mem::take(&mut self.next);
+        }
+        let place = match self.current.left(step_us, now_us) {
+            0 => &mut self.current,
+            _ => &mut self.next,
+        };
+        if lease.left(step_us, now_us) > place.left(step_us, now_us) {
+            *place = lease;
+        }
+    }
+
+    /// The id of the lease that it was taken from. What costs nothing is taken from a lease that isn't
+    /// used up.
+    pub fn take(&mut self, thousandths: u32, step_us: u64, now_us: u64) -> Option<u64> {
+        if self.current.take(thousandths, step_us, now_us) {
+            return Some(self.current.asked_us);
+        }
+        self.next.take(thousandths, step_us, now_us).then(|| {
+            self.current = std::mem::take(&mut self.next);
+            self.current.asked_us
+        })
+    }
+
+    /// Undoes one [`take`](Self::take). What belongs to a lease that was replaced is lost.
+    pub fn give_back(&mut self, thousandths: u32, id: u64) {
+        let lease = [&mut self.current, &mut self.next].into_iter().find(|lease| lease.asked_us == id);
+        if let Some(lease) = lease {
+            lease.give_back(thousandths);
+        }
+    }
+
+    pub fn left(&mut self, step_us: u64, now_us: u64) -> u64 {
+        self.current.left(step_us, now_us).saturating_add(self.next.left(step_us, now_us))
+    }
+
+    /// Whether a request at this price could be taken.
+    pub fn has(&mut self, thousandths: u32, step_us: u64, now_us: u64) -> bool {
+        let least = u64::from(thousandths.max(1));
+        self.current.left(step_us, now_us) >= least || self.next.left(step_us, now_us) >= least
+    }
+
+    /// Whether it is time to ask for the next one: true until [`note_renewal`](Self::note_renewal).
+    pub fn runs_low(&mut self, step_us: u64, now_us: u64) -> bool {
+        let Lease { left, granted, is_renewed, .. } = self.current;
+        !is_renewed && left * LOW_PART <= granted && self.next.left(step_us, now_us) == 0
+    }
+
+    /// The lease in use is renewed only once, whatever comes of it.
+    pub fn note_renewal(&mut self) {
+        self.current.is_renewed = true;
+    }
+}
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Lease {
+    granted: u64,
     left: u64,
     /// Just before Redis was asked, so not later than the grant itself.
     asked_us: u64,
     /// When the bucket is empty that the grant left behind.
     drained_us: u64,
+    is_renewed: bool,
 }
 
 impl Lease {
     /// `left` is granted and not used, at a counter that stood at `level_us` after the grant.
     pub fn new(left: u64, asked_us: u64, level_us: u64) -> Self {
         let drained_us = asked_us.saturating_add(level_us);
-        Self { left, asked_us, drained_us }
-    }
-
-    /// Tells it from the key's other leases: only one question at a time asks for a lease.
-    pub fn id(&self) -> u64 {
-        self.asked_us
+        Self { granted: left, left, asked_us, drained_us, is_renewed: false }
     }
 
     /// How much may be taken now. What has melted does not come back.
-    pub fn left(&mut self, step_us: u64, now_us: u64) -> u64 {
+    fn left(&mut self, step_us: u64, now_us: u64) -> u64 {
         let is_over = now_us.saturating_sub(self.asked_us) >= LIFE_US;
         let undrained_us = self.drained_us.saturating_sub(now_us);
         let worth = if is_over { 0 } else { undrained_us.saturating_mul(1000) / step_us.max(1) };
@@ -37,8 +100,7 @@ impl Lease {
         self.left
     }
 
-    /// What costs nothing is taken from a lease that isn't used up.
-    pub fn take(&mut self, thousandths: u32, step_us: u64, now_us: u64) -> bool {
+    fn take(&mut self, thousandths: u32, step_us: u64, now_us: u64) -> bool {
         let is_there = self.left(step_us, now_us) >= u64::from(thousandths.max(1));
         if is_there {
             self.left -= u64::from(thousandths);
@@ -46,8 +108,8 @@ impl Lease {
         is_there
     }
 
-    /// Undoes one [`take`](Self::take). The next look takes it away again if it has melted meanwhile.
-    pub fn give_back(&mut self, thousandths: u32) {
+    /// The next look takes it away again if it has melted meanwhile.
+    fn give_back(&mut self, thousandths: u32) {
         self.left = self.left.saturating_add(u64::from(thousandths));
     }
 }
@@ -102,6 +164,55 @@ mod tests {
         assert!(!lease.take(1, STEP, 0) && !lease.take(0, STEP, 0));
     }
 
+    /// `count` requests, in a bucket that was at rest and is slow to drain.
+    fn of_requests(count: u64, asked_us: u64) -> Lease {
+        Lease::new(count * 1000, asked_us, 5_000 * STEP)
+    }
+
+    #[test]
+    fn the_lease_in_use_is_used_up_before_the_next_one() {
+        let mut held = Held::default();
+        held.add(of_requests(2, 1), STEP, 1);
+        held.add(of_requests(3, 2), STEP, 2);
+
+        let ids: Vec<u64> = std::iter::from_fn(|| held.take(WHOLE, STEP, 3)).collect();
+
+        assert_eq!(ids, [1, 1, 2, 2, 2]);
+    }
+
+    #[test]
+    fn of_three_leases_the_two_are_kept_that_help_most() {
+        let mut held = Held::default();
+        held.add(of_requests(2, 1), STEP, 1);
+        held.add(of_requests(1, 2), STEP, 2);
+
+        held.add(of_requests(9, 3), STEP, 3);
+        held.add(of_requests(4, 4), STEP, 4);
+
+        assert_eq!(held.left(STEP, 4), 11_000);
+    }
+
+    #[test]
+    fn a_lease_runs_low_once_at_a_quarter_and_not_while_another_one_waits() {
+        let mut held = Held::default();
+        assert!(!Held::default().has(0, STEP, 0), "nothing was lent");
+        held.add(of_requests(8, 1), STEP, 1);
+
+        let lows: Vec<bool> =
+            std::iter::from_fn(|| held.take(WHOLE, STEP, 1).map(|_| held.runs_low(STEP, 1)))
+                .take(6)
+                .collect();
+
+        assert_eq!(lows, [false, false, false, false, false, true]);
+        held.add(of_requests(8, 2), STEP, 2);
+        assert!(!held.runs_low(STEP, 2), "the next one is there");
+        held.take(2 * WHOLE, STEP, 2);
+        (0..7).for_each(|_| assert!(held.take(WHOLE, STEP, 2).is_some()));
+        assert!(held.runs_low(STEP, 2));
+        held.note_renewal();
+        assert!(!held.runs_low(STEP, 2));
+    }
+
     /// A bucket that records leases when they are granted, beside the bucket of their actual uses.
     #[derive(Debug, Clone, Copy)]
     enum Event {
@@ -140,7 +251,7 @@ mod tests {
         #[test]
         fn no_use_goes_unrecorded_however_many_gateways(events in events(), level in 0..20 * STEP) {
             let (mut recorded_us, mut actual_us, mut now_us) = (level, level, 0);
-            let mut leases = [Lease::default(); 3];
+            let mut leases: [Held; 3] = Default::default();
             let charge = |level_us: &mut u64, now_us: u64, thousandths: u32| {
                 *level_us = now_us.max(*level_us) + STEP * u64::from(thousandths) / 1000;
             };
@@ -150,13 +261,13 @@ mod tests {
                     Event::Grant { gateway, part, in_advance, is_used } => {
                         charge(&mut recorded_us, now_us, part + in_advance * WHOLE);
                         let left = in_advance * WHOLE + if is_used { 0 } else { part };
-                        leases[gateway] = Lease::new(left.into(), now_us, recorded_us - now_us);
+                        leases[gateway].add(Lease::new(left.into(), now_us, recorded_us - now_us), STEP, now_us);
                         if is_used {
                             charge(&mut actual_us, now_us, part);
                         }
                     }
                     Event::Use { gateway, part } => {
-                        if leases[gateway].take(part, STEP, now_us) {
+                        if leases[gateway].take(part, STEP, now_us).is_some() {
                             charge(&mut actual_us, now_us, part);
                         }
                     }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::ask::Counter;
 use crate::store::{Charge, Verdict};
 use known::Known;
-pub(super) use known::{Outcome, Used, Wish};
+pub(super) use known::{Outcome, Taken, Used, Wish};
 
 const SHARDS: usize = 64;
 /// Keys per shard, some 200 bytes each.
@@ -71,6 +71,11 @@ impl Leases {
     /// For how many requests to ask Redis. Every wish must be settled or given up.
     pub fn wish(&self, charge: &Charge, now_us: u64) -> Wish {
         self.shard(&charge.key).lock().entry(charge, now_us).wish(charge.price, now_us)
+    }
+
+    /// The same in the place of those who would have to ask soon; `None` when there is no need.
+    pub fn renewal(&self, charge: &Charge, now_us: u64) -> Option<Wish> {
+        self.with(charge, |known| known.renewal(now_us))?
     }
 
     /// Takes in the answer to a question that was sent at `asked_us`.
