@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{self, Client, Gateway, PASSWORD, Reason, Setup, Stores, eventually};
+use crate::second_factor::{enrol, login, second_step, ticket};
 use crate::servers::redis::Redis;
 
 struct Fleet {
@@ -43,6 +44,17 @@ impl Fleet {
             answer.reason().map(str::to_owned)
         };
         [verdict(one).await, verdict(other).await]
+    }
+
+    /// Redis ends, and is started again with nothing in it.
+    async fn lose_what_redis_holds(&self) {
+        self.redis.kill();
+        self.redis.restart();
+        let _: Option<String> = self.redis.ask(&["FLUSHALL"]);
+        for gateway in &self.gateways {
+            eventually("the gateway to be ready", async || gateway.readiness().await.filter(|s| *s == 200))
+                .await;
+        }
     }
 
     async fn until_refused(&self, credential: &str, reason: &str) {
@@ -87,13 +99,7 @@ async fn what_is_taken_away_stays_so_when_redis_comes_back_empty() {
         fleet.until_refused(credential, reason).await;
     }
 
-    // Started again with nothing in it.
-    fleet.redis.kill();
-    fleet.redis.restart();
-    let _: Option<String> = fleet.redis.ask(&["FLUSHALL"]);
-    for gateway in &fleet.gateways {
-        eventually("the gateway to be ready", async || gateway.readiness().await.filter(|s| *s == 200)).await;
-    }
+    fleet.lose_what_redis_holds().await;
     for (credential, reason) in &taken {
         assert_eq!(
             fleet.verdicts(credential).await,
@@ -113,4 +119,35 @@ async fn what_is_taken_away_stays_so_when_redis_comes_back_empty() {
     client.set_token(Some(token.to_owned()));
     let me: Value = client.get("/auth/me").await.json().await.expect("JSON");
     assert_eq!(me["roles"], json!(["guest"]));
+}
+
+/// What an operator takes away with a second factor: what was begun with it ends, and nothing asks for it any
+/// more.
+#[tokio::test]
+async fn a_second_factor_that_is_reset_stays_so_when_redis_comes_back_empty() {
+    let fleet = Fleet::start().await;
+    let [one, other] = &fleet.gateways;
+    let (alice, bob) = (one.register("alice").await, one.register("bob").await);
+    let (mut app, codes) = enrol(&alice).await;
+    let (mut app_of_bob, _) = enrol(&bob).await;
+    let (half_way, also_half_way) = (ticket(other, "alice").await, ticket(other, "alice").await);
+    assert_eq!(fleet.verdicts(&alice.token()).await, [None, None]);
+
+    fleet.order(Method::DELETE, "/api/users/alice/mfa", None).await;
+
+    fleet.until_refused(&alice.token(), "token_revoked").await;
+    let assert_gone = async |ticket: &str, code: &str| {
+        let answer = second_step(&other.anonymous(), ticket, code).await;
+        assert_eq!(answer.reason(), Some("one_time_token_invalid"), "what was begun with the factor");
+        for gateway in [one, other] {
+            assert_eq!(login(gateway, "alice").await.status(), 200, "the password is enough");
+        }
+    };
+    assert_gone(&half_way, &app.code()).await;
+
+    fleet.lose_what_redis_holds().await;
+    assert_eq!(fleet.verdicts(&alice.token()).await, ["token_revoked"; 2].map(|code| Some(code.to_owned())));
+    assert_gone(&also_half_way, &codes[0]).await;
+    let ticket = ticket(other, "bob").await;
+    assert_eq!(second_step(&other.anonymous(), &ticket, &app_of_bob.code()).await.status(), 200);
 }

@@ -84,12 +84,12 @@ pub async fn enrol(client: &Client) -> (App, Vec<String>) {
     (app, codes.map(|code| code.as_str().expect("text").to_owned()).collect())
 }
 
-async fn login(gw: &Gateway, username: &str) -> Response {
+pub async fn login(gw: &Gateway, username: &str) -> Response {
     let credentials = json!({ "username": username, "password": PASSWORD });
     gw.anonymous().post("/auth/login", &credentials).await
 }
 
-async fn ticket(gw: &Gateway, username: &str) -> String {
+pub async fn ticket(gw: &Gateway, username: &str) -> String {
     let refused = login(gw, username).await;
     assert_eq!((refused.status().as_u16(), refused.reason()), (403, Some("mfa_required")));
     let body: Value = refused.json().await.expect("a problem document");
@@ -97,7 +97,7 @@ async fn ticket(gw: &Gateway, username: &str) -> String {
     body["ticket"].as_str().expect("a ticket").to_owned()
 }
 
-async fn second_step(client: &Client, ticket: &str, code: &str) -> Response {
+pub async fn second_step(client: &Client, ticket: &str, code: &str) -> Response {
     client.post("/auth/login/mfa", &json!({ "ticket": ticket, "code": code })).await
 }
 

@@ -15,6 +15,7 @@ mod report;
 mod sections;
 mod stage;
 mod table;
+mod totp;
 mod train;
 mod wrk;
 

@@ -1,5 +1,6 @@
 //! How long a credential still passes at either of two gateways after something at one of them took its
-//! right away: a role change, disabling, a new password, the end of a session, the deletion of a key.
+//! right away: a role change, disabling, a new password, a second factor reset, the end of a session, the deletion
+//! of a key.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use crate::client::Client;
 use crate::gateway::{self, Gateway, Plan};
 use crate::report::{quantile, say};
 use crate::stage::Stage;
+use crate::totp;
 
 const TRIES: usize = 200;
 const MOST_MS: f64 = 50.0;
@@ -23,14 +25,16 @@ enum Change {
     Roles,
     Disable,
     Password,
+    SecondFactor,
     Session,
     Key,
 }
 
-const ALL: [(Change, &str); 5] = [
+const ALL: [(Change, &str); 6] = [
     (Change::Roles, "role change"),
     (Change::Disable, "disable"),
     (Change::Password, "password change"),
+    (Change::SecondFactor, "second factor reset"),
     (Change::Session, "session end"),
     (Change::Key, "key deletion"),
 ];
@@ -102,6 +106,13 @@ impl User {
                 let key = client.post("/auth/keys", Some(&token), r#"{"name":"bench"}"#)?.body;
                 (text(&key, "/key")?, text(&key, "/id")?)
             }
+            Change::SecondFactor => {
+                let password = json!({ "password": PASSWORD }).to_string();
+                let begun = client.post("/auth/mfa/totp", Some(&token), &password)?.body;
+                let code = json!({ "code": totp::code(&text(&begun, "/secret")?)? }).to_string();
+                let confirmed = client.post("/auth/mfa/totp/confirm", Some(&token), &code)?.body;
+                (text(&confirmed, "/access_token")?, String::new())
+            }
             _ => {
                 let sessions = client.get("/auth/sessions", Some(&token))?.body;
                 (token.clone(), text(&sessions, "/sessions/0/id")?)
@@ -113,7 +124,7 @@ impl User {
     fn change(&self, gateway: &Gateway, operator: &str, change: Change) -> Result<(), Failure> {
         let Self { name, token, id, .. } = self;
         let (address, bearer) = match change {
-            Change::Roles | Change::Disable => (&gateway.admin_address, operator),
+            Change::Roles | Change::Disable | Change::SecondFactor => (&gateway.admin_address, operator),
             _ => (&gateway.address, token.as_str()),
         };
         let password = json!({ "old_password": PASSWORD, "new_password": "a horse of another colour" });
@@ -121,6 +132,7 @@ impl User {
             Change::Roles => ("PUT", format!("/api/users/{name}/roles"), r#"{"roles":["guest"]}"#.to_owned()),
             Change::Disable => ("POST", format!("/api/users/{name}/disable"), String::new()),
             Change::Password => ("POST", "/auth/password".to_owned(), password.to_string()),
+            Change::SecondFactor => ("DELETE", format!("/api/users/{name}/mfa"), String::new()),
             Change::Session => ("DELETE", format!("/auth/sessions/{id}"), String::new()),
             Change::Key => ("DELETE", format!("/auth/keys/{id}"), String::new()),
         };
