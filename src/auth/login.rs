@@ -2,7 +2,8 @@
 //! password form (RFC 6749 §4.3).
 //!
 //! An unknown user, a wrong password and a locked account with a wrong password take the same
-//! steps: one hash, the same calls to the stores, the same answer.
+//! steps: one hash, the same calls to the stores, the same answer. A right password that is refused all the
+//! same takes them too, so that its time tells nothing about passwords.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -17,7 +18,10 @@ use super::grant::{self, Delivery, Tokens, Wanted};
 use super::{Wing, body, second_factor};
 use crate::identity::name;
 use crate::rejection::{Code, Rejection};
-use crate::store::{Account, AuditEvent};
+use crate::store::{Account, AuditEvent, LockoutRule};
+
+/// Whose failures are counted in place of somebody's: no username can be so.
+const NOBODY: &str = " ";
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Login)]
@@ -145,20 +149,32 @@ pub async fn check_lockout(wing: &Wing, call: &Call, account: &Account) -> Resul
 
 /// The password was right.
 async fn admit(wing: &Wing, call: &Call, account: &Account) -> Result<(), Refusal> {
-    check_lockout(wing, call, account).await?;
     if account.disabled {
-        wing.audit(call, AuditEvent::LoginFailed, about(account), Some("disabled")).await;
-        return Err(Code::AccountDisabled.into());
+        return refuse_right_password(wing, call, account, Code::AccountDisabled, "disabled").await;
     }
     if call.settings.policy.auth.email.is_required && !account.email_verified {
-        wing.audit(call, AuditEvent::LoginFailed, about(account), Some("email not verified")).await;
-        return Err(Code::EmailNotVerified.into());
+        return refuse_right_password(wing, call, account, Code::EmailNotVerified, "email not verified").await;
     }
+    check_lockout(wing, call, account).await?;
     // Failures stay until the second step is done, or the right password would buy more guesses there.
     if !account.has_second_factor {
         wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
     }
     Ok(())
+}
+
+/// Whoever knows the password and can't use it hasn't guessed; but what isn't counted takes its time.
+async fn refuse_right_password(
+    wing: &Wing,
+    call: &Call,
+    account: &Account,
+    code: Code,
+    reason: &str,
+) -> Result<(), Refusal> {
+    let never_locks = LockoutRule { failures: u32::MAX, ..call.settings.policy.auth.lockout };
+    wing.stores.lockouts.record_failure(NOBODY, never_locks, call.now).await?;
+    wing.audit(call, AuditEvent::LoginFailed, about(account), Some(reason)).await;
+    Err(code.into())
 }
 
 /// For unknown users too, so that nothing tells which accounts exist.

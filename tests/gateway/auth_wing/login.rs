@@ -137,6 +137,33 @@ async fn whoever_does_not_know_the_password_learns_nothing() {
 }
 
 #[tokio::test]
+async fn a_right_password_that_is_refused_takes_what_a_wrong_one_takes() {
+    let mut wing = wing().await;
+    let disabled = wing.register("disabled").await;
+    wing.register("unconfirmed").await;
+    wing.set_disabled(disabled.id, true).await;
+    wing.reload(|policy| policy.auth.email.is_required = true);
+    wing.login("unconfirmed", "wrong password").await;
+    wing.stores.take_calls();
+    wing.login("unconfirmed", "wrong password").await;
+    let of_a_wrong_one = wing.stores.take_calls();
+
+    // More than lock a name.
+    for _ in 0..2 * LOCKING_FAILURES {
+        for (name, code) in [("disabled", "account_disabled"), ("unconfirmed", "email_not_verified")] {
+            assert_eq!(wing.login(name, PASSWORD).await.code(), code);
+            assert_eq!(wing.stores.take_calls(), of_a_wrong_one, "{name}");
+        }
+    }
+
+    wing.set_disabled(disabled.id, false).await;
+    wing.reload(|_| ());
+    for name in ["disabled", "unconfirmed"] {
+        assert_eq!(wing.login(name, PASSWORD).await.status, StatusCode::OK, "{name} isn't locked");
+    }
+}
+
+#[tokio::test]
 async fn unknown_names_are_locked_like_known_ones() {
     let wing = wing().await;
     wing.register("alice").await;
