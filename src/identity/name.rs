@@ -11,6 +11,8 @@ use unicode_security::{
 };
 use uuid::Uuid;
 
+use super::percent;
+
 const MAX_USERNAME: usize = 64;
 /// What may stand in a username beside letters and digits.
 const SIGNS: &str = "._-@+";
@@ -108,18 +110,7 @@ pub fn fold(name: &str) -> String {
 /// A username as identity headers say it: what isn't ASCII, and the percent sign, is percent-encoded
 /// (RFC 3986 §2.1). Our own usernames hold no percent sign; those of other issuers may.
 pub fn in_header(username: &str) -> Cow<'_, str> {
-    let is_plain = |byte: u8| byte.is_ascii() && byte != b'%';
-    if username.bytes().all(is_plain) {
-        return Cow::Borrowed(username);
-    }
-    let mut encoded = String::with_capacity(username.len() * 3);
-    for byte in username.bytes() {
-        match is_plain(byte) {
-            true => encoded.push(char::from(byte)),
-            false => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    Cow::Owned(encoded)
+    percent::encoded(username, |byte| byte.is_ascii() && byte != b'%')
 }
 
 /// Whether it matches `[a-z0-9][a-z0-9_.:-]*`, in at most 64 characters.

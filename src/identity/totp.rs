@@ -4,6 +4,8 @@
 use aws_lc_rs::{constant_time, hmac, rand};
 use zeroize::Zeroizing;
 
+use super::percent;
+
 /// RFC 4226 §4 recommends 160 bits.
 const SECRET: usize = 20;
 const STEP_SECONDS: u64 = 30;
@@ -64,22 +66,12 @@ pub fn base32(bytes: &[u8]) -> String {
 
 /// What the QR code says: the key URI format that authenticator apps read.
 pub fn uri(secret: &[u8], issuer: &str, username: &str) -> String {
-    let (issuer, username) = (percent_encoded(issuer), percent_encoded(username));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let (issuer, username) = (percent::encoded(issuer, is_plain), percent::encoded(username, is_plain));
     let secret = base32(secret);
     format!(
         "otpauth://totp/{issuer}:{username}?secret={secret}&issuer={issuer}&algorithm=SHA1&digits=6&period=30"
     )
-}
-
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            true => encoded.push(char::from(byte)),
-            false => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
