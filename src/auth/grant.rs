@@ -24,6 +24,8 @@ const MARGIN: Duration = Duration::from_secs(10);
 pub struct Delivery {
     pub in_cookie: bool,
     pub in_body: bool,
+    /// To a client that asked for scopes: that it got none (RFC 6749 §3.3).
+    pub tells_scope: bool,
 }
 
 /// Where a JSON client wants its refresh token.
@@ -39,7 +41,7 @@ impl Delivery {
     /// Clients of other programs say it by what they look for.
     pub fn of(call: &Call, wanted: Option<Wanted>) -> Self {
         let in_body = matches!(wanted, Some(Wanted::Body)) || call.expects("refresh_token") == Some(true);
-        Self { in_cookie: !in_body, in_body }
+        Self { in_cookie: !in_body, in_body, tells_scope: false }
     }
 }
 
@@ -56,6 +58,10 @@ pub struct Tokens {
     refresh_token: Option<String>,
     #[schema(example = "Bearer")]
     token_type: &'static str,
+    /// Empty, in the answer to a form that asks for scopes: accounts have roles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    scope: Option<&'static str>,
     /// In the answer that turns a second factor on, and nowhere else.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -111,6 +117,7 @@ pub fn answer_with(
         expires_in: identity.expires_at.saturating_sub(identity.issued_at),
         refresh_token: delivery.in_body.then(|| refresh_token.clone()),
         token_type: "Bearer",
+        scope: delivery.tells_scope.then_some(""),
         recovery_codes,
     };
     let mut response = Json(tokens).into_response();

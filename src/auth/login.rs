@@ -41,6 +41,9 @@ struct Form {
     grant_type: Option<String>,
     username: String,
     password: String,
+    /// Not granted, which the answer says.
+    #[schema(nullable = false)]
+    scope: Option<String>,
 }
 
 struct Credentials {
@@ -57,7 +60,8 @@ impl Credentials {
             if form.grant_type.is_some_and(|grant| grant != "password") {
                 return Err(Refusal::UnsupportedGrant);
             }
-            let delivery = Delivery { in_cookie: false, in_body: true };
+            let tells_scope = form.scope.is_some_and(|scope| !scope.trim().is_empty());
+            let delivery = Delivery { in_cookie: false, in_body: true, tells_scope };
             return Ok(Self { username: form.username, password, delivery });
         }
         let document: Document = body::json(call)?;
@@ -153,7 +157,8 @@ async fn admit(wing: &Wing, call: &Call, account: &Account) -> Result<(), Refusa
         return refuse_right_password(wing, call, account, Code::AccountDisabled, "disabled").await;
     }
     if call.settings.policy.auth.email.is_required && !account.email_verified {
-        return refuse_right_password(wing, call, account, Code::EmailNotVerified, "email not verified").await;
+        return refuse_right_password(wing, call, account, Code::EmailNotVerified, "email not verified")
+            .await;
     }
     check_lockout(wing, call, account).await?;
     // Failures stay until the second step is done, or the right password would buy more guesses there.

@@ -35,7 +35,8 @@ pub async fn refresh(State(wing): State<Wing>, call: Call) -> Response {
     };
     match renew(&wing, &call, &presented).await {
         Ok(session) => {
-            let delivery = Delivery { in_cookie: presented.in_cookie, in_body: presented.in_body };
+            let Presented { in_cookie, in_body, .. } = presented;
+            let delivery = Delivery { in_cookie, in_body, tells_scope: false };
             grant::answer(&call, &session, delivery)
         }
         Err(refusal) => {

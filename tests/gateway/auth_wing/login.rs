@@ -93,6 +93,19 @@ async fn the_oauth2_password_form_logs_in() {
 }
 
 #[tokio::test]
+async fn who_asks_for_scopes_is_told_that_there_are_none() {
+    let wing = wing().await;
+    wing.register("alice").await;
+
+    for (asked, told) in [("&scope=openid+profile", json!("")), ("&scope=", json!(null)), ("", json!(null))] {
+        let form = format!("grant_type=password&username=alice&password=correct+horse%20battery{asked}");
+        let answer = wing.post("/login").form(&form).send().await;
+
+        assert_eq!((answer.status, &answer.body["scope"]), (StatusCode::OK, &told), "{asked}");
+    }
+}
+
+#[tokio::test]
 async fn oauth2_clients_are_told_in_their_words_too() {
     let wing = wing().await;
     wing.register("alice").await;
