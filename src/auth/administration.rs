@@ -141,6 +141,12 @@ impl Administration {
     /// Takes the second factor away; every session ends. `false` if there was none.
     pub async fn reset_mfa(&self, user: &str) -> Done<bool> {
         let account = self.find(user).await?;
+        if !account.has_second_factor {
+            return Ok(false);
+        }
+        // Before, so that a state store that fails leaves all as it was, and the next try isn't told that there is
+        // nothing to do; after, for logins that came in between.
+        self.stores.sessions.end_all(account.id, self.last_token_dies()).await?;
         let record = self.about(AuditEvent::SecondFactorReset, &account, None);
         let Some(changed) = self.stores.second_factors.remove(account.id, now(), &record).await? else {
             return Ok(false);

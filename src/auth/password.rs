@@ -78,7 +78,10 @@ pub async fn confirm(
         return Err(Rejection::from(Code::BadCredentials).because("The password is wrong").into());
     }
     login::check_lockout(wing, call, account).await?;
-    wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
+    // As at a login: it must not buy guesses at a second factor.
+    if !account.has_second_factor {
+        wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
+    }
     Ok(())
 }
 

@@ -218,10 +218,15 @@ async fn guessing_codes_locks_the_account_though_the_password_is_known() {
         let alice = gw.register("alice").await;
         let (mut app, codes) = enrol(&alice).await;
 
-        for _ in 0..5 {
+        for guess in 0..5 {
             let ticket = ticket(&gw, "alice").await;
             let wrong = second_step(&gw.anonymous(), &ticket, &app.wrong_code()).await;
             assert_eq!(wrong.reason(), Some("mfa_code_invalid"));
+            if guess == 3 {
+                // Nor does the right password buy more guesses where a session is asked for it.
+                let again = alice.post("/auth/mfa/totp", &json!({ "password": PASSWORD })).await;
+                assert_eq!(again.reason(), Some("bad_request"), "there is a factor already");
+            }
         }
 
         assert_eq!(login(&gw, "alice").await.reason(), Some("account_locked"));

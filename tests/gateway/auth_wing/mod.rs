@@ -9,6 +9,7 @@ mod faulty;
 mod introspection;
 mod login;
 mod logout;
+mod operators;
 mod policy;
 mod refresh;
 mod registration;

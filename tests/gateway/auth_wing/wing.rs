@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use http::header::{CONTENT_TYPE, COOKIE, SET_COOKIE};
 use http::{HeaderMap, Method, Request, StatusCode};
+use portcullis::auth::administration::{Administration, Operator};
 use portcullis::auth::{self, Caller, Mailer, PasswordQueue, Settings, Stores};
 use portcullis::clock;
 use portcullis::config::policy::Policy;
@@ -30,6 +31,8 @@ pub const PASSWORD: &str = "correct horse battery";
 pub struct Wing {
     router: Router,
     pub stores: Arc<Faulty>,
+    shared: Stores,
+    passwords: PasswordQueue,
     pub settings: Settings,
     pub metrics: Arc<Metrics>,
     _directory: tempfile::TempDir,
@@ -57,10 +60,11 @@ impl Wing {
             second_factors: stores.second_factors(),
         };
         let mailer = Mailer::start(shared.clone(), metrics.clone());
-        let router = auth::router(shared, passwords, mailer, metrics.clone());
+        let router = auth::router(shared.clone(), passwords.clone(), mailer, metrics.clone());
         let mut policy = policy();
         change(&mut policy);
-        Self { router, stores, settings: settings(policy), metrics, _directory: directory }
+        let settings = settings(policy);
+        Self { router, stores, shared, passwords, settings, metrics, _directory: directory }
     }
 
     /// What a reload does to the requests that follow.
@@ -133,6 +137,17 @@ impl Wing {
     /// Behind the API's back.
     pub async fn delete_account(&self, id: UserId) {
         self.stores.delete(id, &record()).await.unwrap();
+    }
+
+    /// In the name of somebody at the command line.
+    pub fn administration(&self) -> Administration {
+        let name = "cli:root".to_owned();
+        Administration {
+            stores: self.shared.clone(),
+            policy: self.settings.policy.clone(),
+            passwords: self.passwords.clone(),
+            operator: Operator { name, address: None, user_agent: None, request_id: None },
+        }
     }
 
     pub fn metric(&self, line: &str) -> bool {
@@ -265,7 +280,7 @@ impl Answer {
     }
 }
 
-fn record() -> AuditRecord {
+pub fn record() -> AuditRecord {
     AuditRecord {
         at: clock::now(),
         event: AuditEvent::RolesChanged,
