@@ -13,8 +13,8 @@ use crate::config::policy::Policy;
 use crate::identity::{SessionId, UserId, name};
 use crate::rejection::Rejection;
 use crate::store::{
-    Account, AccountFilter, AuditEntry, AuditEvent, AuditFilter, AuditRecord, CreateError, NewAccount,
-    Revocation, Session, StoreError,
+    Account, AccountFilter, AuditEntry, AuditEvent, AuditFilter, AuditPage, AuditPosition, AuditRecord,
+    CreateError, NewAccount, Revocation, Session, StoreError,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -213,6 +213,18 @@ impl Administration {
     /// Newest first.
     pub async fn audit(&self, filter: &AuditFilter, limit: u32) -> Done<Vec<AuditEntry>> {
         Ok(self.stores.audit.find(filter, limit).await?)
+    }
+
+    /// The same, and where the log ends now.
+    pub async fn newest_audit(&self, filter: &AuditFilter, limit: u32) -> Done<AuditPage> {
+        Ok(self.stores.audit.newest(filter, limit).await?)
+    }
+
+    /// What has come since, oldest first.
+    pub async fn audit_since(&self, filter: &AuditFilter, position: &str, limit: u32) -> Done<AuditPage> {
+        let position = AuditPosition(position.to_owned());
+        let page = self.stores.audit.since(filter, &position, limit).await?;
+        page.ok_or_else(|| AdministrationError::Bad("`after` is no `position` in this audit log".to_owned()))
     }
 
     async fn hash(&self, password: &str, username: &str, email: Option<&str>) -> Done<String> {

@@ -10,9 +10,11 @@ use super::{ConfigArg, block_on};
 use crate::auth::administration::Administration;
 use crate::auth::described;
 use crate::clock::Timestamp;
-use crate::store::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPosition};
+use crate::store::{AuditEntry, AuditEvent, AuditFilter, AuditPosition};
 
 const POLL: Duration = Duration::from_millis(500);
+/// Records in a question.
+const AT_ONCE: u32 = 500;
 
 #[derive(Debug, Args)]
 pub struct AuditArgs {
@@ -90,29 +92,28 @@ async fn perform(
         }
         AuditCommand::Tail { wanted, lines, no_follow } => {
             let filter = filter(administration, wanted).await?;
-            let log = &administration.stores.audit;
-            // Asked before: what is written meanwhile comes in both.
-            let end = log.end().await.map_err(|error| error.to_string())?;
-            let newest = find(administration, &filter, *lines).await?;
+            let newest = administration.newest_audit(&filter, *lines).await;
+            let (newest, end) = newest.map_err(|error| error.to_string())?;
             newest.iter().rev().try_for_each(|entry| print(entry, output))?;
-            if *no_follow { Ok(()) } else { follow(&**log, &filter, newest, end, output).await }
+            if *no_follow { Ok(()) } else { follow(administration, &filter, end, output).await }
         }
     }
 }
 
 async fn follow(
-    log: &dyn AuditLog,
+    administration: &Administration,
     filter: &AuditFilter,
-    mut printed: Vec<AuditEntry>,
     mut end: AuditPosition,
     output: &OutputArg,
 ) -> Result<(), String> {
     loop {
-        let (entries, now) = log.since(filter, &end).await.map_err(|error| error.to_string())?;
-        let is_new = |entry: &&AuditEntry| !printed.iter().any(|before| before.id == entry.id);
-        entries.iter().filter(is_new).try_for_each(|entry| print(entry, output))?;
-        (printed, end) = (Vec::new(), now);
-        tokio::time::sleep(POLL).await;
+        let read = administration.audit_since(filter, &end.0, AT_ONCE).await;
+        let (entries, now) = read.map_err(|error| error.to_string())?;
+        entries.iter().try_for_each(|entry| print(entry, output))?;
+        end = now;
+        if entries.len() < AT_ONCE as usize {
+            tokio::time::sleep(POLL).await;
+        }
     }
 }
 

@@ -178,27 +178,29 @@ pub struct AuditFilter {
     pub until: Option<Timestamp>,
     /// Only records with a smaller id: the next page.
     pub before_id: Option<i64>,
-    /// Only records with a larger id: what has come since.
-    pub after_id: Option<i64>,
 }
 
 /// How far the log has been followed; only the log itself can read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditPosition(pub(super) String);
+pub struct AuditPosition(pub String);
+
+/// Records, and how far the log has been read with them.
+pub type AuditPage = (Vec<AuditEntry>, AuditPosition);
 
 #[async_trait]
 pub trait AuditLog: Send + Sync {
     async fn append(&self, record: &AuditRecord) -> Result<(), StoreError>;
     /// The newest `limit` records that fit, newest first.
     async fn find(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError>;
-    /// Where the log ends now.
-    async fn end(&self) -> Result<AuditPosition, StoreError>;
-    /// What has been written since and fits, in order of id, and where the log ends now. Each record comes
-    /// once and none is missed, also of a transaction that took long: its ids may lie before others' that
-    /// have come already.
+    /// The same, and where the log ends at that moment.
+    async fn newest(&self, filter: &AuditFilter, limit: u32) -> Result<AuditPage, StoreError>;
+    /// What has been written since and fits, oldest first: `limit` records of it or all that there are. Each
+    /// comes once and none is missed, also of a transaction that took long: its ids may lie before others'
+    /// that have come already. `None` if that is no position in this log.
     async fn since(
         &self,
         filter: &AuditFilter,
         position: &AuditPosition,
-    ) -> Result<(Vec<AuditEntry>, AuditPosition), StoreError>;
+        limit: u32,
+    ) -> Result<Option<AuditPage>, StoreError>;
 }

@@ -28,7 +28,7 @@ mod sessions;
 pub use crate::config::policy::{LockoutRule, Quota};
 pub use accounts::{Account, AccountFilter, Accounts, CreateError, ImportedAccount, NewAccount};
 pub use api_keys::{ApiKey, ApiKeys};
-pub use audit::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPosition, AuditRecord};
+pub use audit::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPage, AuditPosition, AuditRecord};
 pub use bounded::bounded;
 pub use flights::{FLIGHT_LEASE, Flight, Flights, Landing, Landings};
 pub use keys::GeneratedKeys;

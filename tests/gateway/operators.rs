@@ -1,9 +1,10 @@
 //! Sessions and the audit log from the command line; on either edition.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::io::{BufRead as _, BufReader, Lines};
+use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
+use http::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
@@ -12,6 +13,42 @@ use crate::harness::{self, Gateway, PASSWORD, Reason, Setup, Stores};
 async fn both_editions() -> [Gateway; 2] {
     let servers = Stores::servers().await;
     [harness::gateway("").await, harness::gateway(Setup::default().stores(&servers)).await]
+}
+
+/// On Postgres and Redis, with a connection to its database.
+async fn on_servers() -> (Gateway, PgConnection) {
+    let stores = Stores::servers().await;
+    let (database_url, _) = stores.urls().expect("servers have them");
+    let database = PgConnection::connect(&database_url).await.expect("it runs");
+    (harness::gateway(Setup::default().stores(&stores)).await, database)
+}
+
+/// `portcullis audit tail` from the newest record on.
+struct Tail {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Tail {
+    fn of(gw: &Gateway) -> Self {
+        let mut command = gw.command(env!("CARGO_BIN_EXE_portcullis"));
+        command.args(["audit", "tail", "--lines", "1", "--output", "json"]).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("it was built with this test");
+        let lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+        Self { process, lines }
+    }
+
+    fn next(&mut self) -> Value {
+        let line = self.lines.next().expect("it goes on").expect("UTF-8");
+        serde_json::from_str(&line).expect("a document on each line")
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.process.kill().expect("it runs until it is told to end");
+        self.process.wait().expect("it was started");
+    }
 }
 
 /// What a command prints as JSON, line by line.
@@ -93,62 +130,83 @@ async fn the_audit_log_is_filtered_and_followed() {
         assert_eq!(unknown.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&unknown.stderr).contains("login_failed"), "{unknown:?}");
 
-        let mut command = gw.command(env!("CARGO_BIN_EXE_portcullis"));
-        command.args(["audit", "tail", "--lines", "1", "--output", "json"]).stdout(Stdio::piped());
-        let mut tail = command.spawn().expect("it was built with this test");
-        let mut lines = BufReader::new(tail.stdout.take().expect("piped")).lines();
-        let mut next = || -> Value {
-            let line = lines.next().expect("it goes on").expect("UTF-8");
-            serde_json::from_str(&line).expect("a document on each line")
-        };
-        assert_eq!(next(), listed[0], "it begins with the newest");
+        let mut tail = Tail::of(&gw);
+        assert_eq!(tail.next(), listed[0], "it begins with the newest");
         bob.logout().await;
-        assert_eq!((&next()["event"], tail.kill().is_ok()), (&json!("logged_out"), true));
-        tail.wait().expect("it was started");
+        assert_eq!(tail.next()["event"], json!("logged_out"));
     }
 }
+
+/// A record in a transaction that isn't committed yet.
+const LATE: &str =
+    "INSERT INTO audit_log (at, event, outcome, username) VALUES (now(), 'imported', 'success', 'late')";
 
 /// Ids are given out before a transaction is committed, so a record may come after one with a larger id.
 #[tokio::test]
 async fn a_record_that_is_committed_late_is_not_missed_by_who_follows() {
-    let stores = Stores::servers().await;
-    let Stores::Servers { database_url, .. } = &stores else { unreachable!("asked for") };
-    let gw = harness::gateway(Setup::default().stores(&stores)).await;
+    let (gw, mut database) = on_servers().await;
     let alice = gw.register("alice").await;
-    let mut database = PgConnection::connect(database_url).await.expect("it runs");
-    let mut command = gw.command(env!("CARGO_BIN_EXE_portcullis"));
-    command.args(["audit", "tail", "--lines", "1", "--output", "json"]).stdout(Stdio::piped());
-    let mut tail = command.spawn().expect("it was built with this test");
-    let mut lines = BufReader::new(tail.stdout.take().expect("piped")).lines();
-    let mut next = || -> Value {
-        let line = lines.next().expect("it goes on").expect("UTF-8");
-        serde_json::from_str(&line).expect("a document on each line")
-    };
-    assert_eq!(next()["event"], json!("logged_in"));
+    let mut tail = Tail::of(&gw);
+    assert_eq!(tail.next()["event"], json!("logged_in"));
 
     let mut late = database.begin().await.expect("it runs");
-    let insert =
-        "INSERT INTO audit_log (at, event, outcome, username) VALUES (now(), 'imported', 'success', 'late')";
-    sqlx::query(insert).execute(&mut *late).await.expect("the table is there");
+    sqlx::query(LATE).execute(&mut *late).await.expect("the table is there");
     alice.logout().await;
-    let early = next();
+    let early = tail.next();
     late.commit().await.expect("it runs");
-    let late = next();
+    let late = tail.next();
 
-    tail.kill().expect("it runs");
-    tail.wait().expect("it was started");
     assert_eq!((&early["event"], &late["username"]), (&json!("logged_out"), &json!("late")));
     assert!(late["id"].as_i64() < early["id"].as_i64(), "{late} {early}");
+}
+
+#[tokio::test]
+async fn nor_by_who_asks_the_admin_api_for_what_has_come_since() {
+    let (gw, mut database) = on_servers().await;
+    let (root, alice) = (gw.admin("root").await, gw.register("alice").await);
+    let asked = async |query: &str| {
+        let path = format!("/api/audit?limit=1&{query}");
+        gw.admin_request(Method::GET, &path).bearer_auth(root.token()).send().await.expect("it answers")
+    };
+    let read = async |query: &str| -> (Vec<Value>, String) {
+        let mut answer: Value = asked(query).await.json().await.expect("JSON");
+        let position = answer["position"].as_str().expect("a position").to_owned();
+        (answer["records"].take().as_array().expect("a list").clone(), position)
+    };
+    let (newest, position) = read("").await;
+    assert_eq!(newest[0]["event"], json!("logged_in"));
+
+    let mut late = database.begin().await.expect("it runs");
+    sqlx::query(LATE).execute(&mut *late).await.expect("the table is there");
+    alice.logout().await;
+    let (early, position) = read(&format!("after={position}")).await;
+    late.commit().await.expect("it runs");
+    alice.login().await;
+    // One at a time; ids lead on within what had come when the first was asked for.
+    let mut seen = Vec::new();
+    let mut position = position;
+    for _ in 0..4 {
+        let (records, next) = read(&format!("after={position}")).await;
+        seen.extend(records);
+        position = next;
+    }
+
+    let by_event =
+        |records: &[Value]| records.iter().map(|record| record["event"].clone()).collect::<Vec<_>>();
+    assert_eq!(by_event(&early), ["logged_out"]);
+    assert_eq!(by_event(&seen), ["imported", "logged_in"]);
+    assert!(seen[0]["id"].as_i64() < early[0]["id"].as_i64(), "{seen:?} {early:?}");
+    for query in ["after=7", "after=1:1:/x", "after=", "after=1:1:&before=7"] {
+        let answer = asked(query).await;
+        assert_eq!((answer.status().as_u16(), answer.reason()), (400, Some("bad_request")), "{query}");
+    }
 }
 
 /// What a full disk or a migration does to the table.
 #[tokio::test]
 async fn a_table_that_takes_no_records_holds_up_no_proxied_request_and_loses_none_uncounted() {
-    let stores = Stores::servers().await;
-    let Stores::Servers { database_url, .. } = &stores else { unreachable!("asked for") };
-    let gw = harness::gateway(Setup::default().stores(&stores)).await;
+    let (gw, mut database) = on_servers().await;
     let alice = gw.register("alice").await;
-    let mut database = PgConnection::connect(database_url).await.expect("it runs");
     let mut holder = database.begin().await.expect("it runs");
     let lock = sqlx::query("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE");
     lock.execute(&mut *holder).await.expect("nobody else holds it");

@@ -1,4 +1,4 @@
-//! `/api/audit`: the audit log, newest first, by user, event and time.
+//! `/api/audit`: the audit log by user, event and time: newest first, or what has come since.
 
 use axum::Json;
 use axum::extract::State;
@@ -14,7 +14,7 @@ use crate::auth::described::AuditSeen;
 use crate::auth::{Wing, described};
 use crate::clock::Timestamp;
 use crate::rejection::{Code, Rejection};
-use crate::store::{AuditEvent, AuditFilter};
+use crate::store::{AuditEntry, AuditEvent, AuditFilter};
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -30,8 +30,8 @@ struct Wanted {
     until: Option<Timestamp>,
     /// The id of a record: the page that follows.
     before: Option<i64>,
-    /// The id of a record: what has come since.
-    after: Option<i64>,
+    /// The `position` of an earlier answer: what has come since, oldest first.
+    after: Option<String>,
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
 }
@@ -42,9 +42,14 @@ pub struct Records {
     records: Vec<Value>,
     /// The `before` of the page that follows; `null` on the last one.
     next: Option<i64>,
+    /// The `after` that gets what comes next; `null` on a page of older records.
+    position: Option<String>,
 }
 
-/// Read the audit log, newest first.
+/// Read the audit log, newest first, or follow it.
+///
+/// Whoever asks again and again with the `position` of the last answer gets each record once and misses none. Ids
+/// would not do for that: a record may be committed after one with a larger id.
 #[utoipa::path(
     get, path = "/audit", operation_id = "find_records", tag = "audit",
     params(Wanted),
@@ -71,11 +76,33 @@ pub async fn find(State(wing): State<Wing>, call: Call) -> Result<Json<Records>,
         since: wanted.since,
         until: wanted.until,
         before_id: wanted.before,
-        after_id: wanted.after,
     };
-    let mut entries = administration.audit(&filter, limit + 1).await?;
+    let records = match (wanted.after, wanted.before) {
+        (Some(_), Some(_)) => {
+            let detail = "`after` and `before` lead in different directions; send one";
+            return Err(Rejection::from(Code::BadRequest).because(detail).into());
+        }
+        (Some(position), None) => {
+            let (entries, position) = administration.audit_since(&filter, &position, limit).await?;
+            Records { records: seen(&entries), next: None, position: Some(position.0) }
+        }
+        (None, Some(_)) => page(administration.audit(&filter, limit + 1).await?, limit, None),
+        (None, None) => {
+            let (entries, position) = administration.newest_audit(&filter, limit + 1).await?;
+            page(entries, limit, Some(position.0))
+        }
+    };
+    Ok(Json(records))
+}
+
+/// One more entry than fits says that another page follows.
+fn page(mut entries: Vec<AuditEntry>, limit: u32, position: Option<String>) -> Records {
     let has_more = entries.len() > limit as usize;
     entries.truncate(limit as usize);
     let next = entries.last().filter(|_| has_more).map(|entry| entry.id);
-    Ok(Json(Records { records: entries.iter().map(described::audit).collect(), next }))
+    Records { records: seen(&entries), next, position }
+}
+
+fn seen(entries: &[AuditEntry]) -> Vec<Value> {
+    entries.iter().map(described::audit).collect()
 }

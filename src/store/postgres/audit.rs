@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::{PostgresUsers, failed, in_time};
 use crate::clock::Timestamp;
-use crate::store::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPosition, AuditRecord, StoreError};
+use crate::store::{
+    AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPage, AuditPosition, AuditRecord, StoreError,
+};
 
 /// Which transactions have ended.
 const SNAPSHOT: &str = "SELECT pg_current_snapshot()::text";
@@ -86,6 +88,32 @@ fn bound(select: &'static str, filter: &AuditFilter) -> Select {
         .bind(filter.until)
 }
 
+fn newest(filter: &AuditFilter, limit: u32) -> Select {
+    bound(select!("AND id < $5 ORDER BY id DESC LIMIT $6"), filter)
+        .bind(filter.before_id.unwrap_or(i64::MAX))
+        .bind(i64::from(limit))
+}
+
+fn entries(rows: Vec<AuditRow>) -> Result<Vec<AuditEntry>, StoreError> {
+    rows.into_iter().map(AuditRow::entry).collect()
+}
+
+impl PostgresUsers {
+    /// The rows, and the snapshot that they were read in.
+    async fn read(&self, select: Select) -> Result<(Vec<AuditEntry>, String), StoreError> {
+        let read = in_time(async {
+            let mut transaction =
+                self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            let snapshot: String = sqlx::query_scalar(SNAPSHOT).fetch_one(&mut *transaction).await?;
+            let rows = select.fetch_all(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok((rows, snapshot))
+        });
+        let (rows, snapshot) = read.await.map_err(failed)?;
+        Ok((entries(rows)?, snapshot))
+    }
+}
+
 #[async_trait]
 impl AuditLog for PostgresUsers {
     async fn append(&self, record: &AuditRecord) -> Result<(), StoreError> {
@@ -94,41 +122,92 @@ impl AuditLog for PostgresUsers {
     }
 
     async fn find(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
-        let select = bound(select!("AND id < $5 AND id > $6 ORDER BY id DESC LIMIT $7"), filter)
-            .bind(filter.before_id.unwrap_or(i64::MAX))
-            .bind(filter.after_id.unwrap_or(0))
-            .bind(i64::from(limit));
-        let rows = in_time(select.fetch_all(&self.pool)).await.map_err(failed)?;
-        rows.into_iter().map(AuditRow::entry).collect()
+        entries(in_time(newest(filter, limit).fetch_all(&self.pool)).await.map_err(failed)?)
     }
 
-    async fn end(&self) -> Result<AuditPosition, StoreError> {
-        let snapshot = sqlx::query_scalar(SNAPSHOT).fetch_one(&self.pool);
-        Ok(AuditPosition(in_time(snapshot).await.map_err(failed)?))
+    async fn newest(&self, filter: &AuditFilter, limit: u32) -> Result<AuditPage, StoreError> {
+        let (entries, snapshot) = self.read(newest(filter, limit)).await?;
+        Ok((entries, AuditPosition(snapshot)))
     }
 
     async fn since(
         &self,
         filter: &AuditFilter,
-        AuditPosition(position): &AuditPosition,
-    ) -> Result<(Vec<AuditEntry>, AuditPosition), StoreError> {
-        // Visible now, and not then. Of another cluster's transactions, from a backup, nobody can say.
+        position: &AuditPosition,
+        limit: u32,
+    ) -> Result<Option<AuditPage>, StoreError> {
+        let Some(place) = Place::read(&position.0) else { return Ok(None) };
+        // Visible then, and not before. Of another cluster's transactions, from a backup, nobody can say.
         let select = select!(
             "AND written_by >= pg_snapshot_xmin($5::text::pg_snapshot) \
              AND NOT pg_visible_in_snapshot(written_by, $5::text::pg_snapshot) \
-             AND pg_visible_in_snapshot(written_by, pg_current_snapshot()) ORDER BY id"
+             AND pg_visible_in_snapshot(written_by, coalesce($6::text::pg_snapshot, pg_current_snapshot())) \
+             AND id > $7 ORDER BY id LIMIT $8"
         );
-        let read = in_time(async {
-            // Both questions by one snapshot.
-            let mut transaction =
-                self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-            let now: String = sqlx::query_scalar(SNAPSHOT).fetch_one(&mut *transaction).await?;
-            let rows = bound(select, filter).bind(position).fetch_all(&mut *transaction).await?;
-            transaction.commit().await?;
-            Ok((rows, now))
-        });
-        let (rows, now) = read.await.map_err(failed)?;
-        let entries = rows.into_iter().map(AuditRow::entry).collect::<Result<_, _>>()?;
-        Ok((entries, AuditPosition(now)))
+        let select = bound(select, filter)
+            .bind(place.before.to_owned())
+            .bind(place.then.map(str::to_owned))
+            .bind(place.last)
+            .bind(i64::from(limit));
+        let (entries, now) = self.read(select).await?;
+        let then = place.then.unwrap_or(&now);
+        let next = match entries.last() {
+            Some(last) if entries.len() == limit as usize => format!("{}/{then}/{}", place.before, last.id),
+            _ => then.to_owned(),
+        };
+        Ok(Some((entries, AuditPosition(next))))
+    }
+}
+
+/// Ids are given out before a transaction is committed, so a position is a snapshot: all that was visible then
+/// has been read. In the middle of what has come since, `before/then/last`, it is two, and the id of the last
+/// record that was read.
+struct Place<'p> {
+    before: &'p str,
+    then: Option<&'p str>,
+    last: i64,
+}
+
+impl<'p> Place<'p> {
+    fn read(position: &'p str) -> Option<Self> {
+        let mut parts = position.split('/');
+        let before = parts.next().filter(|text| is_snapshot(text))?;
+        let Some(then) = parts.next() else { return Some(Self { before, then: None, last: 0 }) };
+        let last = parts.next()?.parse().ok()?;
+        let is_whole = is_snapshot(then) && parts.next().is_none();
+        is_whole.then_some(Self { before, then: Some(then), last })
+    }
+}
+
+/// Whether Postgres takes it for a `pg_snapshot`: `xmin:xmax:` and the transactions between that hadn't ended,
+/// in order.
+fn is_snapshot(text: &str) -> bool {
+    let number = |text: &str| text.parse::<u64>().ok().filter(|number| *number > 0);
+    let mut parts = text.split(':');
+    let (Some(xmin), Some(xmax), Some(running), None) =
+        (parts.next().and_then(number), parts.next().and_then(number), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let mut least = xmin;
+    let mut is_next = |number: u64| std::mem::replace(&mut least, number) <= number && number < xmax;
+    xmin <= xmax
+        && (running.is_empty() || running.split(',').all(|text| number(text).is_some_and(&mut is_next)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_postgres_would_refuse_is_no_snapshot() {
+        for good in ["1:1:", "10:20:", "10:20:10,14,15", "18446744073709551615:18446744073709551615:"] {
+            assert!(is_snapshot(good), "{good}");
+        }
+        for bad in
+            ["", "1", "1:2", "0:1:", "2:1:", "10:20:9", "10:20:20", "10:20:14,12", "1:2:3:4", "a:b:", "1:2:,"]
+        {
+            assert!(!is_snapshot(bad), "{bad}");
+        }
     }
 }

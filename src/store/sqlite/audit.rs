@@ -1,12 +1,14 @@
 //! The table `audit_log`.
 
 use async_trait::async_trait;
-use sqlx::query::Query;
+use sqlx::query::{Query, QueryAs};
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use super::column::{self, micros};
 use super::{SqliteUsers, failed};
-use crate::store::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPosition, AuditRecord, StoreError};
+use crate::store::{
+    AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPage, AuditPosition, AuditRecord, StoreError,
+};
 
 #[derive(sqlx::FromRow)]
 struct AuditRow {
@@ -60,6 +62,49 @@ pub(super) fn insert(record: &AuditRecord) -> Query<'static, Sqlite, SqliteArgum
     .bind(record.detail)
 }
 
+type Select = QueryAs<'static, Sqlite, AuditRow, SqliteArguments>;
+
+/// Records with ids between the two, which don't fit themselves, in this order.
+fn between(order: &'static str, filter: &AuditFilter, (above, below): (i64, i64), limit: u32) -> Select {
+    sqlx::query_as(order)
+        .bind(filter.user_id.map(|id| id.to_string()))
+        .bind(filter.event.map(AuditEvent::as_str))
+        .bind(filter.since.map(micros))
+        .bind(filter.until.map(micros))
+        .bind(below.min(filter.before_id.unwrap_or(i64::MAX)))
+        .bind(above)
+        .bind(limit)
+}
+
+macro_rules! in_order {
+    ($order:literal) => {
+        concat!(
+            "SELECT * FROM audit_log \
+             WHERE (?1 IS NULL OR user_id = ?1) AND (?2 IS NULL OR event = ?2) \
+               AND (?3 IS NULL OR at >= ?3) AND (?4 IS NULL OR at < ?4) AND id < ?5 AND id > ?6 \
+             ORDER BY id ",
+            $order,
+            " LIMIT ?7"
+        )
+    };
+}
+
+const NEWEST_FIRST: &str = in_order!("DESC");
+const OLDEST_FIRST: &str = in_order!("ASC");
+
+impl SqliteUsers {
+    async fn read(&self, select: Select) -> Result<Vec<AuditEntry>, StoreError> {
+        let rows = select.fetch_all(&self.pool).await.map_err(failed)?;
+        rows.into_iter().map(AuditRow::entry).collect()
+    }
+
+    /// Only one transaction writes at a time, so ids are in the order of commits.
+    async fn last_id(&self) -> Result<i64, StoreError> {
+        let last = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM audit_log");
+        last.fetch_one(&self.pool).await.map_err(failed)
+    }
+}
+
 #[async_trait]
 impl AuditLog for SqliteUsers {
     async fn append(&self, record: &AuditRecord) -> Result<(), StoreError> {
@@ -68,40 +113,28 @@ impl AuditLog for SqliteUsers {
     }
 
     async fn find(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
-        let select = sqlx::query_as::<_, AuditRow>(
-            "SELECT * FROM audit_log \
-             WHERE (?1 IS NULL OR user_id = ?1) AND (?2 IS NULL OR event = ?2) \
-               AND (?3 IS NULL OR at >= ?3) AND (?4 IS NULL OR at < ?4) AND id < ?5 AND id > ?6 \
-             ORDER BY id DESC LIMIT ?7",
-        )
-        .bind(filter.user_id.map(|id| id.to_string()))
-        .bind(filter.event.map(AuditEvent::as_str))
-        .bind(filter.since.map(micros))
-        .bind(filter.until.map(micros))
-        .bind(filter.before_id.unwrap_or(i64::MAX))
-        .bind(filter.after_id.unwrap_or(0))
-        .bind(limit);
-        let rows = select.fetch_all(&self.pool).await.map_err(failed)?;
-        rows.into_iter().map(AuditRow::entry).collect()
+        self.read(between(NEWEST_FIRST, filter, (0, i64::MAX), limit)).await
     }
 
-    async fn end(&self) -> Result<AuditPosition, StoreError> {
-        let last = sqlx::query_scalar::<_, i64>("SELECT coalesce(max(id), 0) FROM audit_log");
-        Ok(AuditPosition(last.fetch_one(&self.pool).await.map_err(failed)?.to_string()))
+    async fn newest(&self, filter: &AuditFilter, limit: u32) -> Result<AuditPage, StoreError> {
+        let last = self.last_id().await?;
+        let entries = self.read(between(NEWEST_FIRST, filter, (0, last + 1), limit)).await?;
+        Ok((entries, AuditPosition(last.to_string())))
     }
 
-    /// Only one transaction writes at a time, so ids are in the order of commits.
     async fn since(
         &self,
         filter: &AuditFilter,
         position: &AuditPosition,
-    ) -> Result<(Vec<AuditEntry>, AuditPosition), StoreError> {
-        let last: i64 = position.0.parse().map_err(failed)?;
-        let end = self.end().await?;
-        let next: i64 = end.0.parse().map_err(failed)?;
-        let filter = AuditFilter { after_id: Some(last), before_id: Some(next + 1), ..filter.clone() };
-        let mut entries = self.find(&filter, u32::MAX).await?;
-        entries.reverse();
-        Ok((entries, end))
+        limit: u32,
+    ) -> Result<Option<AuditPage>, StoreError> {
+        let Ok(before) = position.0.parse() else { return Ok(None) };
+        let last = self.last_id().await?;
+        let entries = self.read(between(OLDEST_FIRST, filter, (before, last + 1), limit)).await?;
+        let next = match entries.last() {
+            Some(entry) if entries.len() == limit as usize => entry.id,
+            _ => last,
+        };
+        Ok(Some((entries, AuditPosition(next.to_string()))))
     }
 }

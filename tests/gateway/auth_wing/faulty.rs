@@ -9,9 +9,9 @@ use portcullis::auth::Stores;
 use portcullis::clock::Timestamp;
 use portcullis::identity::{SessionId, UserId};
 use portcullis::store::{
-    Account, AccountFilter, Accounts, ApiKeys, AuditEntry, AuditFilter, AuditLog, AuditPosition, AuditRecord,
-    Bearer, CreateError, ImportedAccount, LockoutRule, Lockouts, NewAccount, OneTimeTokens, Revocation,
-    Revocations, Rotation, SecondFactors, Session, Sessions, Standing, StoreError,
+    Account, AccountFilter, Accounts, ApiKeys, AuditEntry, AuditFilter, AuditLog, AuditPage, AuditPosition,
+    AuditRecord, Bearer, CreateError, ImportedAccount, LockoutRule, Lockouts, NewAccount, OneTimeTokens,
+    Revocation, Revocations, Rotation, SecondFactors, Session, Sessions, Standing, StoreError,
 };
 
 pub struct Faulty {
@@ -147,15 +147,16 @@ impl AuditLog for Faulty {
     async fn find(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
         self.call("audit.find")?.audit.find(filter, limit).await
     }
-    async fn end(&self) -> Result<AuditPosition, StoreError> {
-        self.call("audit.end")?.audit.end().await
+    async fn newest(&self, filter: &AuditFilter, limit: u32) -> Result<AuditPage, StoreError> {
+        self.call("audit.newest")?.audit.newest(filter, limit).await
     }
     async fn since(
         &self,
         filter: &AuditFilter,
         position: &AuditPosition,
-    ) -> Result<(Vec<AuditEntry>, AuditPosition), StoreError> {
-        self.call("audit.since")?.audit.since(filter, position).await
+        limit: u32,
+    ) -> Result<Option<AuditPage>, StoreError> {
+        self.call("audit.since")?.audit.since(filter, position, limit).await
     }
 }
 
