@@ -7,12 +7,13 @@ use prometheus::{Histogram, IntCounter};
 
 use crate::balancer::Balancer;
 use crate::clock::{Timestamp, now};
-use crate::config::policy::{Policy, Route};
+use crate::config::policy::{Limit, Policy, Route};
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
 use crate::identity::token::assertion::Assertions;
 use crate::identity::vault::Vault;
 use crate::issuers::TrustedIssuer;
+use crate::pace;
 use crate::telemetry::otlp::Exporter;
 use crate::telemetry::{Metrics, RouteMeters};
 
@@ -30,9 +31,14 @@ pub struct Edition {
     pub balancers: Vec<Arc<Balancer>>,
     /// Takes the spans of traced requests; `None` while tracing is off. Outlives editions.
     pub exporter: Option<Arc<Exporter>>,
-    upstream_meters: Vec<Histogram>,
-    limit_meters: Vec<LimitMeters>,
-    route_meters: Vec<RouteMeters>,
+    meters: Meters,
+}
+
+/// The label children of all that a policy names.
+pub struct Meters {
+    upstreams: Vec<Histogram>,
+    limits: Vec<LimitMeters>,
+    routes: Vec<RouteMeters>,
     no_route: RouteMeters,
 }
 
@@ -52,31 +58,9 @@ impl Edition {
         vault: Arc<Vault>,
         issuers: Vec<Arc<TrustedIssuer>>,
         balancers: Vec<Arc<Balancer>>,
-        metrics: &Metrics,
+        meters: Meters,
     ) -> Self {
-        let decisions = &metrics.rate_limit_decisions;
         Self {
-            upstream_meters: policy
-                .upstreams
-                .iter()
-                .map(|upstream| metrics.upstream_request_duration.with_label_values(&[&upstream.name]))
-                .collect(),
-            limit_meters: policy
-                .limits
-                .iter()
-                .map(|limit| LimitMeters {
-                    allowed: decisions.with_label_values(&[limit.name.as_str(), "allowed"]),
-                    refused: decisions.with_label_values(&[limit.name.as_str(), "refused"]),
-                    observed: decisions.with_label_values(&[limit.name.as_str(), "would_refuse"]),
-                })
-                .collect(),
-            route_meters: policy
-                .routes
-                .routes()
-                .iter()
-                .map(|route| RouteMeters::new(metrics, &route.name))
-                .collect(),
-            no_route: RouteMeters::new(metrics, "-"),
             policy,
             exporter: None,
             since: now(),
@@ -86,18 +70,45 @@ impl Edition {
             assertions: None,
             issuers,
             balancers,
+            meters,
         }
     }
 
     pub fn meters(&self, route: Option<&Route>) -> &RouteMeters {
-        route.and_then(|route| self.route_meters.get(route.index)).unwrap_or(&self.no_route)
+        route.and_then(|route| self.meters.routes.get(route.index)).unwrap_or(&self.meters.no_route)
     }
 
     pub fn limit_meters(&self, index: usize) -> Option<&LimitMeters> {
-        self.limit_meters.get(index)
+        self.meters.limits.get(index)
     }
 
     pub fn upstream_meter(&self, index: usize) -> Option<&Histogram> {
-        self.upstream_meters.get(index)
+        self.meters.upstreams.get(index)
+    }
+}
+
+impl Meters {
+    pub fn resolve(policy: &Policy, metrics: &Metrics) -> Self {
+        let of_upstream = &metrics.upstream_request_duration;
+        let of_limit = &metrics.rate_limit_decisions;
+        let route = |route: &Arc<Route>| {
+            pace::step();
+            RouteMeters::new(metrics, &route.name)
+        };
+        let limit = |limit: &Arc<Limit>| LimitMeters {
+            allowed: of_limit.with_label_values(&[limit.name.as_str(), "allowed"]),
+            refused: of_limit.with_label_values(&[limit.name.as_str(), "refused"]),
+            observed: of_limit.with_label_values(&[limit.name.as_str(), "would_refuse"]),
+        };
+        Self {
+            upstreams: policy
+                .upstreams
+                .iter()
+                .map(|upstream| of_upstream.with_label_values(&[&upstream.name]))
+                .collect(),
+            limits: policy.limits.iter().map(limit).collect(),
+            routes: policy.routes.routes().iter().map(route).collect(),
+            no_route: RouteMeters::new(metrics, "-"),
+        }
     }
 }

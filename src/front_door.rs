@@ -5,8 +5,10 @@
 //! a fifth of what a request costs outside the kernel (docs/performance.md). Here, what a connection
 //! keeps is made once, and is small.
 
-mod closing;
+mod waiting_room;
 
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +24,7 @@ use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
 use tokio::io::AsyncReadExt;
 
-use self::closing::Closing;
+use self::waiting_room::{CALLS, Call, WaitingRoom};
 use crate::exchange::Exchange;
 use crate::gateway::Gateway;
 
@@ -38,7 +40,7 @@ const LONGEST_HEAD: usize = 64 * 1024;
 pub struct FrontDoor {
     gateway: Gateway,
     proxy: Arc<HttpProxy<Gateway>>,
-    closing: Closing,
+    waiting_room: Arc<WaitingRoom>,
 }
 
 /// A request on its connection, of which nothing was answered yet.
@@ -76,14 +78,19 @@ impl HttpServerApp for FrontDoor {
     }
 
     async fn http_cleanup(&self) {
-        self.closing.begin();
+        self.waiting_room.close();
         self.proxy.http_cleanup().await;
     }
 }
 
 impl FrontDoor {
     pub fn new(gateway: Gateway, proxy: HttpProxy<Gateway>) -> Self {
-        Self { gateway, proxy: Arc::new(proxy), closing: Closing::default() }
+        Self { gateway, proxy: Arc::new(proxy), waiting_room: Arc::default() }
+    }
+
+    /// Lets connections hear how time passes; those that were idle for so long are closed.
+    pub fn watch_idle(&self, idle_timeout: Duration) -> impl Future<Output = ()> + use<> {
+        self.waiting_room.clone().watch_the_clock(idle_timeout)
     }
 
     /// A connection from its first request to its last.
@@ -107,16 +114,10 @@ impl FrontDoor {
     /// What the client says next, up to the end of a head; `None` when it goes, or the server does.
     async fn await_request(&self, stream: &mut Stream, is_first: bool) -> Option<BytesMut> {
         let mut read = BytesMut::with_capacity(HEAD);
-        let reading = async {
-            if is_first {
-                return timeout(HEAD_TIMEOUT, stream.read_buf(&mut read)).await.ok()?.ok();
-            }
-            stream.read_buf(&mut read).await.ok()
-        };
-        tokio::select! {
-            biased;
-            length = reading => if length? == 0 { return None },
-            () = self.closing.wait() => return None,
+        let beginning = self.await_beginning(stream.read_buf(&mut read));
+        let length = if is_first { timeout(HEAD_TIMEOUT, beginning).await.ok()? } else { beginning.await };
+        if length? == 0 {
+            return None;
         }
         let mut looked_at = 0;
         while !holds_empty_line(&read[looked_at..]) && read.len() < LONGEST_HEAD {
@@ -128,6 +129,23 @@ impl FrontDoor {
             }
         }
         Some(read)
+    }
+
+    /// What `reading` brings, unless the connection was idle for too long before, or the server goes.
+    async fn await_beginning(&self, reading: impl Future<Output = io::Result<usize>>) -> Option<usize> {
+        let mut reading = pin!(reading);
+        let mut calls = 0;
+        loop {
+            tokio::select! {
+                biased;
+                length = &mut reading => return length.ok(),
+                call = self.waiting_room.wait() => match call {
+                    // The first may have come right after the wait began.
+                    Call::TimePassed if calls < CALLS => calls += 1,
+                    Call::TimePassed | Call::ServerGoes => return None,
+                }
+            }
+        }
     }
 
     /// Answers the request, or hands it over. Returns the connection if another one may follow.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use pingora::cache::key::HashBinary;
 use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, HitHandler, NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -22,6 +22,7 @@ use crate::edition::Edition;
 use crate::exchange::Exchange;
 use crate::pipeline::cache::enable::Cache;
 use crate::pipeline::forward::fast_lane::FastLane;
+use crate::pipeline::settle::Outcome;
 use crate::pipeline::{arrive, cache, forward, respond, settle};
 use crate::rejection::{Code, Rejection};
 use crate::telemetry::Metrics;
@@ -315,9 +316,13 @@ impl Gateway {
         }
     }
 
-    /// The answer to what is no request.
+    /// The answer to what is no request, on record as far as it was understood.
     pub async fn refuse_unreadable(&self, session: &mut Session) {
-        respond::render_error::unreadable(session, &mut self.begin()).await;
+        let mut exchange = self.begin();
+        exchange.client = arrive::unknown_client(session, &exchange.edition.policy);
+        respond::render_error::unreadable(session, &mut exchange).await;
+        let method = Method::from_bytes(b"-").unwrap_or_default();
+        self.record(session, &mut exchange, &method, b"-");
     }
 
     /// Says what went wrong, if there is anybody and nothing was said yet.
@@ -335,24 +340,19 @@ impl Gateway {
 
     /// Counts the request and writes its line into the access log.
     pub fn settle(&self, session: &Session, exchange: &mut Exchange) {
-        let status = session.response_written().map_or(499, |response| response.status.as_u16());
         let request = session.req_header();
-        let took = exchange.started.elapsed();
-        settle::count::run(exchange, &self.metrics, &request.method, status, took);
-        let outcome = settle::access_log::Outcome {
-            method: request.method.as_str(),
-            target: request.raw_path(),
-            status,
+        self.record(session, exchange, &request.method, request.raw_path());
+    }
+
+    fn record(&self, session: &Session, exchange: &mut Exchange, method: &Method, target: &[u8]) {
+        let outcome = Outcome {
+            method,
+            target,
+            status: session.response_written().map_or(499, |response| response.status.as_u16()),
             body_bytes: session.body_bytes_sent(),
-            took,
+            took: exchange.started.elapsed(),
         };
-        settle::access_log::run(&self.access_log, exchange, &outcome);
-        if self.decisions.is_followed() {
-            settle::decision::run(&self.decisions, exchange, &outcome);
-        }
-        if exchange.trace.is_some() {
-            settle::spans::run(exchange, &outcome);
-        }
+        settle::run(exchange, &outcome, &self.metrics, &self.access_log, &self.decisions);
     }
 }
 

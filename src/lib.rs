@@ -20,6 +20,7 @@ pub mod gateway;
 pub mod identity;
 pub mod issuers;
 pub mod mail;
+pub mod pace;
 pub mod pipeline;
 pub mod rehearsal;
 pub mod rejection;

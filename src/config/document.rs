@@ -32,8 +32,8 @@ pub struct Source {
 
 impl Document {
     pub fn read(name: &str, text: &str) -> Result<Self, Vec<Problem>> {
-        let marks = read_marks(name, text)?;
-        let tree = marks.values();
+        let mut marks = read_marks(name, text)?;
+        let tree = marks.take_values();
         if tree.is_null() {
             let position = Position { line: 1, column: 1 };
             let message = "the file is empty; a small one has `upstreams:` and `routes:`".to_owned();

@@ -117,7 +117,7 @@ impl Gathering {
             return self
                 .refuse(at, format!("{name}: all files together have more than {} MiB", MAX_BYTES >> 20));
         }
-        let marks = match read_marks(&name, text) {
+        let mut marks = match read_marks(&name, text) {
             Ok(marks) => marks,
             Err(problems) => return self.problems.extend(problems),
         };
@@ -126,7 +126,7 @@ impl Gathering {
             return self.refuse(at, format!("{name}: all files together have too many keys and values"));
         }
         let told = self.problems.len();
-        let tree = marks.values();
+        let tree = marks.take_values();
         let before = LISTS.map(|list| self.document.tree[list].as_array().map_or(0, Vec::len));
         self.document.sources.push(Source { name, marks, before });
         match tree {

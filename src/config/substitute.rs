@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::place::Place;
 use super::problem::Problems;
+use crate::pace;
 
 /// What a configuration may ask of the machine. `server::load` has the real one.
 pub trait Surroundings {
@@ -29,6 +30,7 @@ pub fn substitute(tree: &mut Value, surroundings: &dyn Surroundings, problems: &
 }
 
 fn replace(value: &mut Value, at: &Place<'_>, surroundings: &dyn Surroundings, problems: &mut Problems) {
+    pace::step();
     match value {
         Value::String(text) if text.contains("${") => match expand(text, surroundings) {
             Ok(expanded) => *text = expanded,

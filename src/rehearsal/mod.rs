@@ -16,7 +16,7 @@ pub mod tests;
 use std::sync::Arc;
 
 use crate::config::policy::{KeyMaterial, Policy, SigningAlgorithm, TokenKey};
-use crate::edition::Edition;
+use crate::edition::{Edition, Meters};
 use crate::exchange::Exchange;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
@@ -64,7 +64,8 @@ impl Rehearsal {
         let vault = Arc::new(Vault::new(&tokens.keys));
         let (issuers, balancers) = (Vec::new(), Vec::new());
         let assertions = Assertions::wanted(&policy, &tokens)?;
-        let mut edition = Edition::new(policy, keys, refresh_keys, vault, issuers, balancers, &metrics);
+        let meters = Meters::resolve(&policy, &metrics);
+        let mut edition = Edition::new(policy, keys, refresh_keys, vault, issuers, balancers, meters);
         edition.assertions = assertions;
         let edition = Arc::new(edition);
         Ok(Self { edition, metrics, gatekeeper: None, api_keys: None, has_real_keys })
@@ -80,7 +81,7 @@ impl Rehearsal {
             running.vault.clone(),
             running.issuers.clone(),
             running.balancers.clone(),
-            &metrics,
+            Meters::resolve(&running.policy, &metrics),
         );
         edition.assertions = running.assertions.clone();
         let edition = Arc::new(edition);

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::task::{JoinError, spawn_blocking};
 
 use super::signing_key::KeyPlace;
 use crate::balancer::{Balancer, RESOLVE_EVERY};
 use crate::clock::now;
 use crate::config::policy::{Issuer, Policy, TokenKey, Upstream};
-use crate::edition::Edition;
+use crate::edition::{Edition, Meters};
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
 use crate::identity::token::assertion::Assertions;
 use crate::identity::token::generated::GeneratedKeys;
 use crate::identity::vault::Vault;
 use crate::issuers::TrustedIssuer;
+use crate::pace;
 use crate::telemetry::Metrics;
 use crate::telemetry::otlp::Exporter;
 
@@ -60,10 +62,17 @@ impl Builder {
         }
         let exporter = self.exporter(&policy, running)?;
         let assertions = Assertions::wanted(&policy, &tokens)?;
-        let mut edition = Edition::new(policy, keys, refresh_keys, vault, issuers, balancers, &self.metrics);
+        let meters = self.meters(policy.clone()).await?;
+        let mut edition = Edition::new(policy, keys, refresh_keys, vault, issuers, balancers, meters);
         edition.exporter = exporter;
         edition.assertions = assertions;
         Ok(edition)
+    }
+
+    async fn meters(&self, policy: Arc<Policy>) -> Result<Meters, String> {
+        let metrics = self.metrics.clone();
+        let resolved = beside_requests(&self.metrics, move || Meters::resolve(&policy, &metrics)).await;
+        resolved.map_err(|panic| panic.to_string())
     }
 
     /// The running one, if it is still the same.
@@ -124,6 +133,15 @@ impl Builder {
         }
         balancer
     }
+}
+
+/// Long work for a new edition or on an old one, on a thread that gives way to requests.
+pub async fn beside_requests<T: Send + 'static>(
+    metrics: &Metrics,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    let in_flight = metrics.http_requests_in_flight.clone();
+    spawn_blocking(move || pace::giving_way(move || in_flight.get() > 0, work)).await
 }
 
 /// The running balancer of the upstream with this name, if it has the same servers.

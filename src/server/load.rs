@@ -66,7 +66,9 @@ pub fn load_text(name: &str, text: &str, surroundings: &dyn Surroundings) -> Res
 /// The patterns of the `include:` of a file with this text, as paths that this process can open.
 pub fn included_patterns(path: &Path, text: &[u8]) -> Vec<PathBuf> {
     let machine = Machine { folder: path.parent().map(Path::to_path_buf).unwrap_or_default() };
-    let Some(document) = std::str::from_utf8(text).ok().and_then(|text| Document::read("", text).ok()) else {
+    // Reading a long file only to find that it has no such key would be felt.
+    let text = std::str::from_utf8(text).ok().filter(|text| text.contains("include"));
+    let Some(document) = text.and_then(|text| Document::read("", text).ok()) else {
         return Vec::new();
     };
     let patterns = include::patterns(&document, &machine);

@@ -120,6 +120,7 @@ pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
         editions: editions.clone(),
         status: status.clone(),
         log,
+        retired: Mutex::default(),
     };
     let reloads = reload.start(changes, &office).map_err(watching)?;
     let policy_api = policy_api::PolicyApi {

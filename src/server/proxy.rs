@@ -22,8 +22,6 @@ use crate::telemetry::access_log::AccessLog;
 /// Idle connections kept to upstreams. Below the number of concurrent requests it costs half the
 /// throughput (docs/performance.md).
 const UPSTREAM_POOL: usize = 1024;
-/// An HTTP/2 connection without a request for this long is closed.
-const H2_IDLE: Duration = Duration::from_secs(60);
 
 /// Serves until a signal ends it.
 pub fn run(
@@ -40,9 +38,11 @@ pub fn run(
     server.bootstrap();
     let mut proxy = http_proxy(&server.configuration, gateway.clone());
     let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(H2_IDLE);
+    options.h2_idle_timeout = Some(listen.idle_timeout);
     proxy.server_options = Some(options);
-    let mut service = Service::new("proxy".to_owned(), FrontDoor::new(gateway, proxy));
+    let door = FrontDoor::new(gateway, proxy);
+    office.spawn(door.watch_idle(listen.idle_timeout));
+    let mut service = Service::new("proxy".to_owned(), door);
     for listener in &listen.proxy {
         let address = listener.address.to_string();
         match &listener.tls {

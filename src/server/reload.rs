@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::editions::Builder;
+use super::editions::{Builder, beside_requests};
 use super::status::{LastTry, Status};
 use super::{load, watch};
 use crate::config::policy::Policy;
@@ -29,6 +30,8 @@ pub struct Reload {
     pub editions: Arc<ArcSwap<Edition>>,
     pub status: Arc<Status>,
     pub log: Log,
+    /// Editions that were replaced, for as long as requests use them.
+    pub retired: Mutex<Vec<Arc<Edition>>>,
 }
 
 type Reply = oneshot::Sender<LastTry>;
@@ -79,7 +82,10 @@ impl Reload {
         keys.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = keys.tick() => self.follow_keys().await,
+                _ = keys.tick() => {
+                    self.follow_keys().await;
+                    self.let_go().await;
+                }
                 _ = hangup.recv() => self.reload(true).await,
                 Some(reply) = asked.recv() => {
                     self.reload(true).await;
@@ -104,7 +110,8 @@ impl Reload {
             Ok(edition) => {
                 let ids: Vec<&str> = edition.keys.ids().collect();
                 tracing::info!(?ids, "signing keys changed; the first signs");
-                self.editions.store(Arc::new(edition));
+                drop(running);
+                self.put_in_force(edition);
             }
             Err(problem) => tracing::error!(problem, "the new signing keys can't be used"),
         }
@@ -113,9 +120,9 @@ impl Reload {
     /// `asked`: by a person, who wants to hear even that nothing changed.
     async fn reload(&self, asked: bool) {
         let path = self.path.clone();
-        let loaded = tokio::task::spawn_blocking(move || load::load_tested(&path)).await;
-        let policy = match loaded {
-            Ok(Ok(loaded)) => super::announce(loaded),
+        let load = move || load::load_tested(&path).map(super::announce);
+        let policy = match beside_requests(&self.status.metrics, load).await {
+            Ok(Ok(policy)) => policy,
             Ok(Err(problems)) => return self.refuse(problems),
             Err(panic) => return self.refuse(vec![self.problem(panic.to_string())]),
         };
@@ -128,10 +135,27 @@ impl Reload {
             Ok(edition) => {
                 self.log.set_level(edition.policy.log.level);
                 tracing::info!(digest = %edition.policy.digest, "configuration loaded");
-                self.editions.store(Arc::new(edition));
+                drop(running);
+                self.put_in_force(edition);
                 self.status.note_reload(Vec::new());
             }
             Err(problem) => self.refuse(vec![self.problem(problem)]),
+        }
+        self.let_go().await;
+    }
+
+    fn put_in_force(&self, edition: Edition) {
+        let old = self.editions.swap(Arc::new(edition));
+        self.retired.lock().push(old);
+    }
+
+    /// Editions that no request uses any more. The last request doesn't do that: it would wait for thousands
+    /// of routes to be freed.
+    async fn let_go(&self) {
+        let unused: Vec<_> = self.retired.lock().extract_if(.., |old| Arc::strong_count(old) == 1).collect();
+        if !unused.is_empty() {
+            // Only a panic while freeing could be told here.
+            let _ = beside_requests(&self.status.metrics, move || drop(unused)).await;
         }
     }
 

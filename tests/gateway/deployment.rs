@@ -17,7 +17,7 @@ const KUBERNETES: &str = include_str!("../../deploy/kubernetes/portcullis.yaml")
 const COMPOSE: &str = include_str!("../../compose.yaml");
 
 fn yaml(text: &str) -> Value {
-    Marks::read(text).expect("YAML").values()
+    Marks::read(text).expect("YAML").take_values()
 }
 
 /// The metrics that a query names, without the suffixes of histograms.

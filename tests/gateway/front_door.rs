@@ -1,6 +1,8 @@
 //! A client's connection: requests that are answered at the front door and those that are handed to
 //! Pingora follow each other on it, however they come in.
 
+use std::time::{Duration, Instant};
+
 use crate::harness::{self, Gateway, Setup, Upstream, Wiretap, eventually};
 
 const PLAIN: &[u8] = b"GET /echo HTTP/1.1\r\nHost: gateway\r\n\r\n";
@@ -85,6 +87,45 @@ async fn what_is_no_request_gets_a_problem_document_and_the_end_of_the_connectio
         assert_eq!(answer.fields("content-type").collect::<Vec<_>>(), ["application/problem+json"]);
         assert!(String::from_utf8_lossy(&answer.body).contains("\"request_id\""));
         assert!(client.rest().await.is_empty());
+    }
+    let labels = ["method=\"other\"", "status=\"400\""];
+    let counted = async || gw.metrics().await.value("http_requests_total", &labels).filter(|n| *n == 2.0);
+    eventually("both to be counted", counted).await;
+    let logged = eventually("both to be logged", async || {
+        let lines: Vec<_> = gw.json_log().into_iter().filter(|line| line["status"] == 400).collect();
+        (lines.len() == 2).then_some(lines)
+    });
+    for line in logged.await {
+        assert_eq!(line["reason"], "bad_request");
+        assert_eq!((&line["method"], &line["path"]), (&"-".into(), &"-".into()));
+        assert_eq!(line["address"], "127.0.0.1");
+    }
+}
+
+/// Over HTTP/1 in either lane, and over HTTP/2 Pingora's own clock does it.
+#[tokio::test]
+async fn a_connection_without_a_request_is_closed_after_the_idle_timeout() {
+    let upstream = Upstream::start().await;
+    for fast_lane in [true, false] {
+        let yaml = format!(
+            r#"
+        listen: {{ proxy: [ {{ address: "${{PROXY}}" }} ], admin: "${{ADMIN}}", idle_timeout: 400ms }}
+        upstreams: {{ example: {{ servers: ["${{BACKEND}}"] }} }}
+        forwarding: {{ fast_lane: {fast_lane} }}
+        routes:
+          - {{ path: "/{{*rest}}", upstream: example, access: public }}
+        "#
+        );
+        let setup = Setup::from(yaml.as_str());
+        let gw = harness::gateway(setup.env("BACKEND", upstream.address().to_string())).await;
+        let mut client = gw.raw_connection().await;
+        let asked = Instant::now();
+        assert!(client.send(PLAIN).await);
+        assert_eq!(client.answer().await.expect("an answer").status, 200);
+
+        assert!(client.is_closed_within(harness::PATIENCE).await);
+
+        assert!(asked.elapsed() >= Duration::from_millis(400), "{:?}", asked.elapsed());
     }
 }
 

@@ -24,6 +24,12 @@ impl Compiler<'_> {
         Listen {
             proxy,
             admin,
+            idle_timeout: self.positive_duration(
+                at,
+                "idle_timeout",
+                raw.idle_timeout,
+                Duration::from_secs(75),
+            ),
             drain: self.duration(at, "drain", raw.drain, Duration::ZERO),
             shutdown_timeout: self.duration(
                 at,

@@ -22,9 +22,11 @@ mod tracing;
 mod upstreams;
 mod warnings;
 
+use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use ipnet::IpNet;
 use serde_json::Value;
 
@@ -35,6 +37,7 @@ use super::policy::Policy;
 use super::problem::{Problem, Problems};
 use super::raw;
 use super::substitute::{Surroundings, substitute};
+use crate::pace;
 
 /// A file that can be used, and what is odd about it.
 #[derive(Debug)]
@@ -69,9 +72,26 @@ pub fn compile(mut document: Document, surroundings: &dyn Surroundings) -> Resul
 
 /// SHA-256 in hex. The keys of a mapping are sorted in the tree, so that their order doesn't count.
 fn digest(tree: &Value) -> String {
-    let text = serde_json::to_vec(tree).unwrap_or_default();
-    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text);
+    let mut text = BufWriter::new(Hasher(Context::new(&SHA256)));
+    // Neither of the two can fail.
+    let _ = serde_json::to_writer(&mut text, tree);
+    let _ = text.flush();
+    let hash = text.get_ref().0.clone().finish();
     hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+struct Hasher(Context);
+
+impl Write for Hasher {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        pace::step();
+        self.0.update(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Carried through all sections. Each returns `None`, or a default, where it found a problem.
@@ -175,13 +195,17 @@ impl Compiler<'_> {
     fn items<T>(&mut self, list: raw::List<T>, at: &Place<'_>) -> Vec<(usize, T)> {
         let mut items = Vec::with_capacity(list.len());
         for (index, item) in list.into_iter().enumerate() {
-            match item {
-                Some(item) => items.push((index, item)),
-                None if self.problems.is_known(&at.item(index)) => {}
-                None => self.problems.error(&at.item(index), "this item is empty; fill it or remove it"),
-            }
+            items.extend(self.item(item, &at.item(index)).map(|item| (index, item)));
         }
         items
+    }
+
+    /// An item if it is there; says if it is empty.
+    fn item<T>(&mut self, item: Option<T>, at: &Place<'_>) -> Option<T> {
+        if item.is_none() && !self.problems.is_known(at) {
+            self.problems.error(at, "this item is empty; fill it or remove it");
+        }
+        item
     }
 
     /// The entries by name; `None` for one that is empty, which has been said.

@@ -14,6 +14,7 @@ use crate::config::policy::{
     Requirement, Route, RouteConflict, RouteTable, RouteTableBuilder, Upstream,
 };
 use crate::config::raw;
+use crate::pace;
 
 const DEFAULT_MAX_BODY: u64 = 10 << 20;
 const LARGEST_MAX_BODY: u64 = 1 << 40;
@@ -66,8 +67,10 @@ impl Compiler<'_> {
         let at = root.key("routes");
         let mut growing = Growing::default();
         self.auth_routes(surrounds.auth, &mut growing);
-        for (index, route) in self.items(raw, &at) {
+        for (index, route) in raw.into_iter().enumerate() {
+            pace::step();
             let place = at.item(index);
+            let Some(route) = self.item(route, &place) else { continue };
             if let Some(route) = self.route(route, &mut surrounds, &mut growing, index, &place) {
                 self.add_route(route, &mut growing, index, &place);
             }

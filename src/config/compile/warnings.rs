@@ -10,6 +10,7 @@ use super::{Compiler, pattern};
 use crate::config::place::Place;
 use crate::config::policy::{Access, Assignment, Destination, MethodSet, Policy, Route, RouteTable};
 use crate::identity::secret::is_sample;
+use crate::pace;
 
 /// Methods that may change something.
 const UNSAFE: [Method; 4] = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
@@ -56,11 +57,15 @@ impl Compiler<'_> {
             }
         }
     }
+
     /// A host's own wildcard goes before every route that names no host.
     fn warn_of_shadowed(&mut self, table: &RouteTable, routes: &Routes<'_>, at: &Place<'_>) {
         let mut hosts: Vec<&str> = routes.iter().filter_map(|(_, route)| route.host.as_deref()).collect();
         hosts.sort_unstable();
         hosts.dedup();
+        if hosts.is_empty() {
+            return;
+        }
         for (item, route) in routes.iter().filter(|(_, route)| route.host.is_none()) {
             let (path, method) = (pattern::sample(&route.path), first_method(&route.methods));
             let shadow = hosts.iter().find_map(|host| match table.assign(host, &method, &path) {
@@ -85,6 +90,7 @@ impl Compiler<'_> {
         let mut wildcards: HashMap<(Option<&str>, &str), Vec<&Route>> = HashMap::new();
         let mut groups: HashMap<(Option<&str>, &str), Vec<&Route>> = HashMap::new();
         for (_, route) in routes {
+            pace::step();
             let host = route.host.as_deref();
             if let Some(prefix) = pattern::wildcard_prefix(&route.path) {
                 wildcards.entry((host, prefix)).or_default().push(route);
@@ -92,6 +98,7 @@ impl Compiler<'_> {
             groups.entry((host, &route.path)).or_default().push(route);
         }
         for (item, route) in routes {
+            pace::step();
             let MethodSet::Only(_) = &route.methods else { continue };
             let host = route.host.as_deref();
             let group = &groups[&(host, &*route.path)];

@@ -10,6 +10,7 @@ use saphyr_parser::Marker;
 use serde_json::Value;
 
 use super::place::{Path, Step};
+use crate::pace;
 pub use reader::MAX_VALUES;
 
 /// A place in the text; both numbers start at 1.
@@ -51,11 +52,13 @@ pub struct Flaw {
 pub struct Marks {
     nodes: Vec<Node>,
     root: Option<usize>,
+    has_aliases: bool,
 }
 
+/// Small, as a long file has hundreds of thousands, and each reload makes them anew.
 #[derive(Debug)]
 struct Node {
-    mark: Mark,
+    spot: Spot,
     extent: Extent,
     content: Content,
 }
@@ -70,17 +73,42 @@ enum Content {
 #[derive(Debug)]
 struct Entry {
     key: Box<str>,
-    mark: Mark,
+    spot: Spot,
     value: usize,
+}
+
+/// A mark as it is kept; files aren't so long that it could overflow.
+#[derive(Debug, Clone, Copy)]
+struct Spot {
+    line: u32,
+    column: u32,
+    width: u32,
+}
+
+impl Spot {
+    fn new(position: Position, width: usize) -> Self {
+        let short = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        Self { line: short(position.line), column: short(position.column), width: short(width) }
+    }
+
+    fn position(self) -> Position {
+        Position { line: self.line as usize, column: self.column as usize }
+    }
+}
+
+impl From<Spot> for Mark {
+    fn from(spot: Spot) -> Self {
+        Self { position: spot.position(), width: spot.width as usize }
+    }
 }
 
 /// How much a node holds once every alias in it is written out.
 #[derive(Debug, Clone, Copy, Default)]
 struct Extent {
     /// Keys too.
-    values: u64,
-    text: u64,
-    depth: usize,
+    values: u32,
+    text: u32,
+    depth: u32,
 }
 
 impl Extent {
@@ -91,26 +119,44 @@ impl Extent {
     }
 }
 
+/// Many values take long to free.
+impl Drop for Marks {
+    fn drop(&mut self) {
+        self.nodes.drain(..).for_each(|_| pace::step());
+    }
+}
+
 impl Marks {
-    /// The values, with every alias written out.
-    pub fn values(&self) -> Value {
+    /// The values, with every alias written out. They are handed over: the marks are left with the places.
+    pub fn take_values(&mut self) -> Value {
         self.root.map_or(Value::Null, |root| self.value_of(root))
     }
 
     /// No deeper than the reader lets nodes be.
-    fn value_of(&self, node: usize) -> Value {
-        match &self.nodes[node].content {
-            Content::Scalar(value) => value.clone(),
-            Content::List(items) => items.iter().map(|item| self.value_of(*item)).collect(),
-            Content::Table(entries) => Value::Object(
-                entries.iter().map(|entry| (String::from(&*entry.key), self.value_of(entry.value))).collect(),
-            ),
+    fn value_of(&mut self, node: usize) -> Value {
+        pace::step();
+        match &mut self.nodes[node].content {
+            Content::Scalar(value) if self.has_aliases => value.clone(),
+            Content::Scalar(value) => std::mem::take(value),
+            Content::List(items) => {
+                let own = std::mem::take(items);
+                let values = own.iter().map(|item| self.value_of(*item)).collect();
+                self.nodes[node].content = Content::List(own);
+                values
+            }
+            Content::Table(entries) => {
+                let own = std::mem::take(entries);
+                let value = |entry: &Entry| (String::from(&*entry.key), self.value_of(entry.value));
+                let values = Value::Object(own.iter().map(value).collect());
+                self.nodes[node].content = Content::Table(own);
+                values
+            }
         }
     }
 
     /// How many keys and values there are once every alias is written out.
     pub fn size(&self) -> u64 {
-        self.root.map_or(0, |root| self.nodes[root].extent.values)
+        self.root.map_or(0, |root| u64::from(self.nodes[root].extent.values))
     }
 
     /// Where the key at the end of `path` stands.
@@ -141,13 +187,13 @@ impl Marks {
                 }
                 (Step::Key(name), Content::Table(entries)) => {
                     let entry = entries.iter().find(|entry| *entry.key == **name)?;
-                    key = Some(entry.mark);
+                    key = Some(entry.spot.into());
                     entry.value
                 }
                 _ => return None,
             };
             node = &self.nodes[next];
         }
-        Some((key, node.mark))
+        Some((key, node.spot.into()))
     }
 }

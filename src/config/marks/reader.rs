@@ -8,8 +8,9 @@ use std::str::Chars;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-use super::{Content, Entry, Extent, Flaw, Mark, Marks, Node, Position, scalar};
+use super::{Content, Entry, Extent, Flaw, Marks, Node, Position, Spot, scalar};
 use crate::config::place::{Path, Step};
+use crate::pace;
 
 /// Levels of nesting; a real file has about six.
 const MAX_DEPTH: usize = 32;
@@ -18,8 +19,11 @@ pub const MAX_VALUES: u64 = 500_000;
 /// Characters between two events. The parser holds a flow collection (`[…]`, `{…}`) whole, at a
 /// hundred times its size, before it says anything about it.
 const MAX_AHEAD: usize = 384 << 10;
+/// What a node takes in a file of plain routes, and so many nodes as are made room for beforehand.
+const BYTES_PER_NODE: usize = 7;
+const MANY_NODES: usize = 200_000;
 /// Characters of all scalars, with every alias written out.
-const MAX_TEXT: u64 = 32 << 20;
+const MAX_TEXT: u32 = 32 << 20;
 
 impl Marks {
     /// Reads `text` up to the first error of syntax or a limit, past repeated keys.
@@ -30,8 +34,10 @@ impl Marks {
         let allowance = Rc::new(Cell::new(MAX_AHEAD));
         let rationed = Rationed { text: text.chars(), allowance: allowance.clone() };
         let mut reader = Reader::default();
+        reader.marks.nodes.reserve((text.len() / BYTES_PER_NODE).min(MANY_NODES));
         let mut last = Position { line: 1, column: 1 };
         for step in Parser::new_from_iter(rationed) {
+            pace::step();
             let taken = match step {
                 _ if allowance.get() == 0 => {
                     Err(reader.flaw(last, "this goes on for too long; write long lists in lines (`- …`)"))
@@ -90,7 +96,7 @@ struct Open {
     node: usize,
     anchor: usize,
     /// In a table: the key whose value comes next.
-    key: Option<(Box<str>, Mark)>,
+    key: Option<(Box<str>, Spot)>,
 }
 
 #[derive(Default)]
@@ -149,7 +155,8 @@ impl Reader {
             self.begin_entry(text, at);
             return Ok(());
         }
-        let extent = Extent { values: 1, text: text.len() as u64, depth: 1 };
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        let extent = Extent { values: 1, text: length, depth: 1 };
         let value = if is_text { text.into() } else { scalar::plain(text) };
         let node = self.add(Content::Scalar(value), extent, at);
         self.remember(anchor, node);
@@ -181,6 +188,7 @@ impl Reader {
         if self.expects_key() {
             return Err(self.flaw(at, "a key must be plain text"));
         }
+        self.marks.has_aliases = true;
         // An anchor is remembered at its end, so that one that holds itself isn't found here.
         match self.anchors.get(&anchor) {
             Some(&node) => self.attach_at(node, at),
@@ -196,7 +204,7 @@ impl Reader {
 
     fn begin_entry(&mut self, key: &str, position: Position) {
         if let Some(open) = self.open.last_mut() {
-            open.key = Some((key.into(), Mark { position, width: self.width }));
+            open.key = Some((key.into(), Spot::new(position, self.width)));
         }
     }
 
@@ -209,11 +217,11 @@ impl Reader {
         in_order.sort_by(|a, b| a.key.cmp(&b.key));
         let base = self.path();
         let repeated = in_order.windows(2).filter(|pair| pair[0].key == pair[1].key).map(|pair| Flaw {
-            position: pair[1].mark.position,
+            position: pair[1].spot.position(),
             path: base.join([Step::Key(pair[1].key.to_string())]),
             message: format!(
                 "this key stands here a second time; the other is on line {}",
-                pair[0].mark.position.line
+                pair[0].spot.line
             ),
         });
         let repeated: Vec<Flaw> = repeated.collect();
@@ -221,8 +229,8 @@ impl Reader {
     }
 
     fn add(&mut self, content: Content, extent: Extent, position: Position) -> usize {
-        let mark = Mark { position, width: self.width };
-        self.marks.nodes.push(Node { mark, extent, content });
+        let spot = Spot::new(position, self.width);
+        self.marks.nodes.push(Node { spot, extent, content });
         self.marks.nodes.len() - 1
     }
 
@@ -233,7 +241,7 @@ impl Reader {
     }
 
     fn attach(&mut self, node: usize) -> Result<(), Flaw> {
-        self.attach_at(node, self.marks.nodes[node].mark.position)
+        self.attach_at(node, self.marks.nodes[node].spot.position())
     }
 
     /// Puts a finished node where it belongs; `at` is where it is spoken of.
@@ -245,21 +253,21 @@ impl Reader {
         };
         let parent = &mut self.marks.nodes[open.node];
         parent.extent.add(extent);
-        parent.extent.values += u64::from(open.key.is_some());
+        parent.extent.values = parent.extent.values.saturating_add(u32::from(open.key.is_some()));
         let grown = parent.extent;
         match &mut parent.content {
             Content::List(items) => items.push(node),
             Content::Table(entries) => {
-                if let Some((key, mark)) = open.key.take() {
-                    entries.push(Entry { key, mark, value: node });
+                if let Some((key, spot)) = open.key.take() {
+                    entries.push(Entry { key, spot, value: node });
                 }
             }
             Content::Scalar(_) => {}
         }
-        if self.open.len() + extent.depth > MAX_DEPTH {
+        if self.open.len() + extent.depth as usize > MAX_DEPTH {
             return Err(self.too_deep(at));
         }
-        if grown.values > MAX_VALUES || grown.text > MAX_TEXT {
+        if u64::from(grown.values) > MAX_VALUES || grown.text > MAX_TEXT {
             return Err(self.flaw(at, "the file is too large once its aliases are written out"));
         }
         Ok(())

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Listen {
     pub proxy: Vec<ProxyListener>,
     pub admin: SocketAddr,
+    /// A client's connection without a request is closed after this; up to a quarter later over HTTP/1.
+    pub idle_timeout: Duration,
     /// On SIGTERM: how long `/readyz` says 503 while requests are still taken.
     pub drain: Duration,
     /// After that: how long running requests may still take.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use http::Method;
 
+use crate::pace;
+
 use super::{AcceptedIssuers, Access, AnswerShape, AuthEndpoint, CacheRule, Limit, Upstream};
 
 #[derive(Debug)]
@@ -128,6 +130,16 @@ impl RouteTable {
             }
         }
         self.any_host.assign(method, path)
+    }
+}
+
+/// Many routes take long to free.
+impl Drop for RouteTable {
+    fn drop(&mut self) {
+        for table in self.by_host.values_mut().chain([&mut self.any_host]) {
+            table.groups.drain(..).for_each(|_| pace::step());
+        }
+        self.routes.drain(..).for_each(|_| pace::step());
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::{Gateway, Route};
 use crate::config::place::{Path, Step};
 use crate::config::problem::Problems;
+use crate::pace;
 
 /// Each mistake costs another reading of its part of the file.
 const MAX_READINGS: usize = 200;
@@ -24,13 +25,14 @@ pub fn read(mut tree: Value, problems: &mut Problems) -> Gateway {
     let mut gateway: Gateway = read_part(tree, &Path::default(), problems).unwrap_or_default();
     if let Some(routes) = routes {
         let base = Path(vec![Step::Key("routes".to_owned())]);
-        let read_route = |(index, route): (usize, Value)| match route {
-            Value::Null => None,
-            route => {
-                let at = base.join([Step::Item(index)]);
-                refuse_empty_access(&route, &at, problems);
-                read_part::<Route>(route, &at, problems)
+        let read_route = |(index, route): (usize, Value)| {
+            pace::step();
+            if route.is_null() {
+                return None;
             }
+            let at = base.join([Step::Item(index)]);
+            refuse_empty_access(&route, &at, problems);
+            read_part::<Route>(route, &at, problems)
         };
         gateway.routes = Some(routes.into_iter().enumerate().map(read_route).collect());
     }

@@ -13,6 +13,11 @@ pub fn peer_address(session: &Session) -> Option<IpAddr> {
     Some(session.client_addr()?.as_inet()?.ip())
 }
 
+/// Of what is no request: nobody but the peer speaks.
+pub fn unknown(session: &Session, policy: &Policy) -> Client {
+    identify(peer_address(session), false, String::new(), &HeaderMap::new(), policy)
+}
+
 /// `peer` is `None` only for background requests of our own.
 pub fn identify(
     peer: Option<IpAddr>,

@@ -11,7 +11,7 @@ pub mod begin_trace;
 mod client;
 mod content_length;
 pub use arrival::Arrival;
-pub use client::{is_trusted, peer_address};
+pub use client::{is_trusted, peer_address, unknown as unknown_client};
 pub use content_length::content_length;
 pub mod meter;
 mod observe;

@@ -31,6 +31,8 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange, rejection: &Rej
 /// another request would begin.
 pub async fn unreadable(session: &mut Session, exchange: &mut Exchange) {
     let rejection = Rejection::from(Code::BadRequest);
+    exchange.refused = Some(rejection.code);
+    exchange.answered_here = true;
     let body = rejection.problem_json(exchange.request_id.as_str());
     let written = match head(exchange, &rejection, body.len()) {
         Ok(head) => session.downstream_session.write_error_response(head, Bytes::from(body)).await,

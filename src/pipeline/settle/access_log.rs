@@ -6,24 +6,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::Outcome;
 use crate::config::policy::Share;
 use crate::exchange::Exchange;
 use crate::telemetry::access_log::AccessLog;
 
 /// Longer paths are cut in the log.
 const MAX_PATH: usize = 512;
-
-/// What the line says beside the exchange.
-pub struct Outcome<'a> {
-    pub method: &'a str,
-    /// As received, with query; only its path is logged.
-    pub target: &'a [u8],
-    /// 499 when the client left before an answer.
-    pub status: u16,
-    pub body_bytes: usize,
-    /// From the end of the request's head to the end of the answer.
-    pub took: Duration,
-}
 
 /// Logs the request, if its kind is logged and it is one of the sample.
 pub fn run(log: &AccessLog, exchange: &Exchange, outcome: &Outcome) {
@@ -41,7 +30,7 @@ pub fn write(line: &mut Vec<u8>, exchange: &Exchange, outcome: &Outcome, share: 
     line.push(b'"');
     plain(line, ",\"request_id\":", exchange.request_id.as_str());
     line.extend_from_slice(b",\"method\":");
-    string(line, outcome.method.as_bytes());
+    string(line, outcome.method.as_str().as_bytes());
     line.extend_from_slice(b",\"path\":");
     path(line, outcome.target);
     number(line, ",\"status\":", u64::from(outcome.status));

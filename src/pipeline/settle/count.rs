@@ -1,24 +1,21 @@
 //! The counters of an answered request. Labels are resolved beforehand; nothing is formatted.
 
-use std::time::Duration;
-
-use http::Method;
-
+use super::Outcome;
 use crate::exchange::Exchange;
 use crate::pipeline::arrive::admit::METHODS;
 use crate::pipeline::forward::choose_upstream::upstream;
 use crate::telemetry::Metrics;
 
-/// `status` as the client saw it; 499 when it left before an answer.
-pub fn run(exchange: &Exchange, metrics: &Metrics, method: &Method, status: u16, took: Duration) {
+pub fn run(exchange: &Exchange, metrics: &Metrics, outcome: &Outcome) {
     let meters = exchange.meters();
     // Only methods we know become labels: a stranger mustn't invent series (class 104).
-    if METHODS.contains(method) {
-        meters.count_answer(metrics, method, status);
+    if METHODS.contains(outcome.method) {
+        meters.count_answer(metrics, outcome.method, outcome.status);
     } else {
-        metrics.http_requests.with_label_values(&[exchange.route_name(), "other", "405"]).inc();
+        let status = outcome.status.to_string();
+        metrics.http_requests.with_label_values(&[exchange.route_name(), "other", &status]).inc();
     }
-    meters.duration.observe(took.as_secs_f64());
+    meters.duration.observe(outcome.took.as_secs_f64());
     if let Some(arrived) = exchange.arrived_after {
         meters.overhead.observe(arrived.as_secs_f64());
     }

@@ -1,6 +1,6 @@
 //! Tells those who follow decisions, whether or not the access log has a line of this one.
 
-use super::access_log::{self, Outcome};
+use super::{Outcome, access_log};
 use crate::config::policy::Share;
 use crate::exchange::Exchange;
 use crate::telemetry::decisions::{Decided, Decision, Decisions};

@@ -1,6 +1,44 @@
-//! After the answer: the log line and the counters.
+//! After the answer: the counters, the log line, and what followers and traces want to know.
 
-pub mod access_log;
-pub mod count;
-pub mod decision;
-pub mod spans;
+mod access_log;
+mod count;
+mod decision;
+mod spans;
+
+use std::time::Duration;
+
+use http::Method;
+
+use crate::exchange::Exchange;
+use crate::telemetry::Metrics;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::decisions::Decisions;
+
+/// What is to be said beside the exchange.
+pub struct Outcome<'a> {
+    pub method: &'a Method,
+    /// As received, with query; only its path is logged.
+    pub target: &'a [u8],
+    /// As the client saw it; 499 when it left before an answer.
+    pub status: u16,
+    pub body_bytes: usize,
+    /// From the end of the request's head to the end of the answer.
+    pub took: Duration,
+}
+
+pub fn run(
+    exchange: &mut Exchange,
+    outcome: &Outcome,
+    metrics: &Metrics,
+    access_log: &AccessLog,
+    decisions: &Decisions,
+) {
+    count::run(exchange, metrics, outcome);
+    access_log::run(access_log, exchange, outcome);
+    if decisions.is_followed() {
+        decision::run(decisions, exchange, outcome);
+    }
+    if exchange.trace.is_some() {
+        spans::run(exchange, outcome);
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::access_log::Outcome;
+use super::Outcome;
 use crate::exchange::Exchange;
 use crate::telemetry::trace::{Kind, Span, Trace};
 
@@ -23,7 +23,7 @@ fn whole(trace: &Trace, exchange: &Exchange, outcome: &Outcome) -> Span {
     let route = exchange.route.as_ref();
     let path = outcome.target.split(|byte| *byte == b'?').next().unwrap_or_default();
     let mut attributes = vec![
-        ("http.request.method", outcome.method.to_owned()),
+        ("http.request.method", outcome.method.to_string()),
         ("http.response.status_code", outcome.status.to_string()),
         ("url.scheme", exchange.client.scheme.to_owned()),
         ("url.path", String::from_utf8_lossy(path).into_owned()),
@@ -39,7 +39,7 @@ fn whole(trace: &Trace, exchange: &Exchange, outcome: &Outcome) -> Span {
     attributes.extend(exchange.cache_outcome.map(|outcome| ("portcullis.cache", outcome.to_owned())));
     Span {
         name: route
-            .map_or_else(|| outcome.method.to_owned(), |route| format!("{} {}", outcome.method, route.path)),
+            .map_or_else(|| outcome.method.to_string(), |route| format!("{} {}", outcome.method, route.path)),
         kind: Kind::Server,
         id: trace.span_id,
         parent: trace.parent,

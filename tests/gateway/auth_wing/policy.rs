@@ -20,6 +20,7 @@ pub fn policy() -> Policy {
             proxy: Vec::new(),
             admin: ([127, 0, 0, 1], 0).into(),
             drain: Duration::ZERO,
+            idle_timeout: Duration::from_secs(75),
             shutdown_timeout: Duration::ZERO,
         },
         log: Log { level: LogLevel::Info, allowed: Share::ALL, denied: Share::ALL },
