@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use parking_lot::Mutex;
+use pingora::cache::CacheKey;
 use prometheus::IntGauge;
 
 use crate::balancer::Target;
@@ -61,6 +62,8 @@ pub struct Exchange {
     pub confirmation: Option<HeaderMap>,
     /// Once the cache has been asked.
     pub cache_visit: Option<Arc<CacheVisit>>,
+    /// By which the store was asked before Pingora's cache is; with what it said.
+    pub cache_key: Option<CacheKey>,
     in_flight: IntGauge,
 }
 
@@ -152,6 +155,7 @@ impl Exchange {
             cache_outcome: None,
             confirmation: None,
             cache_visit: None,
+            cache_key: None,
         }
     }
 

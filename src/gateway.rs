@@ -98,6 +98,9 @@ impl ProxyHttp for Gateway {
     }
 
     fn cache_key_callback(&self, session: &Session, exchange: &mut Self::CTX) -> Result<CacheKey> {
+        if let Some(key) = exchange.cache_key.take() {
+            return Ok(key);
+        }
         match cache::key::run(session.req_header(), exchange) {
             Some(key) => Ok(self.cache.storage.expect(key, exchange)),
             None => Error::e_explain(ErrorType::InternalError, "the cache is enabled only by a rule"),

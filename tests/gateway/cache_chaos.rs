@@ -144,3 +144,64 @@ async fn those_who_wait_for_an_upstream_that_dies_in_the_middle_of_a_body_get_a_
         }
     }
 }
+
+const LOOKED_UP: &str = "
+    routes:
+      - { path: /headers, upstream: example, access: public, cache: { ttl: 1h, vary_by: shared } }
+      - { path: \"/status/{code}\", upstream: example, access: public, cache: { ttl: 1h, vary_by: shared } }
+";
+
+/// `Cache-Status`, the status and the body.
+async fn ask(client: Client, path: &str) -> (String, u16, String) {
+    let answer = client.send(client.request(Method::GET, path).header("host", "shop.example")).await;
+    let outcome = answer.headers()["cache-status"].to_str().expect("ASCII").to_owned();
+    (outcome, answer.status().as_u16(), answer.text().await.expect("a whole body"))
+}
+
+#[tokio::test]
+async fn a_redis_that_dies_or_hangs_while_an_answer_is_looked_up_costs_one_look_and_the_next_request_works() {
+    for dies in [true, false] {
+        let redis = Redis::start();
+        let stores = Stores::on_redis(redis.url()).await;
+        let one = harness::gateway(Setup::from(LOOKED_UP).stores(&stores)).await;
+        let other = harness::gateway(Setup::from(LOOKED_UP).stores(&stores).upstream(one.upstream())).await;
+        let failures = async || {
+            other.metrics().await.value("store_errors_total", &["store=\"redis\""]).unwrap_or_default()
+        };
+        // The first is there, the second is never kept.
+        for path in ["/headers?x-a=1", "/status/404"] {
+            let (_, status, body) = ask(one.anonymous(), path).await;
+            let before = failures().await;
+            redis.pause();
+            let client = other.anonymous();
+            let looking = tokio::spawn(async move { ask(client, path).await });
+            eventually("the request to come", async || {
+                let in_flight = other.metrics().await.value("http_requests_in_flight", &[]);
+                (in_flight == Some(1.0) || looking.is_finished()).then_some(())
+            })
+            .await;
+            if dies {
+                redis.kill();
+            }
+
+            let bypass = "portcullis; fwd=bypass; detail=store-unavailable";
+            assert_eq!(looking.await.expect("no panic"), (bypass.to_owned(), status, body.clone()));
+            if status == 404 {
+                assert!(failures().await <= before + 1.0, "it was looked up twice");
+            }
+            let (_, next_status, next_body) = ask(other.anonymous(), path).await;
+            assert_eq!((next_status, next_body), (status, body));
+
+            if dies {
+                redis.restart()
+            } else {
+                redis.resume()
+            }
+            eventually("the cache to be used again", async || {
+                let (outcome, ..) = ask(other.anonymous(), "/headers?x-a=1").await;
+                outcome.starts_with("portcullis; hit").then_some(())
+            })
+            .await;
+        }
+    }
+}

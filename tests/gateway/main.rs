@@ -13,6 +13,7 @@ mod cache_costs;
 mod cache_long_bodies;
 mod cache_purge;
 mod cache_single_flight;
+mod cache_tiers;
 mod changed_standing;
 mod class_accounts;
 mod class_cache;

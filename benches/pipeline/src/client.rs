@@ -35,16 +35,8 @@ impl Client {
     }
 
     pub fn get(&mut self, path: &str, token: Option<&str>) -> Result<Answer, Failure> {
-        self.get_with(path, token, &[])
-    }
-
-    /// With further fields, each a line.
-    pub fn get_with(&mut self, path: &str, token: Option<&str>, fields: &[&str]) -> Result<Answer, Failure> {
-        let mut request = head("GET", path, &self.address, token);
-        for field in fields {
-            request += &format!("{field}\r\n");
-        }
-        self.exchange(&format!("{request}\r\n"))
+        let head = head("GET", path, &self.address, token);
+        self.exchange(&format!("{head}\r\n"))
     }
 
     pub fn post(&mut self, path: &str, token: Option<&str>, json: &str) -> Result<Answer, Failure> {

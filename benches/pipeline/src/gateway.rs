@@ -124,7 +124,7 @@ impl Gateway {
             processes: vec![&self.process],
             url: format!("http://{}{path}", self.address),
             token: with_token.then(|| self.token.clone()),
-            more: &[],
+            more: Vec::new(),
         }
     }
 }

@@ -23,7 +23,7 @@ pub fn run(stage: &Stage) -> Result<(), Failure> {
             processes: vec![&bare.process],
             url: Bare::url(),
             token: None,
-            more: &[],
+            more: Vec::new(),
         },
         embedded.subject("(b) public route", "/public", false),
         embedded.subject("(c) JWT + revocation + limit + role, embedded", "/protected", true),

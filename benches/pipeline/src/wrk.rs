@@ -15,7 +15,7 @@ pub struct Subject<'a> {
     pub url: String,
     pub token: Option<String>,
     /// Further words for wrk.
-    pub more: &'static [&'static str],
+    pub more: Vec<String>,
 }
 
 impl Subject<'_> {
@@ -53,7 +53,7 @@ pub fn run(subject: &Subject<'_>, seconds: u32) -> Result<Sample, Failure> {
     if let Some(token) = &subject.token {
         wrk.args(["-H", &format!("Authorization: Bearer {token}")]);
     }
-    wrk.args(subject.more);
+    wrk.args(&subject.more);
     let before = subject.cpu_time()?;
     let output = wrk.arg(&subject.url).output().map_err(|error| format!("running wrk: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);

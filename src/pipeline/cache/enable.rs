@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use http::{HeaderMap, Method, header};
+use pingora::cache::CacheKey;
 use pingora::cache::lock::{CacheKeyLockImpl, CacheLock};
-use pingora::cache::predictor::Predictor;
+use pingora::cache::predictor::{CacheablePredictor, Predictor};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
@@ -33,6 +34,11 @@ impl Cache {
             lock: Box::leak(CacheLock::new_boxed(LOCK_TIMEOUT)),
             uncacheable: Box::leak(Box::new(Predictor::new(REMEMBERED, None))),
         }
+    }
+
+    /// Whether it is worth asking the store.
+    pub fn may_hold(self, key: &CacheKey) -> bool {
+        self.uncacheable.cacheable_prediction(key)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Shared answers: which requests may be served from the cache, under which key, and which answers
 //! are kept. Every check of `arrive` comes before; a hit passes them all.
 //!
-//! A plain request for a fresh answer is answered from the process tier (`serve`); all else goes through
-//! Pingora's cache. When the store is down, or it isn't known what was purged, the cache is bypassed.
+//! A plain request for a fresh answer is answered from the process tier or the store (`serve`); all else goes
+//! through Pingora's cache. When the store is down, or it isn't known what was purged, the cache is bypassed.
 
 pub mod enable;
 mod hit;

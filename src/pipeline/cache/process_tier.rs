@@ -1,5 +1,5 @@
-//! Ready answers within this process, in front of the store: bounded in bytes and short-lived.
-//! They are found by the whole key, not by a hash of it, and served by `serve`.
+//! Ready answers, which `serve` gives out, and where they are kept within this process, in front of the store:
+//! bounded in bytes and short-lived, and found by the whole key, not by a hash of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,9 +9,11 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use pingora::cache::CacheMeta;
 use pingora::cache::key::HashBinary;
+use pingora::http::RequestHeader;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::vary;
 use crate::store::{Label, Marks, bounded};
 
 /// After this the store is asked again: another gateway may have put something newer there.
@@ -27,7 +29,7 @@ pub struct ProcessTier {
     max_bytes: u64,
 }
 
-/// A plain answer that needs no more than its age.
+/// A plain answer, whole: it needs no more than its age.
 pub struct ReadyAnswer {
     pub status: StatusCode,
     /// Without what says how the body is sent.
@@ -37,7 +39,7 @@ pub struct ReadyAnswer {
     pub variance: Option<HashBinary>,
     pub created: SystemTime,
     pub fresh_until: SystemTime,
-    /// By the monotonic clock.
+    /// The process, by the monotonic clock.
     leaves_at: Instant,
     label: Label,
     /// The marks' generation when no purge concerned it.
@@ -70,25 +72,18 @@ impl ProcessTier {
         answer.is_allowed(marks).then_some(answer)
     }
 
-    /// Keeps an answer that is fresh, small enough and plain.
-    pub fn keep(&self, key: &[u8], meta: &CacheMeta, label: &Label, body: &Bytes) {
-        let left = meta.fresh_until().duration_since(SystemTime::now()).unwrap_or_default();
-        if left.is_zero() || body.len() as u64 > self.max_bytes / LARGEST_PART {
-            return;
+    /// Keeps an answer that is fresh and small enough.
+    pub fn keep(&self, key: &[u8], mut answer: ReadyAnswer) -> Arc<ReadyAnswer> {
+        let left = answer.fresh_until.duration_since(SystemTime::now()).unwrap_or_default();
+        if left.is_zero() || answer.body.len() as u64 > self.max_bytes / LARGEST_PART {
+            return Arc::new(answer);
         }
-        let answer = ReadyAnswer {
-            status: meta.response_header().status,
-            headers: plain(meta.response_header().status, meta.headers(), body.len()),
-            // A part of a larger read would keep all of that alive.
-            body: Bytes::copy_from_slice(body),
-            variance: meta.variance(),
-            created: meta.created(),
-            fresh_until: meta.fresh_until(),
-            leaves_at: Instant::now() + left.min(LONGEST_STAY),
-            label: label.clone(),
-            checked: AtomicU64::new(0),
-        };
-        self.entries.insert(key.into(), Arc::new(answer));
+        answer.leaves_at = Instant::now() + left.min(LONGEST_STAY);
+        // A part of a larger read would keep all of that alive.
+        answer.body = Bytes::copy_from_slice(&answer.body);
+        let answer = Arc::new(answer);
+        self.entries.insert(key.into(), answer.clone());
+        answer
     }
 
     pub fn forget(&self, key: &[u8]) {
@@ -105,6 +100,26 @@ impl ProcessTier {
 }
 
 impl ReadyAnswer {
+    /// With the whole body.
+    pub fn new(meta: &CacheMeta, label: Label, body: Bytes) -> Self {
+        Self {
+            status: meta.response_header().status,
+            headers: plain(meta.response_header().status, meta.headers(), body.len()),
+            body,
+            variance: meta.variance(),
+            created: meta.created(),
+            fresh_until: meta.fresh_until(),
+            leaves_at: Instant::now(),
+            label,
+            checked: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether it is fresh, and meant for such a request.
+    pub fn answers(&self, request: &RequestHeader) -> bool {
+        vary::is_meant(self.variance, &self.headers, request) && self.fresh_until > SystemTime::now()
+    }
+
     /// Most answers were checked against the same marks before.
     fn is_allowed(&self, marks: &Marks) -> bool {
         let generation = marks.generation();

@@ -1,6 +1,6 @@
-//! Answers plain requests for fresh answers straight from the process tier, after all checks: a hit
-//! through Pingora's cache costs almost twice as much (docs/performance.md). Everything else, such as
-//! ranges and conditions, is left to it.
+//! Answers plain requests for fresh answers straight from the process tier or the store, after all checks: a
+//! hit through Pingora's cache costs almost twice as much (docs/performance.md). Everything else, such as
+//! ranges, conditions and bodies in parts, is left to it, with what the store has said.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use pingora::proxy::Session;
 use super::enable::Cache;
 use super::outcome::{self, CACHE_STATUS};
 use super::process_tier::ReadyAnswer;
-use super::{enable, key, vary};
+use super::{enable, key};
 use crate::answer;
 use crate::exchange::Exchange;
 
@@ -32,9 +32,19 @@ const NOT_PLAIN: [HeaderName; 9] = [
 
 /// `true` when the request was answered.
 pub async fn run(session: &mut Session, exchange: &mut Exchange, cache: Cache) -> Result<bool> {
-    let Some(answer) = find(session, exchange, cache) else { return Ok(false) };
+    let Some(key) = key_of_plain(session, exchange) else { return Ok(false) };
+    let storage = cache.storage;
+    let ready = storage.process_tier.find(&key, storage.purges.marks());
+    let (answer, tier) = match ready.filter(|answer| answer.answers(session.req_header())) {
+        Some(answer) => (answer, "process"),
+        // Boxed: this future is made and moved for every request.
+        None => match Box::pin(ask_store(session, exchange, cache, key)).await {
+            Some(answer) => (answer, storage.responses.tier()),
+            None => return Ok(false),
+        },
+    };
     exchange.cache_outcome = Some("hit");
-    let head = head(&answer, exchange)?;
+    let head = head(&answer, exchange, tier)?;
     let without_body = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(head), without_body).await?;
     if !without_body {
@@ -43,7 +53,8 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange, cache: Cache) -
     Ok(true)
 }
 
-fn find(session: &mut Session, exchange: &Exchange, cache: Cache) -> Option<Arc<ReadyAnswer>> {
+/// `None` for a request that wants more than the plain answer, or may not have it.
+fn key_of_plain(session: &mut Session, exchange: &Exchange) -> Option<Vec<u8>> {
     let rule = exchange.cache_rule()?;
     if session.subrequest_ctx.is_some() || !session.is_body_empty() {
         return None;
@@ -54,14 +65,26 @@ fn find(session: &mut Session, exchange: &Exchange, cache: Cache) -> Option<Arc<
     if !is_plain || !enable::may_hit(request, exchange, rule) {
         return None;
     }
-    let key = key::run(request, exchange)?;
-    let answer = cache.storage.process_tier.find(&key, cache.storage.purges.marks())?;
-    // Not merely when it has none: a variance that went missing mustn't make it everybody's.
-    let is_meant = answer.variance == vary::of(&answer.headers, request);
-    (is_meant && answer.fresh_until > SystemTime::now()).then_some(answer)
+    key::run(request, exchange)
 }
 
-fn head(answer: &ReadyAnswer, exchange: &Exchange) -> Result<ResponseHeader> {
+/// What comes of it is in the exchange, should Pingora's cache have to go on.
+async fn ask_store(
+    session: &Session,
+    exchange: &mut Exchange,
+    cache: Cache,
+    key: Vec<u8>,
+) -> Option<Arc<ReadyAnswer>> {
+    let mut key = cache.storage.expect(key, exchange);
+    let answer = match cache.may_hold(&key) {
+        true => cache.storage.find_ready(&mut key, session.req_header()).await,
+        false => None,
+    };
+    exchange.cache_key = Some(key);
+    answer
+}
+
+fn head(answer: &ReadyAnswer, exchange: &Exchange, tier: &str) -> Result<ResponseHeader> {
     let mut parts = http::Response::new(()).into_parts().0;
     parts.status = answer.status;
     parts.headers = answer.headers.clone();
@@ -70,7 +93,7 @@ fn head(answer: &ReadyAnswer, exchange: &Exchange) -> Result<ResponseHeader> {
     let age = now.duration_since(answer.created).unwrap_or_default().as_secs();
     answer::rewrite(&mut head, |headers| {
         headers.insert(header::AGE, HeaderValue::from(age));
-        headers.insert(CACHE_STATUS, outcome::hit(answer.fresh_until, now, "process")?);
+        headers.insert(CACHE_STATUS, outcome::hit(answer.fresh_until, now, tier)?);
         answer::sign(headers, exchange)
     })?;
     Ok(head)

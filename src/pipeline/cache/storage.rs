@@ -7,16 +7,18 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use pingora::Result;
 use pingora::cache::key::CacheHashKey;
 use pingora::cache::storage::{HitHandler, MissHandler, PurgeOutcome, PurgeTarget, PurgeType, Storage};
 use pingora::cache::trace::SpanHandle;
 use pingora::cache::{CacheKey, CacheMeta};
+use pingora::http::RequestHeader;
 
 use super::hit::Hit;
 use super::miss::{LAST_READERS, Miss};
-use super::process_tier::ProcessTier;
-use super::{keep, single_flight, tags};
+use super::process_tier::{ProcessTier, ReadyAnswer};
+use super::{keep, single_flight, tags, vary};
 use crate::config::policy::VaryBy;
 use crate::exchange::{CacheVisit, Exchange};
 use crate::store::{Flights, Label, Purges, Responses, StoreError, StoredBody, StoredResponse};
@@ -26,6 +28,11 @@ use crate::telemetry::trace::OpenSpan;
 /// Where an answer was found; an extension of its [`CacheMeta`].
 #[derive(Debug, Clone, Copy)]
 pub struct Tier(pub &'static str);
+
+/// What was found before Pingora's cache asks for it, maybe nothing; an extension of the [`CacheKey`]. It counts
+/// once: whoever had to wait for somebody looks again.
+#[derive(Clone)]
+struct FirstLook(Arc<Mutex<Option<Option<Found>>>>);
 
 pub struct ResponseStorage {
     pub responses: Arc<dyn Responses>,
@@ -73,6 +80,37 @@ impl ResponseStorage {
         tracing::warn!(%error, "the response cache is bypassed");
     }
 
+    /// What is stored, if it is ready for `request`. Otherwise the key takes what was found to
+    /// [`lookup`](Storage::lookup).
+    pub(super) async fn find_ready(
+        &self,
+        key: &mut CacheKey,
+        request: &RequestHeader,
+    ) -> Option<Arc<ReadyAnswer>> {
+        let found = match self.find(key).await {
+            Some(Found { label, meta, body: StoredBody::Whole(body) })
+                if meta.is_fresh(SystemTime::now())
+                    && vary::is_meant(meta.variance(), meta.headers(), request) =>
+            {
+                let answer = ReadyAnswer::new(&meta, label, body);
+                return Some(self.process_tier.keep(key.primary_key(), answer));
+            }
+            found => found,
+        };
+        key.extensions.insert(FirstLook(Arc::new(Mutex::new(Some(found)))));
+        None
+    }
+
+    /// `None` when nobody has looked yet.
+    fn first_look(&self, key: &CacheKey) -> Option<Option<Found>> {
+        let found = key.extensions.get::<FirstLook>()?.0.lock().take()?;
+        match found {
+            Some(found) => Some(self.purges.marks().allows(&found.label).then_some(found)),
+            // Single flight looks again before anything is computed; without it nobody would.
+            None => self.flights.is_some().then_some(None),
+        }
+    }
+
     /// `None` when there is nothing that wasn't purged, or when that can't be known.
     pub(super) async fn find(&self, key: &CacheKey) -> Option<Found> {
         let marks = self.purges.marks();
@@ -116,7 +154,7 @@ impl ResponseStorage {
             }
         }
         if let StoredBody::Whole(body) = &body {
-            self.process_tier.keep(key.primary_key(), meta, &label, body);
+            self.process_tier.keep(key.primary_key(), ReadyAnswer::new(meta, label, body.clone()));
         }
         if let Some(visit) = visit(key) {
             single_flight::land(visit);
@@ -184,13 +222,16 @@ impl Storage for ResponseStorage {
         key: &CacheKey,
         _: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
-        let found = self.find(key).await;
+        let found = match self.first_look(key) {
+            Some(found) => found,
+            None => self.find(key).await,
+        };
         let found = single_flight::run(self, key, found).await;
         let Some(Found { label, mut meta, body }) = found else { return Ok(None) };
         if let StoredBody::Whole(body) = &body
             && self.process_tier.find(key.primary_key(), self.purges.marks()).is_none()
         {
-            self.process_tier.keep(key.primary_key(), &meta, &label, body);
+            self.process_tier.keep(key.primary_key(), ReadyAnswer::new(&meta, label, body.clone()));
         }
         meta.extensions_mut().insert(Tier(self.responses.tier()));
         Ok(Some((meta, Box::new(Hit::new(self, key, body)))))

@@ -9,8 +9,13 @@ pub fn run(meta: &CacheMeta, request: &RequestHeader) -> Option<HashBinary> {
     of(meta.headers(), request)
 }
 
-/// The same by the fields of the answer.
-pub fn of(answer: &HeaderMap, request: &RequestHeader) -> Option<HashBinary> {
+/// Whether an answer with these fields is for such a request. Not merely when it has no variance: one that went
+/// missing mustn't make it everybody's.
+pub fn is_meant(variance: Option<HashBinary>, answer: &HeaderMap, request: &RequestHeader) -> bool {
+    variance == of(answer, request)
+}
+
+fn of(answer: &HeaderMap, request: &RequestHeader) -> Option<HashBinary> {
     let mut names: Vec<String> = answer
         .get_all(header::VARY)
         .iter()

@@ -32,7 +32,7 @@ impl Peer {
             processes: self.processes.iter().collect(),
             url: format!("http://{}/protected", self.address),
             token: Some(token.to_owned()),
-            more: &[],
+            more: Vec::new(),
         }
     }
 }
@@ -53,7 +53,7 @@ pub fn run(stage: &Stage) -> Result<(), Failure> {
             processes: vec![&bare.process],
             url: Bare::url(),
             token: None,
-            more: &[],
+            more: Vec::new(),
         },
         redis.subject(targets::ON_REDIS, "/protected", true),
         embedded.subject(targets::EMBEDDED, "/protected", true),
