@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 
-use super::purges::{Epoch, Label, Purge};
+use super::purges::{AnswerKey, Epoch, Label, Purge};
 use crate::identity::UserId;
 
 /// Beyond this, all marks become one on everything: the cache starts anew, nothing is forgotten.
 const MOST: usize = 16 * 1024;
+/// Beyond this, the older marks on single answers go: those aren't in the store any more, and copies of them
+/// last for seconds.
+const MOST_ANSWERS: usize = 16 * 1024;
 
 pub struct Marks {
     set: RwLock<Set>,
@@ -34,6 +37,7 @@ struct Set {
     prefixes: HashMap<String, Epoch>,
     users: HashMap<UserId, Epoch>,
     tags: HashMap<String, Epoch>,
+    answers: HashMap<AnswerKey, Epoch>,
 }
 
 impl Marks {
@@ -118,6 +122,10 @@ impl Set {
             Purge::Prefix(prefix) => raise(&mut self.prefixes, prefix, at),
             Purge::User(id) => raise(&mut self.users, id, at),
             Purge::Tag(tag) => raise(&mut self.tags, tag, at),
+            Purge::Answer(key) => raise(&mut self.answers, key, at),
+        }
+        if self.answers.len() > MOST_ANSWERS {
+            forget_older_half(&mut self.answers);
         }
         if self.routes.len() + self.prefixes.len() + self.users.len() + self.tags.len() > MOST {
             self.begin_anew(at);
@@ -130,6 +138,7 @@ impl Set {
         self.prefixes.retain(|_, mark| *mark > at);
         self.users.retain(|_, mark| *mark > at);
         self.tags.retain(|_, mark| *mark > at);
+        self.answers.retain(|_, mark| *mark > at);
     }
 
     fn allows(&self, label: &Label) -> bool {
@@ -137,6 +146,7 @@ impl Set {
         self.everything <= label.epoch
             && is_before(self.routes.get(&label.route))
             && label.user.as_ref().is_none_or(|user| is_before(self.users.get(user)))
+            && is_before(self.answers.get(&label.key))
             && label.tags.iter().all(|tag| is_before(self.tags.get(tag)))
             && self
                 .prefixes
@@ -151,6 +161,13 @@ fn raise<K: std::hash::Hash + Eq>(marks: &mut HashMap<K, Epoch>, key: K, at: Epo
     *mark = at.max(*mark);
 }
 
+fn forget_older_half(marks: &mut HashMap<AnswerKey, Epoch>) {
+    let mut epochs: Vec<Epoch> = marks.values().copied().collect();
+    let middle = epochs.len() / 2;
+    let (_, middle, _) = epochs.select_nth_unstable(middle);
+    marks.retain(|_, mark| *mark >= *middle);
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -160,6 +177,7 @@ mod tests {
     fn label(marks: &Marks, path: &str) -> Label {
         Label {
             epoch: marks.epoch(),
+            key: 5,
             route: "shop".into(),
             path: path.into(),
             user: Some(Uuid::from_u128(7)),
@@ -175,6 +193,7 @@ mod tests {
             Purge::Prefix("/a/".into()),
             Purge::User(Uuid::from_u128(7)),
             Purge::Tag("red".into()),
+            Purge::Answer(5),
         ];
         for purge in concerned {
             let marks = Marks::own();
@@ -189,6 +208,7 @@ mod tests {
             Purge::Prefix("/b".into()),
             Purge::User(Uuid::from_u128(8)),
             Purge::Tag("re".into()),
+            Purge::Answer(6),
         ] {
             let marks = Marks::own();
             let before = label(&marks, "/a/b");
@@ -225,6 +245,19 @@ mod tests {
 
         assert!(!marks.allows(&before));
         assert!(marks.set.read().tags.len() < MOST);
+    }
+
+    #[test]
+    fn of_too_many_marks_on_single_answers_the_newer_stay() {
+        let marks = Marks::own();
+        let answer = |key| Label { key, ..label(&marks, "/") };
+        let (oldest, newest, other) = (answer(0), answer(MOST_ANSWERS as AnswerKey), answer(AnswerKey::MAX));
+        for key in 0..=MOST_ANSWERS {
+            marks.append(Purge::Answer(key as AnswerKey));
+        }
+
+        assert!(marks.set.read().answers.len() <= MOST_ANSWERS / 2 + 1);
+        assert!(marks.allows(&oldest) && marks.allows(&other) && !marks.allows(&newest));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub use limits::{Charge, Price, Verdict};
 pub use lockouts::Lockouts;
 pub use marks::Marks;
 pub use one_time_tokens::{OneTimeToken, OneTimeTokens, Purpose};
-pub use purges::{Epoch, Label, Purge, Purges};
+pub use purges::{AnswerKey, Epoch, Label, Purge, Purges};
 pub use responses::{PART_BYTES, Parts, ResponseParts, Responses, StoredBody, StoredResponse};
 pub use revocations::{Admission, Bearer, Gatekeeper, Mirroring, Renewal, Revocation, Revocations, Standing};
 pub use second_factors::{CodeHash, SecondFactor, SecondFactors};

@@ -33,7 +33,14 @@ pub enum Purge {
     User(UserId),
     /// One of `Cache-Tag` or `Surrogate-Key` of the upstream.
     Tag(String),
+    /// What has this key: an unsafe request went well. It is removed from the store besides, so this is for copies
+    /// within processes and for what is on its way, and needn't be remembered for long. Not for operators to say.
+    #[serde(skip)]
+    Answer(AnswerKey),
 }
+
+/// The hash of a stored answer's key, whatever its variant.
+pub type AnswerKey = u128;
 
 /// How far somebody has read the log of purges.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,6 +51,7 @@ pub struct Epoch(pub u64, pub u64);
 pub struct Label {
     /// Before the upstream was asked.
     pub epoch: Epoch,
+    pub key: AnswerKey,
     pub route: String,
     pub path: String,
     /// Whose answer it is, when the route keeps one per user.
@@ -63,7 +71,7 @@ impl Purge {
     /// `Err` says what is wrong, for people.
     pub fn check(self) -> Result<Self, &'static str> {
         let text = match &self {
-            Self::Everything | Self::User(_) => return Ok(self),
+            Self::Everything | Self::User(_) | Self::Answer(_) => return Ok(self),
             Self::Prefix(prefix) if !prefix.starts_with('/') => return Err("a prefix begins with /"),
             Self::Route(text) | Self::Prefix(text) | Self::Tag(text) => text,
         };
@@ -116,7 +124,13 @@ mod tests {
 
     #[test]
     fn a_label_is_read_as_it_was_written_and_nonsense_is_none() {
-        let label = Label { epoch: Epoch(5, 1), route: "r".into(), path: "/a".into(), ..Label::default() };
+        let label = Label {
+            epoch: Epoch(5, 1),
+            key: u128::MAX,
+            route: "r".into(),
+            path: "/a".into(),
+            ..Label::default()
+        };
         let tagged = label.with_tags(["x", "", "y"].into_iter()).expect("few tags");
 
         assert_eq!(tagged.tags, ["x", "y"]);

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, Response};
+use tokio::io::AsyncWriteExt;
 
-use crate::harness::{self, Client, Gateway, Setup, Stores, eventually};
+use crate::harness::{self, ByHand, Client, Gateway, Setup, Stores, eventually};
 use crate::servers::redis_cluster::BorrowedCluster;
 
 const CACHED: &str = "
@@ -181,5 +182,71 @@ async fn an_unsafe_request_that_goes_well_makes_the_stored_answer_doubtful() {
         alice.send(alice.request(Method::POST, "/echo").header("host", "shop.example").body("x")).await;
 
         assert!(!is_hit(&get(&alice, "/echo").await));
+        assert!(is_hit(&get(&alice, "/echo").await), "computed once");
+    }
+}
+
+#[tokio::test]
+async fn an_unsafe_request_at_one_gateway_counts_in_the_process_of_another_within_100_ms() {
+    let cluster = BorrowedCluster::take();
+    for stores in [Stores::servers().await, Stores::on_redis(cluster.url()).await] {
+        let (one, other) = pair(&stores).await;
+        let alice = one.register("alice").await;
+        let there = other.client("alice");
+        there.set_token(Some(alice.token()));
+        let mut took = Vec::new();
+        for _ in 0..20 {
+            for path in ["/echo", "/headers"] {
+                get(&alice, path).await;
+                get(&there, path).await;
+                let status = status(&get(&there, path).await).to_owned();
+                assert!(status.ends_with("; detail=process"), "{status}");
+            }
+
+            let sent = alice.request(Method::POST, "/echo").header("host", "shop.example").body("x");
+            assert_eq!(alice.send(sent).await.status(), 200);
+            let changed_at = Instant::now();
+            while is_hit(&get(&there, "/echo").await) {
+                assert!(changed_at.elapsed() < Duration::from_secs(5), "the change doesn't arrive");
+            }
+            took.push(changed_at.elapsed());
+            assert!(is_hit(&get(&there, "/headers").await), "nothing else is concerned");
+        }
+
+        took.sort();
+        assert!(took[took.len() / 2] < Duration::from_millis(100), "{took:?}");
+    }
+}
+
+/// Its upstream was asked before the change, and may have answered with the state from before.
+#[tokio::test]
+async fn an_answer_that_is_on_its_way_while_the_unsafe_request_goes_well_is_not_served_again() {
+    for stores in [Stores::Embedded, Stores::servers().await] {
+        let mut upstream = ByHand::start().await;
+        let yaml = format!(
+            "upstreams: {{ odd: {{ servers: [\"{}\"] }} }}
+routes: [{{ path: /page, upstream: odd, access: public, cache: {{ ttl: 1h, vary_by: shared }} }}]",
+            upstream.address()
+        );
+        let gw = harness::gateway(Setup::from(&*yaml).stores(&stores)).await;
+        let ask = async |method| {
+            let client = gw.anonymous();
+            let answer = client.send(client.request(method, "/page").header("host", "shop.example")).await;
+            answer.text().await.expect("a body")
+        };
+        let answer = |body: &str| {
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+                .into_bytes()
+        };
+        let [done, before, after] = ["done", "before", "after"].map(answer);
+        let changing = async {
+            let mut first = upstream.request().await;
+            let (changed, ()) = tokio::join!(ask(Method::DELETE), upstream.answer(&done));
+            assert_eq!(changed, "done");
+            first.write_all(&before).await.expect("the gateway listens");
+        };
+        assert_eq!(tokio::join!(ask(Method::GET), changing).0, "before");
+
+        assert_eq!(tokio::join!(ask(Method::GET), upstream.answer(&after)).0, "after");
     }
 }

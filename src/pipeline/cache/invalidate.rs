@@ -1,4 +1,4 @@
-//! An unsafe request that went well makes what is stored for its path doubtful (RFC 9111 §4.4).
+//! An unsafe request that went well makes what is stored for its target doubtful (RFC 9111 §4.4).
 
 use http::StatusCode;
 use pingora::http::RequestHeader;

@@ -21,7 +21,9 @@ use super::process_tier::{ProcessTier, ReadyAnswer};
 use super::{keep, single_flight, tags, vary};
 use crate::config::policy::VaryBy;
 use crate::exchange::{CacheVisit, Exchange};
-use crate::store::{Flights, Label, Purges, Responses, StoreError, StoredBody, StoredResponse};
+use crate::store::{
+    AnswerKey, Flights, Label, Purge, Purges, Responses, StoreError, StoredBody, StoredResponse,
+};
 use crate::telemetry::Metrics;
 use crate::telemetry::trace::OpenSpan;
 
@@ -48,8 +50,10 @@ impl ResponseStorage {
     /// is asked: a purge from now on concerns its answer.
     pub fn expect(&self, key: Vec<u8>, exchange: &mut Exchange) -> CacheKey {
         let per_user = exchange.cache_rule().is_some_and(|rule| rule.vary_by == VaryBy::User);
+        let (mut key, hash) = hashed(key);
         let label = Label {
             epoch: self.purges.marks().epoch(),
+            key: hash,
             route: exchange.route_name().to_owned(),
             path: exchange.path.clone(),
             user: exchange.identity.as_ref().filter(|_| per_user).map(|identity| identity.user_id),
@@ -57,16 +61,19 @@ impl ResponseStorage {
         };
         let visit = Arc::new(CacheVisit::new(label, exchange.trace.clone()));
         exchange.cache_visit = Some(visit.clone());
-        let mut key = CacheKey::new(key, "");
         key.extensions.insert(visit);
         key
     }
 
-    /// What is stored under the key no longer holds (RFC 9111 §4.4). Other gateways may serve it from
-    /// their own memory for some seconds more.
+    /// What is stored under the key no longer holds (RFC 9111 §4.4), at any gateway, nor does what is on its way.
     pub async fn invalidate(&self, key: Vec<u8>) {
         self.process_tier.forget(&key);
-        self.forget(&CacheKey::new(key, "").combined()).await;
+        let (key, hash) = hashed(key);
+        let (name, mark) = (key.combined(), Purge::Answer(hash));
+        let (_, marked) = tokio::join!(self.forget(&name), self.purges.purge(&mark));
+        if let Err(error) = marked {
+            self.note(&error);
+        }
     }
 
     pub(super) async fn forget(&self, key: &str) {
@@ -183,6 +190,14 @@ pub(super) struct Found {
     label: Label,
     pub meta: CacheMeta,
     body: StoredBody,
+}
+
+/// Pingora's key, which knows its hash from here on, and that.
+fn hashed(key: Vec<u8>) -> (CacheKey, AnswerKey) {
+    let mut key = CacheKey::new(key, "");
+    let hash = key.primary_bin();
+    key.set_primary_bin_override(hash);
+    (key, AnswerKey::from_be_bytes(hash))
 }
 
 pub(super) fn visit(key: &CacheKey) -> Option<&CacheVisit> {

@@ -47,9 +47,11 @@ pub(super) enum Key<'a> {
     /// Who computes an answer.
     Computation(&'a str),
     /// The log of purges, and the stream of computations that ended. With the hash tag of a cluster's
-    /// revocations: one server holds, and one connection reaches, all three.
+    /// revocations: one server holds, and one connection reaches, all of them.
     Purges,
     Landings,
+    /// Which entries of the log are about single answers.
+    Invalidations,
 }
 
 impl fmt::Display for Key<'_> {
@@ -68,6 +70,7 @@ impl fmt::Display for Key<'_> {
             Self::Computation(key) => write!(f, "portcullis:cache:lock:{key}"),
             Self::Purges => f.write_str("portcullis:{revoked}:purges"),
             Self::Landings => f.write_str("portcullis:{revoked}:landings"),
+            Self::Invalidations => f.write_str("portcullis:{revoked}:invalidations"),
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | `portcullis:cache:lock:<hash>` | which request computes an answer | three seconds, prolonged while it does |
 //! | `portcullis:{revoked}:landings` | stream: which computations have ended | the last thousand |
 //! | `portcullis:{revoked}:purges` | stream: what was purged from the cache | until no answer from before is kept |
+//! | `portcullis:{revoked}:invalidations` | list: which entries of it are about single answers | the last 4096 |
 //!
 //! Whatever must be atomic is one script of `scripts/`. Refresh tokens are never here: only how many of
 //! a session's were handed out.

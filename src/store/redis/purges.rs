@@ -9,8 +9,8 @@ use redis::aio::MultiplexedConnection;
 use super::key::Key;
 use super::script::Script;
 use super::stream::{BATCH, Entries, Line, REST, START, await_entries, unread};
-use super::{RedisState, failed};
-use crate::store::{Epoch, Landings, Marks, Purge, Purges, StoreError};
+use super::{RedisState, failed, parse};
+use crate::store::{AnswerKey, Epoch, Landings, Marks, Purge, Purges, StoreError};
 
 /// A gateway that hasn't read the log for so long serves nothing from the cache.
 pub(super) const MAX_STALENESS: Duration = Duration::from_secs(1);
@@ -21,10 +21,14 @@ const CONFIRM_EVERY: Duration = Duration::from_millis(500);
 const RECOGNISE_EVERY: Duration = Duration::from_secs(1);
 
 static PURGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/purge.lua")));
+static INVALIDATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/invalidate.lua")));
 
 #[async_trait]
 impl Purges for RedisState {
     async fn purge(&self, what: &Purge) -> Result<(), StoreError> {
+        if let Purge::Answer(key) = what {
+            return self.invalidate(*key).await;
+        }
         let what = serde_json::to_string(what).map_err(failed)?;
         let call = PURGE.call(1, 2).key(Key::Purges).arg(what).arg(super::responses::LONGEST_LIFE_MS);
         call.run(&self.connections).await.map(drop)
@@ -36,6 +40,16 @@ impl Purges for RedisState {
 }
 
 impl RedisState {
+    /// Counts here at once: whoever has caused it may ask next.
+    async fn invalidate(&self, answer: AnswerKey) -> Result<(), StoreError> {
+        let call = INVALIDATE.call(2, 2).key(Key::Purges).key(Key::Invalidations).text(answer);
+        let call = call.arg(super::responses::LONGEST_LIFE_MS);
+        let id: String = parse(call.run(&self.connections).await?)?;
+        let at = id.parse().map_err(|()| failed("invalidate.lua answered without an id"))?;
+        self.marks.insert(at, Purge::Answer(answer));
+        Ok(())
+    }
+
     /// From now on the marks are kept up to date, on the current runtime and until this is dropped.
     pub fn follow_purges(&self) {
         let follower = Follower {
@@ -156,7 +170,10 @@ impl Follower {
         for (id, fields) in entries {
             let unreadable = || failed(format_args!("entry {id} of {} is unreadable", self.stream));
             let at: Epoch = id.parse().map_err(|()| unreadable())?;
-            let what = fields.get("what").and_then(|what| serde_json::from_str(what).ok());
+            let what = match fields.get("answer") {
+                Some(key) => key.parse().ok().map(Purge::Answer),
+                None => fields.get("what").and_then(|what| serde_json::from_str(what).ok()),
+            };
             marks.insert(at, what.ok_or_else(unreadable)?);
             self.position = id;
         }

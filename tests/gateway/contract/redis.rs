@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use portcullis::store::redis::RedisState;
 use portcullis::store::{
-    Gatekeeper, LockoutRule, Lockouts, Parts, ResponseParts, Responses, Revocation, Revocations, Sessions,
-    Standing,
+    Gatekeeper, Label, LockoutRule, Lockouts, Parts, Purge, Purges, ResponseParts, Responses, Revocation,
+    Revocations, Sessions, Standing,
 };
 use redis::Commands;
 
@@ -60,6 +60,28 @@ async fn every_key_is_ours_and_expires() {
         assert!(key.starts_with("portcullis:"), "{key}");
         assert!(millis > 0, "{key} never expires");
     }
+}
+
+#[tokio::test]
+async fn however_much_is_invalidated_the_log_is_bounded_and_keeps_the_purges() {
+    let server = Redis::start();
+    let state = RedisState::open(&server.url()).unwrap();
+    state.purge(&Purge::Tag("red".into())).await.unwrap();
+    for batch in 0..50_u64 {
+        let marks: Vec<_> = (0..100).map(|number| Purge::Answer(batch * 100 + number)).collect();
+        futures::future::try_join_all(marks.iter().map(|mark| state.purge(mark))).await.unwrap();
+    }
+
+    let mut redis = server.operator();
+    let entries: u64 = redis::cmd("XLEN").arg("portcullis:{revoked}:purges").query(&mut redis).unwrap();
+    assert_eq!(entries, 4096 + 1);
+    let other = RedisState::open(&server.url()).unwrap();
+    other.follow_purges();
+    let label = |key, tag: &str| Label { key, tags: vec![tag.to_owned()], ..Label::default() };
+    eventually("the log is read", async || other.marks().is_current()).await;
+    assert!(!other.marks().allows(&label(9999, "red")), "the purge");
+    assert!(!other.marks().allows(&label(4999, "blue")), "the newest");
+    assert!(other.marks().allows(&label(0, "blue")), "the oldest");
 }
 
 #[tokio::test]

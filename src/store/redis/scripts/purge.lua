@@ -3,8 +3,9 @@
 -- KEYS: the stream
 -- ARGV: what is purged, and for how many milliseconds at most an answer is kept: a purge is needed
 --       as long as answers from before it may be there
--- Beyond so many, everything is purged, which says it all in one entry.
-local MOST = 4096
+-- Beyond so many, everything is purged, which says it all in one entry. Up to half of them may be about single
+-- answers: see invalidate.lua.
+local MOST = 8192
 
 local id = redis.call('XADD', KEYS[1], '*', 'what', ARGV[1])
 local now_ms = tonumber(string.match(id, '^(%d+)-'))
