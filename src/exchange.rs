@@ -43,6 +43,8 @@ pub struct Exchange {
     pub refused: Option<Code>,
     /// What a rule or limit with `mode: observe` would have refused it with.
     pub would_deny: Option<Code>,
+    /// The limits with `mode: observe` that would have, by index.
+    pub would_refuse: Vec<usize>,
     /// Whether the answer was written here (a refusal or the auth wing's) and not by an upstream.
     pub answered_here: bool,
     /// When the stages before forwarding were done.
@@ -145,6 +147,7 @@ impl Exchange {
             owes: None,
             refused: None,
             would_deny: None,
+            would_refuse: Vec::new(),
             answered_here: false,
             arrived_after: None,
             tried: Vec::new(),

@@ -92,7 +92,7 @@ impl Metrics {
             rate_limit_decisions: counters(
                 &registry,
                 "rate_limit_decisions_total",
-                "Charges by limit",
+                "Decisions by limit",
                 &["limit", "outcome"],
             ),
             rate_limit_store_calls: counter(

@@ -105,8 +105,49 @@ async fn misses_that_come_at_once_get_no_more_than_the_limit_and_the_refused_lea
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 429, 429, 429, 429, 429]);
         assert_eq!(gw.upstream_calls("/slow").await, 1);
+        let metrics = gw.metrics().await;
+        let decisions = |outcome| metrics.value("rate_limit_decisions_total", &["limit=\"one\"", outcome]);
+        assert_eq!([r#"outcome="allowed""#, r#"outcome="refused""#].map(decisions), [Some(1.0), Some(5.0)]);
         let bob = gw.register("bob").await;
         assert_eq!(bob.get("/slow?ms=100").await.status(), 200);
+    }
+}
+
+const COUNTED: &str = "
+    limits:
+      two: { rate: 2/1h, by: address }
+      watched: { rate: 1/1h, by: address, mode: observe }
+    routes:
+      - { path: /headers, upstream: example, access: public, limits: [two, watched], cache: { ttl: 1h, vary_by: shared, hit_cost: 0.5 } }
+";
+
+/// However many steps it is charged in.
+#[tokio::test]
+async fn a_request_counts_as_one_decision_of_each_limit() {
+    for gw in on_every_store(COUNTED).await {
+        let client = gw.anonymous();
+        let mut statuses = Vec::new();
+        // A miss, a hit, and a miss for which a half is left.
+        for path in ["/headers?x-a=1", "/headers?x-a=1", "/headers?x-a=2"] {
+            statuses.push(client.get(path).await.status().as_u16());
+        }
+        assert_eq!(statuses, [200, 200, 429]);
+
+        let counted = eventually("the last request to be counted", async || {
+            let metrics = gw.metrics().await;
+            let count = |limit: &str, outcome: &str| {
+                let labels = [format!("limit=\"{limit}\""), format!("outcome=\"{outcome}\"")];
+                metrics.value("rate_limit_decisions_total", &labels.each_ref().map(|label| &**label))
+            };
+            let answered = metrics.value("http_requests_total", &["route=\"/headers\""]);
+            (answered == Some(3.0)).then(|| {
+                let two = ["allowed", "refused"].map(|outcome| count("two", outcome));
+                (two, ["allowed", "would_refuse"].map(|outcome| count("watched", outcome)))
+            })
+        })
+        .await;
+        // What refuses is asked first, so the third didn't come to the one that observes.
+        assert_eq!(counted, ([Some(2.0), Some(1.0)], [Some(1.0), Some(1.0)]));
     }
 }
 

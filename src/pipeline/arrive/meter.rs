@@ -27,6 +27,14 @@ pub struct Meter {
     pub metrics: Arc<Metrics>,
 }
 
+/// A request that may be a hit is charged in two steps, and counts as one decision: at the last step that it
+/// comes to.
+#[derive(Clone, Copy)]
+enum Step {
+    First,
+    Last,
+}
+
 impl Meter {
     /// Leaves the identity and the verdicts in the exchange. `charged` is false for background
     /// revalidations, which nobody asked for.
@@ -44,7 +52,8 @@ impl Meter {
         };
         let limits = if charged { applicable(exchange, bad.is_some()) } else { Vec::new() };
         let price = if bad.is_some() { Price::WHOLE } else { price(request, exchange) };
-        self.take(request, exchange, identity.as_deref(), limits, price).await?;
+        let step = if price == Price::WHOLE { Step::Last } else { Step::First };
+        self.take(request, exchange, identity.as_deref(), limits, (price, step)).await?;
         if let Some(code) = bad {
             return Err(code.into());
         }
@@ -58,7 +67,7 @@ impl Meter {
         let Some(rest) = exchange.owes.take() else { return Ok(()) };
         let identity = exchange.identity.clone();
         let limits = applicable(exchange, false);
-        self.take(request, exchange, identity.as_deref(), limits, rest).await
+        self.take(request, exchange, identity.as_deref(), limits, (rest, Step::Last)).await
     }
 
     async fn take(
@@ -67,7 +76,7 @@ impl Meter {
         exchange: &mut Exchange,
         identity: Option<&Identity>,
         limits: Vec<Arc<Limit>>,
-        price: Price,
+        (price, step): (Price, Step),
     ) -> Result<(), Rejection> {
         let (observed, limits): (Vec<_>, Vec<_>) = match limits.iter().any(|limit| limit.observe) {
             true => limits.into_iter().partition(|limit| limit.observe),
@@ -81,19 +90,22 @@ impl Meter {
         let bearer = identity.map(Bearer::from);
         if bearer.is_some() || !charges.is_empty() {
             let admission = self.ask(exchange, bearer, &limits, &charges).await?;
-            self.judge(exchange, limits, &charges, admission)?;
+            self.judge(exchange, limits, &charges, admission, step)?;
         }
         for limit in &observed {
             let charge = charge(limit, exchange);
             // Boxed: this future is made and moved for every request.
-            Box::pin(self.observe(exchange, limit, charge)).await;
+            Box::pin(self.observe(exchange, limit, charge, step)).await;
         }
         Ok(())
     }
 
     /// Charged alone: an admission takes from all counters or none, and this one must not spare the
     /// others. A store that doesn't answer has nothing to say here.
-    async fn observe(&self, exchange: &mut Exchange, limit: &Limit, charge: Charge) {
+    async fn observe(&self, exchange: &mut Exchange, limit: &Limit, charge: Charge, step: Step) {
+        if exchange.would_refuse.contains(&limit.index) {
+            return;
+        }
         let charges = [charge];
         let admission = match self.admit_at_once(None, &charges) {
             Some(admission) => Ok(admission),
@@ -105,9 +117,14 @@ impl Meter {
         };
         let is_allowed = verdicts.iter().all(|verdict| verdict.allowed);
         if let Some(meters) = exchange.edition.limit_meters(limit.index) {
-            if is_allowed { meters.allowed.inc() } else { meters.observed.inc() }
+            match (is_allowed, step) {
+                (true, Step::Last) => meters.allowed.inc(),
+                (true, Step::First) => {}
+                (false, _) => meters.observed.inc(),
+            }
         }
         if !is_allowed {
+            exchange.would_refuse.push(limit.index);
             exchange.would_deny.get_or_insert(Code::RateLimited);
         }
     }
@@ -189,6 +206,7 @@ impl Meter {
         limits: Vec<Arc<Limit>>,
         charges: &[Charge],
         admission: Admission,
+        step: Step,
     ) -> Result<(), Rejection> {
         let only_before_identity = admission.standing != Standing::Good;
         let judged = limits
@@ -197,9 +215,15 @@ impl Meter {
             .filter(|(_, charge)| !only_before_identity || charge.before_identity)
             .map(|(limit, _)| limit);
         exchange.verdicts = judged.zip(admission.verdicts).collect();
+        let is_refused =
+            only_before_identity || exchange.verdicts.iter().any(|(_, verdict)| !verdict.allowed);
         for (limit, verdict) in &exchange.verdicts {
             if let Some(meters) = exchange.edition.limit_meters(limit.index) {
-                if verdict.allowed { meters.allowed.inc() } else { meters.refused.inc() }
+                match (verdict.allowed, step) {
+                    (true, Step::First) if !is_refused => {}
+                    (true, _) => meters.allowed.inc(),
+                    (false, _) => meters.refused.inc(),
+                }
             }
         }
         let waits = exchange.verdicts.iter().filter(|(_, verdict)| !verdict.allowed);
@@ -211,6 +235,18 @@ impl Meter {
             Standing::Revoked => Err(Code::TokenRevoked.into()),
             Standing::Stale => Err(Code::TokenStale.into()),
         }
+    }
+}
+
+/// For a request that is over: a hit came to the first step only.
+pub fn count_hit(exchange: &Exchange) {
+    if exchange.owes.is_none() {
+        return;
+    }
+    let allowed = |limit: &&Arc<Limit>| !exchange.would_refuse.contains(&limit.index);
+    let limits = exchange.route.iter().flat_map(|route| &route.limits).filter(allowed);
+    for meters in limits.filter_map(|limit| exchange.edition.limit_meters(limit.index)) {
+        meters.allowed.inc();
     }
 }
 

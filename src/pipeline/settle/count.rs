@@ -3,6 +3,7 @@
 use super::Outcome;
 use crate::exchange::Exchange;
 use crate::pipeline::arrive::admit::METHODS;
+use crate::pipeline::arrive::meter;
 use crate::pipeline::forward::choose_upstream::upstream;
 use crate::telemetry::Metrics;
 
@@ -31,6 +32,7 @@ pub fn run(exchange: &Exchange, metrics: &Metrics, outcome: &Outcome) {
     {
         histogram.observe(took.as_secs_f64());
     }
+    meter::count_hit(exchange);
     if let Some(outcome) = exchange.cache_outcome {
         metrics.cache_requests.with_label_values(&[exchange.route_name(), outcome]).inc();
     }
