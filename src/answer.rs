@@ -13,7 +13,7 @@ use crate::field_values::FieldValues;
 use crate::store::Verdict;
 
 /// Room for all that is added, so that the map grows once.
-const ADDED: usize = 6;
+pub const ADDED: usize = 6;
 /// In bytes of values.
 const ROOM_FOR_REQUEST_ID: usize = 32;
 const ROOM_PER_LIMIT: usize = 96;

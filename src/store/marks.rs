@@ -76,9 +76,15 @@ impl Marks {
     }
 
     pub fn is_current(&self) -> bool {
+        self.max_staleness.is_none() || self.is_current_at(Instant::now())
+    }
+
+    /// The same, for whoever knows the time.
+    pub fn is_current_at(&self, now: Instant) -> bool {
         let Some(max_staleness) = self.max_staleness else { return true };
         let complete_at = Duration::from_micros(self.complete_at_us.load(Ordering::Acquire));
-        self.is_filled() && self.start.elapsed().saturating_sub(complete_at) <= max_staleness
+        let elapsed = now.saturating_duration_since(self.start);
+        self.is_filled() && elapsed.saturating_sub(complete_at) <= max_staleness
     }
 
     /// Whether the log has been read once.

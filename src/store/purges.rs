@@ -39,15 +39,15 @@ pub enum Purge {
     Answer(AnswerKey),
 }
 
-/// The hash of a stored answer's key, whatever its variant.
-pub type AnswerKey = u128;
+/// Of a stored answer, whatever its variant: a hash. Should two share one, both are concerned.
+pub type AnswerKey = u64;
 
 /// How far somebody has read the log of purges.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Epoch(pub u64, pub u64);
 
 /// What a stored answer says about itself to those who purge.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Label {
     /// Before the upstream was asked.
     pub epoch: Epoch,
@@ -85,12 +85,15 @@ impl Purge {
 
 impl Label {
     pub fn to_bytes(&self) -> Bytes {
-        serde_json::to_vec(self).unwrap_or_default().into()
+        let Self { epoch, key, route, path, user, tags } = self;
+        // The fields' names would be most of what there is to read, for every hit.
+        serde_json::to_vec(&(epoch, key, route, path, user, tags)).unwrap_or_default().into()
     }
 
     /// `None` for what no gateway of this version wrote.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+        let (epoch, key, route, path, user, tags) = serde_json::from_slice(bytes).ok()?;
+        Some(Self { epoch, key, route, path, user, tags })
     }
 
     /// `None` when there are more tags than an answer may have: it could not be purged by all of them.
@@ -126,7 +129,7 @@ mod tests {
     fn a_label_is_read_as_it_was_written_and_nonsense_is_none() {
         let label = Label {
             epoch: Epoch(5, 1),
-            key: u128::MAX,
+            key: u64::MAX,
             route: "r".into(),
             path: "/a".into(),
             ..Label::default()

@@ -256,6 +256,7 @@ pub struct RouteMeters {
     allowed: IntCounter,
     /// A handful per route, so that a scan beats a hash.
     requests: RwLock<Vec<(http::Method, u16, IntCounter)>>,
+    cache_outcomes: RwLock<Vec<(&'static str, IntCounter)>>,
 }
 
 impl RouteMeters {
@@ -266,6 +267,7 @@ impl RouteMeters {
             overhead: metrics.gateway_overhead.with_label_values(&[route]),
             allowed: metrics.auth_decisions.with_label_values(&[route, "allow", "ok"]),
             requests: RwLock::default(),
+            cache_outcomes: RwLock::default(),
         }
     }
 
@@ -284,6 +286,19 @@ impl RouteMeters {
         ]);
         counter.inc();
         self.requests.write().push((method.clone(), status, counter));
+    }
+
+    /// Counts what became of a request to a cached route.
+    pub fn count_cached(&self, metrics: &Metrics, outcome: &'static str) {
+        let outcomes = self.cache_outcomes.read();
+        if let Some((_, counter)) = outcomes.iter().find(|known| known.0 == outcome) {
+            counter.inc();
+            return;
+        }
+        drop(outcomes);
+        let counter = metrics.cache_requests.with_label_values(&[self.name.as_str(), outcome]);
+        counter.inc();
+        self.cache_outcomes.write().push((outcome, counter));
     }
 
     pub fn count_allowed(&self) {

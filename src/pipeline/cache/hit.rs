@@ -5,12 +5,11 @@ use std::any::Any;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::cache::CacheKey;
-use pingora::cache::key::CacheHashKey;
 use pingora::cache::storage::{HandleHit, Storage};
 use pingora::cache::trace::SpanHandle;
 use pingora::{Error, ErrorType, Result};
 
-use super::storage::ResponseStorage;
+use super::storage::{ResponseStorage, name};
 use crate::store::{PART_BYTES, Parts, StoredBody};
 
 pub struct Hit {
@@ -25,7 +24,7 @@ pub struct Hit {
 impl Hit {
     pub fn new(storage: &'static ResponseStorage, key: &CacheKey, body: StoredBody) -> Self {
         let end = length(&body);
-        Self { storage, key: key.combined(), body, at: 0, end }
+        Self { storage, key: name(key), body, at: 0, end }
     }
 
     /// What is to be read of the part that `at` lies in. A part that is gone or isn't as long as it has to be

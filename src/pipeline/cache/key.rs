@@ -3,6 +3,7 @@
 
 use http::HeaderMap;
 use pingora::http::RequestHeader;
+use uuid::Uuid;
 
 use crate::config::policy::{CacheRule, QueryKey, VaryBy};
 use crate::exchange::{Client, Exchange};
@@ -48,7 +49,7 @@ impl Asked<'_> {
         part(&mut key, self.path);
         list(&mut key, &selected_query(self.request.uri.query().unwrap_or(""), &rule.query));
         list(&mut key, &header_values(&self.request.headers, rule));
-        list(&mut key, &identity_parts(self.identity, rule.vary_by));
+        put_identity(&mut key, self.identity, rule.vary_by);
         key
     }
 }
@@ -84,17 +85,20 @@ fn header_values(headers: &HeaderMap, rule: &CacheRule) -> Vec<Vec<u8>> {
 }
 
 /// Anonymous callers of an optional route share a part that no user has.
-fn identity_parts(identity: Option<&Identity>, vary_by: VaryBy) -> Vec<String> {
+fn put_identity(key: &mut Vec<u8>, identity: Option<&Identity>, vary_by: VaryBy) {
     match (vary_by, identity) {
-        (VaryBy::Shared, _) => vec!["shared".into()],
-        (_, None) => vec!["anonymous".into()],
-        (VaryBy::User, Some(identity)) => vec!["user".into(), identity.user_id.to_string()],
+        (VaryBy::Shared, _) => list(key, &["shared"]),
+        (_, None) => list(key, &["anonymous"]),
+        (VaryBy::User, Some(identity)) => {
+            let mut digits = Uuid::encode_buffer();
+            list(key, &["user", identity.user_id.hyphenated().encode_lower(&mut digits)]);
+        }
         (VaryBy::Role, Some(identity)) => {
-            let mut roles = identity.roles.clone();
-            roles.sort();
+            let mut roles: Vec<&str> = identity.roles.iter().map(String::as_str).collect();
+            roles.sort_unstable();
             roles.dedup();
-            roles.insert(0, "roles".into());
-            roles
+            roles.insert(0, "roles");
+            list(key, &roles);
         }
     }
 }

@@ -11,6 +11,7 @@ use pingora::{ErrorType, OrErr, Result};
 use super::enable;
 use super::storage::Tier;
 use crate::exchange::{CacheVisit, Exchange};
+use crate::field_values::FieldValues;
 
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -42,8 +43,14 @@ pub fn describe(session: &Session, exchange: &Exchange) -> Result<(&'static str,
 }
 
 /// The value for a fresh answer that is served from `tier`.
-pub fn hit(fresh_until: SystemTime, now: SystemTime, tier: &str) -> Result<HeaderValue> {
-    header_value(format!("portcullis; hit; ttl={}; detail={tier}", left(fresh_until, now)))
+pub fn hit(
+    values: &mut FieldValues,
+    fresh_until: SystemTime,
+    now: SystemTime,
+    tier: &str,
+) -> Result<HeaderValue> {
+    values.begin("portcullis; hit; ttl=").begin(itoa::Buffer::new().format(left(fresh_until, now)));
+    values.begin("; detail=").begin(tier).end()
 }
 
 fn phase(session: &Session) -> (&'static str, &'static str) {

@@ -14,6 +14,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::vary;
+use crate::answer;
 use crate::store::{Label, Marks, bounded};
 
 /// After this the store is asked again: another gateway may have put something newer there.
@@ -65,11 +66,12 @@ impl ProcessTier {
     /// Fresh, and purged by nobody as far as `marks` know, which must be current.
     pub fn find(&self, key: &[u8], marks: &Marks) -> Option<Arc<ReadyAnswer>> {
         let answer = self.entries.get(key)?;
-        if Instant::now() >= answer.leaves_at {
+        let now = Instant::now();
+        if now >= answer.leaves_at {
             self.entries.remove(key);
             return None;
         }
-        answer.is_allowed(marks).then_some(answer)
+        answer.is_allowed(marks, now).then_some(answer)
     }
 
     /// Keeps an answer that is fresh and small enough.
@@ -116,15 +118,15 @@ impl ReadyAnswer {
     }
 
     /// Whether it is fresh, and meant for such a request.
-    pub fn answers(&self, request: &RequestHeader) -> bool {
-        vary::is_meant(self.variance, &self.headers, request) && self.fresh_until > SystemTime::now()
+    pub fn answers(&self, request: &RequestHeader, now: SystemTime) -> bool {
+        vary::is_meant(self.variance, &self.headers, request) && self.fresh_until > now
     }
 
     /// Most answers were checked against the same marks before.
-    fn is_allowed(&self, marks: &Marks) -> bool {
+    fn is_allowed(&self, marks: &Marks, now: Instant) -> bool {
         let generation = marks.generation();
         if self.checked.load(Ordering::Acquire) == generation {
-            return marks.is_current();
+            return marks.is_current_at(now);
         }
         let is_allowed = marks.allows(&self.label);
         if is_allowed {
@@ -143,5 +145,7 @@ fn plain(status: StatusCode, stored: &HeaderMap, length: usize) -> HeaderMap {
     if status != StatusCode::NO_CONTENT {
         headers.insert(header::CONTENT_LENGTH, length.into());
     }
+    // Here and not in each copy. One that is too large says so when it grows.
+    let _ = headers.try_reserve(answer::ADDED);
     headers
 }

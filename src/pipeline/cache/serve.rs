@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::{HeaderName, HeaderValue, Method, Version, header};
+use http::{HeaderName, Method, Version, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -16,6 +16,10 @@ use super::process_tier::ReadyAnswer;
 use super::{enable, key};
 use crate::answer;
 use crate::exchange::Exchange;
+use crate::field_values::FieldValues;
+
+/// In bytes, for the values of `Age` and `Cache-Status`.
+const ROOM: usize = 64;
 
 /// What asks for more than the plain answer.
 const NOT_PLAIN: [HeaderName; 9] = [
@@ -34,8 +38,9 @@ const NOT_PLAIN: [HeaderName; 9] = [
 pub async fn run(session: &mut Session, exchange: &mut Exchange, cache: Cache) -> Result<bool> {
     let Some(key) = key_of_plain(session, exchange) else { return Ok(false) };
     let storage = cache.storage;
+    let now = SystemTime::now();
     let ready = storage.process_tier.find(&key, storage.purges.marks());
-    let (answer, tier) = match ready.filter(|answer| answer.answers(session.req_header())) {
+    let (answer, tier) = match ready.filter(|answer| answer.answers(session.req_header(), now)) {
         Some(answer) => (answer, "process"),
         // Boxed: this future is made and moved for every request.
         None => match Box::pin(ask_store(session, exchange, cache, key)).await {
@@ -44,7 +49,7 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange, cache: Cache) -
         },
     };
     exchange.cache_outcome = Some("hit");
-    let head = head(&answer, exchange, tier)?;
+    let head = head(&answer, exchange, now, tier)?;
     let without_body = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(head), without_body).await?;
     if !without_body {
@@ -84,16 +89,16 @@ async fn ask_store(
     answer
 }
 
-fn head(answer: &ReadyAnswer, exchange: &Exchange, tier: &str) -> Result<ResponseHeader> {
+fn head(answer: &ReadyAnswer, exchange: &Exchange, now: SystemTime, tier: &str) -> Result<ResponseHeader> {
     let mut parts = http::Response::new(()).into_parts().0;
     parts.status = answer.status;
     parts.headers = answer.headers.clone();
     let mut head = ResponseHeader::from(parts);
-    let now = SystemTime::now();
     let age = now.duration_since(answer.created).unwrap_or_default().as_secs();
     answer::rewrite(&mut head, |headers| {
-        headers.insert(header::AGE, HeaderValue::from(age));
-        headers.insert(CACHE_STATUS, outcome::hit(answer.fresh_until, now, tier)?);
+        let mut values = FieldValues::with_room(ROOM);
+        headers.insert(header::AGE, values.put(itoa::Buffer::new().format(age))?);
+        headers.insert(CACHE_STATUS, outcome::hit(&mut values, answer.fresh_until, now, tier)?);
         answer::sign(headers, exchange)
     })?;
     Ok(head)

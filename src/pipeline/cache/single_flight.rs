@@ -7,9 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pingora::cache::CacheKey;
-use pingora::cache::key::CacheHashKey;
 
-use super::storage::{Found, ResponseStorage, visit};
+use super::storage::{Found, ResponseStorage, name, visit};
 use crate::exchange::CacheVisit;
 use crate::store::{Flight, Landing};
 
@@ -26,7 +25,7 @@ pub async fn run(storage: &ResponseStorage, key: &CacheKey, mut found: Option<Fo
     if visit.flight.lock().is_some() || visit.has_store_failed.load(Ordering::Acquire) {
         return found;
     }
-    let name = key.combined();
+    let name = name(key);
     let began = Instant::now();
     while began.elapsed() < LONGEST_WAIT {
         let watch = flights.landings().watch(&name);

@@ -69,7 +69,7 @@ impl ResponseStorage {
     pub async fn invalidate(&self, key: Vec<u8>) {
         self.process_tier.forget(&key);
         let (key, hash) = hashed(key);
-        let (name, mark) = (key.combined(), Purge::Answer(hash));
+        let (name, mark) = (name(&key), Purge::Answer(hash));
         let (_, marked) = tokio::join!(self.forget(&name), self.purges.purge(&mark));
         if let Err(error) = marked {
             self.note(&error);
@@ -126,7 +126,7 @@ impl ResponseStorage {
             return None;
         }
         let span = span(key, "store: find answer");
-        let found = match self.responses.find(&key.combined()).await {
+        let found = match self.responses.find(&name(key)).await {
             Ok(found) => found?,
             Err(error) => {
                 self.note(&error);
@@ -152,7 +152,7 @@ impl ResponseStorage {
             body: body.clone(),
         };
         let _span = span(key, "store: keep answer");
-        match self.keep_response(&key.combined(), &response, lifetime(meta)).await {
+        match self.keep_response(&name(key), &response, lifetime(meta)).await {
             Ok(true) => {}
             Ok(false) => return Ok(false),
             Err(error) => {
@@ -197,7 +197,12 @@ fn hashed(key: Vec<u8>) -> (CacheKey, AnswerKey) {
     let mut key = CacheKey::new(key, "");
     let hash = key.primary_bin();
     key.set_primary_bin_override(hash);
-    (key, AnswerKey::from_be_bytes(hash))
+    (key, u128::from_be_bytes(hash) as AnswerKey)
+}
+
+/// What the store calls the answer: Pingora's `combined`, which takes ten times as long.
+pub(super) fn name(key: &impl CacheHashKey) -> String {
+    format!("{:032x}", u128::from_be_bytes(key.combined_bin()))
 }
 
 pub(super) fn visit(key: &CacheKey) -> Option<&CacheVisit> {
@@ -269,7 +274,7 @@ impl Storage for ResponseStorage {
         _: PurgeType,
         _: &SpanHandle,
     ) -> Result<PurgeOutcome> {
-        match self.responses.forget(&target.key().combined()).await {
+        match self.responses.forget(&name(target.key())).await {
             Ok(true) => Ok(PurgeOutcome::Purged(None)),
             Ok(false) => Ok(PurgeOutcome::NotFound),
             Err(error) => {

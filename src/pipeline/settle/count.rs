@@ -34,6 +34,6 @@ pub fn run(exchange: &Exchange, metrics: &Metrics, outcome: &Outcome) {
     }
     meter::count_hit(exchange);
     if let Some(outcome) = exchange.cache_outcome {
-        metrics.cache_requests.with_label_values(&[exchange.route_name(), outcome]).inc();
+        meters.count_cached(metrics, outcome);
     }
 }

@@ -8,7 +8,6 @@ use http::HeaderValue;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use uuid::Uuid;
 
 use super::*;
 
