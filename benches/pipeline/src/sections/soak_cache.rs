@@ -70,15 +70,24 @@ fn look(gateway: &Gateway) -> Result<Held, Failure> {
     let in_mib = |bytes: f64| bytes / f64::from(1 << 20);
     let process = metric(gateway, "portcullis_cache_bytes", "tier=\"process\"")?;
     Ok(Held {
-        redis: in_mib(about_redis("used_memory")?),
+        redis: in_mib(limited_by_redis()?),
         process: in_mib(process),
         resident: gateway.process.resident_kib()? as f64 / 1024.0,
     })
 }
 
+/// What Redis compares with `maxmemory`: all it uses but the buffers of replicas and of the append-only file. It
+/// does so before it runs a command, so what this one takes in turn isn't part of it.
+fn limited_by_redis() -> Result<f64, Failure> {
+    let memory = redis::command("INFO memory")?;
+    let asking = redis::command("CLIENT INFO")?;
+    let asking = asking.split(' ').find_map(|word| word.strip_prefix("tot-mem="));
+    let asking: f64 = asking.ok_or("Redis doesn't say what a client takes")?.parse()?;
+    Ok(figure(&memory, "used_memory")? - figure(&memory, "mem_not_counted_for_evict")? - asking)
+}
+
 /// A figure of Redis' `INFO`.
-fn about_redis(field: &str) -> Result<f64, Failure> {
-    let info = redis::command("INFO")?;
+fn figure(info: &str, field: &str) -> Result<f64, Failure> {
     let figure = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     Ok(figure.ok_or_else(|| format!("Redis says nothing of {field}"))?.trim().parse()?)
 }
@@ -97,9 +106,9 @@ fn report(gateway: &Gateway, before: f64, samples: &[Held]) -> Result<(), Failur
     let (redis, process, resident) =
         (most(|held| held.redis), most(|held| held.process), most(|held| held.resident));
     say(&format!(
-        "Redis: {redis:.1} MiB at most (target ≤ {REDIS_MIB}: {}), {} keys evicted",
+        "Redis: {redis:.3} MiB at most (target ≤ {REDIS_MIB}: {}), {} keys evicted",
         verdict(redis <= REDIS_MIB),
-        about_redis("evicted_keys")?
+        figure(&redis::command("INFO stats")?, "evicted_keys")?
     ))?;
     say(&format!(
         "process tier: {process:.1} MiB at most (target ≤ {PROCESS_MIB}: {}); resident {before:.1} MiB before, {resident:.1} MiB at most",
