@@ -1,9 +1,9 @@
 //! Request targets that two programs could read differently, and the hosts they are meant for:
 //! refused here, unseen by the upstream.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::harness::{self, Client, Gateway, RawAnswer, Reason};
+use crate::harness::{self, Client, Gateway, RawAnswer, Reason, Setup, Upstream, Wiretap};
 
 async fn get(gw: &Gateway, target: &str, client: Option<&Client>) -> Option<RawAnswer> {
     let credentials = client.map(|client| format!("Authorization: Bearer {}\r\n", client.token()));
@@ -232,6 +232,45 @@ async fn class_48_a_prefix_ends_at_a_segment() {
     refused(&["/publicx/hello", "/public", "/public/", "/adminx", "/echo/", "/echox", "/protected/"], &[404])
         .await;
     refused(&["/admin/dashboard/", "/admin/x/y"], &[401, 403]).await;
+}
+
+/// There is nothing that rewrites: a route has no prefix to strip, an upstream no path to prepend.
+#[tokio::test]
+async fn class_50_what_was_decided_on_is_what_the_upstream_gets_byte_for_byte() {
+    let backend = Upstream::start().await;
+    let tap = Wiretap::before(backend.address()).await;
+    let setup = Setup::default().with("upstreams: { example: { servers: [\"${TAP}\"] } }");
+    let gw = harness::gateway(setup.env("TAP", tap.address().to_string())).await;
+    let targets = [
+        "/public/hello",
+        "/public/hello?next=/admin/dashboard&x=%2fadmin%2e%2e",
+        "/public/hello?",
+        "/public/public/hello",
+        "/public/admin/dashboard",
+        "/public/~a-b_c.d!$&'()*+,=:@",
+        "/public/%C3%A4",
+    ];
+    let renaming = [
+        "X-Original-URL: /admin/dashboard",
+        "X-Rewrite-URL: /admin/dashboard",
+        "X-Forwarded-Prefix: /admin",
+        "X-Forwarded-Uri: /admin/dashboard",
+        "X-Envoy-Original-Path: /admin/dashboard",
+        "X-HTTP-Method-Override: DELETE",
+    ];
+
+    for target in targets {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: gateway\r\n{}\r\n\r\n", renaming.join("\r\n"));
+        let mut connection = gw.raw_connection().await;
+        connection.send(head.as_bytes()).await;
+        connection.answer().await.unwrap_or_else(|| panic!("{target}: no answer"));
+    }
+
+    let heard = tap.heard().concat();
+    // On whatever connections.
+    let lines: BTreeSet<&str> = heard.lines().filter(|line| line.ends_with(" HTTP/1.1")).collect();
+    let sent = targets.map(|target| format!("GET {target} HTTP/1.1"));
+    assert_eq!(lines, sent.iter().map(String::as_str).collect());
 }
 
 #[tokio::test]

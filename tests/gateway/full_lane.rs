@@ -15,6 +15,7 @@ mod class_headers;
 mod class_headers_of_tokens;
 mod class_hosts;
 mod class_http2;
+mod class_http2_injection;
 mod class_methods;
 mod class_openness;
 mod class_passwords;

@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::Gateway;
 
@@ -22,10 +23,7 @@ pub struct Http2 {
 
 impl Http2 {
     pub async fn open(gateway: &Gateway) -> Self {
-        let tcp = TcpStream::connect(gateway.tls_address()).await.expect("the gateway listens");
-        let name = ServerName::try_from("localhost").expect("it is a name");
-        let tls = connector(gateway.certificate()).connect(name, tcp).await.expect("a TLS handshake");
-        assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let tls = connect(gateway).await;
         let (requests, connection) = h2::client::handshake(tls).await.expect("an HTTP/2 handshake");
         Self { requests, connection: tokio::spawn(connection) }
     }
@@ -63,6 +61,15 @@ impl Drop for Http2 {
     fn drop(&mut self) {
         self.connection.abort();
     }
+}
+
+/// A connection on which HTTP/2 is agreed upon.
+pub(super) async fn connect(gateway: &Gateway) -> TlsStream<TcpStream> {
+    let tcp = TcpStream::connect(gateway.tls_address()).await.expect("the gateway listens");
+    let name = ServerName::try_from("localhost").expect("it is a name");
+    let tls = connector(gateway.certificate()).connect(name, tcp).await.expect("a TLS handshake");
+    assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    tls
 }
 
 async fn read(answer: Response<h2::RecvStream>) -> Result<Response<Bytes>, h2::Error> {
