@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{self, Client, Gateway, Reason, Setup, Stores, eventually};
+use crate::harness::{self, Client, Gateway, Reason, Reload, Setup, Stores, eventually};
 use crate::servers::postgres;
 use crate::servers::redis::Redis;
 
@@ -148,6 +148,64 @@ async fn a_revoked_token_is_refused_without_redis_even_where_unchecked_ones_pass
 
     assert_eq!(alice.get("/protected").await.status(), 200);
     assert_eq!(bob.get("/protected").await.reason(), Some("token_revoked"));
+}
+
+/// An entry of a later version, or of somebody else's making: what it revokes isn't known, so nobody is
+/// vouched for until it is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_cannot_be_read_makes_requests_ask_until_it_is_removed() {
+    const STREAM: &str = "portcullis:revocations";
+    let redis = Arc::new(Redis::start());
+    let (one, other) = two_on(&redis, || Setup::default().with("revocation: { max_staleness: 200ms }")).await;
+    let (alice, bob) = (one.register("alice").await, one.register("bob").await);
+
+    let entry: String = redis.ask(&["XADD", STREAM, "*", "kind", "unheard-of"]).expect("it runs");
+    for gw in [&one, &other] {
+        eventually("the mirror to be stale", async || {
+            (gauge(gw, "revocation_mirrored").await == 0.0).then_some(())
+        })
+        .await;
+        gw.logged(|line| line.to_string().contains(&format!("entry {entry} of {STREAM} is unreadable")))
+            .await;
+        assert_eq!(gw.readiness_report().await["status"], "degraded");
+    }
+    let asked = redis.admissions();
+    assert_eq!(at(&other, &alice).get("/protected").await.status(), 200);
+    assert!(redis.admissions() > asked, "it was asked");
+    bob.logout().await;
+    assert_eq!(at(&other, &bob).get("/protected").await.reason(), Some("token_revoked"));
+
+    redis.ask::<u64>(&["XDEL", STREAM, &entry]).expect("it runs");
+
+    for gw in [&one, &other] {
+        eventually("the mirror to be current", async || {
+            (gauge(gw, "revocation_mirrored").await == 1.0).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(at(&other, &bob).get("/protected").await.reason(), Some("token_revoked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_says_that_mode_and_max_staleness_wait_for_a_restart() {
+    const WAITS: &str = "revocation.mode and max_staleness changed; that takes effect at the next start";
+    let redis = Arc::new(Redis::start());
+    let (gw, _) = two_on(&redis, || Setup::from(PATIENT)).await;
+
+    for changed in ["mode: strict", "max_staleness: 200ms"] {
+        let warnings = gw.log().matches(WAITS).count();
+        let reload = gw.reload(Setup::from(PATIENT).with(&format!("revocation: {{ {changed} }}"))).await;
+        assert_eq!(reload, Reload::InForce, "{changed}");
+        assert_eq!(gw.log().matches(WAITS).count(), warnings + 1, "{changed}");
+    }
+    // Neither asks per request nor has a shorter patience.
+    let alice = gw.register("alice").await;
+    redis.pause();
+    let paused = Instant::now();
+    while paused.elapsed() < Duration::from_secs(1) {
+        assert_eq!(alice.get("/protected").await.status(), 200);
+    }
+    redis.resume();
 }
 
 #[tokio::test(flavor = "multi_thread")]
