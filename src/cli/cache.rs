@@ -74,7 +74,7 @@ async fn perform(args: &PurgeArgs, policy: &Policy) -> Result<(), String> {
     };
     let what = what.check()?;
     match policy.storage.state {
-        StateStorage::Redis(_) => stores.purges.purge(&what).await.map_err(|error| error.to_string())?,
+        StateStorage::Redis { .. } => stores.purges.purge(&what).await.map_err(|error| error.to_string())?,
         StateStorage::Embedded(_) => {
             let body = serde_json::to_string(&what).map_err(|error| error.to_string())?;
             let answer = ask(policy.listen.admin, "POST", "/cache/purge", &body)?;

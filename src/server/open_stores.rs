@@ -57,7 +57,7 @@ pub fn names(storage: &Storage) -> [&'static str; 2] {
     };
     let state = match &storage.state {
         StateStorage::Embedded(_) => "sqlite",
-        StateStorage::Redis(_) => "redis",
+        StateStorage::Redis { .. } => "redis",
     };
     [users, state]
 }
@@ -89,8 +89,9 @@ pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreErro
                 process_tier: Arc::new(ProcessTier::new(memory - memory / 4 * STORE_PARTS)),
             })
         }
-        StateStorage::Redis(servers) => {
-            let state = Arc::new(RedisState::connect(servers)?);
+        StateStorage::Redis { servers, ca } => {
+            let state = Arc::new(RedisState::connect(servers, ca.as_deref())?);
+            state.check_access().await?;
             if serves {
                 state.follow_purges();
             }

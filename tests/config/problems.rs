@@ -210,6 +210,14 @@ fn the_rest_of_the_file_is_checked_as_closely() {
             "1:19 storage.state: a Redis Cluster has one database, 0; leave the path out",
         ),
         (
+            "storage: { state: 'rediss://a', state_ca: ca.pem }",
+            "1:43 storage.state_ca: expected certificates in PEM: `{ file: ca.pem }`",
+        ),
+        (
+            "storage: { state: 'redis+sentinel://a/m', state_ca: '-----BEGIN CERTIFICATE-----' }",
+            "1:53 storage.state_ca: `state` speaks no TLS; write rediss://, rediss+cluster:// or rediss+sentinel://",
+        ),
+        (
             "storage: { state: 'redis+sentinel://a,b' }",
             "1:19 storage.state: the URL doesn't say what the sentinels call the master; write it like \
              redis+sentinel://host:26379,host:26379/mymaster/0",

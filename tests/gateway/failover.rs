@@ -12,7 +12,20 @@ const LIMITED: &str = "
     limits:
       plenty: { rate: 100000/1m, by: user, on_store_error: local }
       address: { rate: 100000/1m, by: address, on_store_error: local }
+      three: { rate: 3/1h, by: address }
     defaults: { limits: [plenty, address] }
+    routes:
+      - { path: /protected, upstream: example }
+      - { path: /questions/topics, upstream: example, access: public, limits: [three] }
+      - { path: /expensive, upstream: example, access: public, cache: { ttl: 1h, vary_by: shared } }
+";
+
+/// Of a Redis over TLS.
+const TRUSTING: &str = "
+    storage:
+      users: ${DATABASE_URL}
+      state: ${REDIS_URL}
+      state_ca: { file: redis-ca.pem }
 ";
 
 pub struct Fleet {
@@ -33,9 +46,18 @@ struct Seen {
 
 impl Fleet {
     pub async fn start(redis_url: String) -> Self {
+        Self::set_up(redis_url, || Setup::from(LIMITED)).await
+    }
+
+    /// On a Redis over TLS whose certificate is `ca`.
+    pub async fn trusting(redis_url: String, ca: &str) -> Self {
+        Self::set_up(redis_url, || Setup::from(LIMITED).with(TRUSTING).beside("redis-ca.pem", ca)).await
+    }
+
+    async fn set_up(redis_url: String, setup: impl Fn() -> Setup) -> Self {
         let stores = Stores::on_redis(redis_url).await;
-        let one = harness::gateway(Setup::from(LIMITED).stores(&stores)).await;
-        let other = harness::gateway(Setup::from(LIMITED).stores(&stores).upstream(one.upstream())).await;
+        let one = harness::gateway(setup().stores(&stores)).await;
+        let other = harness::gateway(setup().stores(&stores).upstream(one.upstream())).await;
         let mut fleet = Self { gateways: [one, other], kept: Vec::new(), ended: Vec::new() };
         for name in ["alice", "bob"] {
             fleet.gateways[0].register(name).await;
@@ -111,6 +133,28 @@ impl Fleet {
         for [begun, _] in &self.ended {
             assert_eq!(refresh(begun).await.status(), 401, "{} got new tokens", begun.username());
         }
+    }
+
+    /// Limits are counted together, and an answer that one gateway has fetched is the other's, too.
+    pub async fn assert_shares(&self) {
+        let [one, other] = [0, 1].map(|at| self.gateways[at].anonymous());
+        let mut statuses = Vec::new();
+        for client in [&one, &other, &one, &other] {
+            statuses.push(client.get("/questions/topics").await.status().as_u16());
+        }
+        assert_eq!(statuses, [200, 200, 200, 429]);
+        let page = async |client: &Client, number: u32| {
+            let request = client.request(Method::GET, &format!("/expensive?{number}"));
+            client.send(request.header("host", "shop.example")).await
+        };
+        let mut number = 0;
+        eventually("an answer to be stored before the other gateway asks for it", async || {
+            number += 1;
+            assert_eq!(page(&one, number).await.status(), 200);
+            let answer = page(&other, number).await;
+            answer.headers()["cache-status"].as_bytes().starts_with(b"portcullis; hit").then_some(())
+        })
+        .await;
     }
 
     /// Logins, limits, sessions and logouts, all by now on whatever has taken over.

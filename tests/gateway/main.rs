@@ -65,6 +65,7 @@ mod proxying;
 mod readme;
 mod redis_cluster;
 mod redis_sentinel;
+mod redis_tls;
 mod refusal;
 mod reload;
 mod response_cache;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 
 use crate::failover::Fleet;
-use crate::harness::{PASSWORD, PATIENCE, Reason, eventually};
+use crate::harness::{self, Client, Gateway, PASSWORD, PATIENCE, Reason, Setup, Stores, eventually};
 use crate::servers::redis::Redis;
 use crate::servers::redis_cluster::RedisCluster;
 
@@ -15,7 +15,7 @@ const STREAM: &str = "portcullis:{revoked}:stream";
 const TIMEOUT: Duration = Duration::from_millis(2000);
 
 /// Until another node serves the slot of the key and all nodes know it.
-async fn until_replaced(cluster: &RedisCluster, key: &str, dead: &Redis) {
+pub async fn until_replaced(cluster: &RedisCluster, key: &str, dead: &Redis) {
     let deadline = Instant::now() + PATIENCE;
     let is_replaced = || {
         let primary = cluster.primary_of(key);
@@ -57,6 +57,93 @@ async fn primaries_that_die_under_load_cost_no_revocation_and_no_session() {
             (dead.info("master_link_status").as_deref() == Some("up")).then_some(())
         })
         .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_hangs_under_load_is_replaced_and_follows_when_it_goes_on() {
+    let cluster = RedisCluster::start(TIMEOUT);
+    let mut fleet = Fleet::start(cluster.url()).await;
+    cluster.until_replicated();
+    let hung = cluster.primary_of(STREAM).expect("every slot is served");
+
+    let (served, _) = fleet
+        .under_load(async || {
+            hung.pause();
+            until_replaced(&cluster, STREAM, hung).await;
+        })
+        .await;
+
+    assert!(served > 100, "mirror and leases carry most of the load; {served} were served");
+    fleet.assert_works().await;
+    hung.resume();
+    fleet.assert_works().await;
+    fleet.assert_nothing_was_lost().await;
+    eventually("the old primary to follow", async || {
+        (hung.info("role").as_deref() == Some("slave")).then_some(())
+    })
+    .await;
+    fleet.assert_nothing_was_lost().await;
+}
+
+const COUNTED: &str = "
+    limits:
+      strictly: { rate: 1000/1h, burst: 100, by: user, on_store_error: deny }
+      roughly: { rate: 1000/1h, burst: 100, by: user, on_store_error: local }
+    routes:
+      - { path: /protected, upstream: example, limits: [strictly] }
+      - { path: \"/secure/{*rest}\", upstream: example, limits: [roughly] }
+";
+
+/// Somebody whose counter of this limit is at the node, or isn't.
+async fn counted(cluster: &RedisCluster, gw: &Gateway, node: &Redis, limit: &str, is_there: bool) -> Client {
+    for number in 0.. {
+        let client = gw.register(&format!("{limit}-{is_there}-{number}")).await;
+        let key = format!("portcullis:limit:{limit}:user:{}", client.id().await);
+        let primary = cluster.primary_of(&key).expect("every slot is served");
+        if (primary.port() == node.port()) == is_there {
+            return client;
+        }
+    }
+    unreachable!("numbers don't end")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_hangs_holds_up_its_own_slots_only_and_is_used_again_when_it_goes_on() {
+    // Nobody takes over.
+    let cluster = RedisCluster::start(Duration::from_secs(600));
+    let stores = Stores::on_redis(cluster.url()).await;
+    let gw = harness::gateway(Setup::from(COUNTED).stores(&stores)).await;
+    let revocations = cluster.primary_of(STREAM).expect("every slot is served").port();
+    let is_another =
+        |node: &&Redis| node.info("role").as_deref() == Some("master") && node.port() != revocations;
+    let hung = cluster.nodes().iter().find(is_another).expect("there are three");
+    let there = counted(&cluster, &gw, hung, "strictly", true).await;
+    let elsewhere = counted(&cluster, &gw, hung, "strictly", false).await;
+    let counted_roughly = counted(&cluster, &gw, hung, "roughly", true).await;
+
+    hung.pause();
+
+    let asked = Instant::now();
+    let refused = futures::future::join_all((0..50).map(|_| there.get("/protected"))).await;
+    assert!(refused.iter().all(|answer| answer.reason() == Some("store_unavailable")));
+    assert!(asked.elapsed() < Duration::from_secs(3), "50 at once took {:?}", asked.elapsed());
+    assert_eq!(counted_roughly.get("/secure/data").await.status(), 200, "on_store_error: local");
+    let asked = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(elsewhere.get("/protected").await.status(), 200);
+    }
+    assert!(asked.elapsed() < Duration::from_secs(1), "20 elsewhere took {:?}", asked.elapsed());
+    assert_eq!(gw.metrics().await.value("revocation_mirrored", &[]), Some(1.0));
+
+    hung.resume();
+
+    eventually("it to be asked again", async || {
+        (there.get("/protected").await.status() == 200).then_some(())
+    })
+    .await;
+    for client in [&there, &elsewhere] {
+        assert_eq!(client.get("/protected").await.status(), 200);
     }
 }
 

@@ -42,6 +42,35 @@ async fn a_master_that_dies_under_load_costs_no_revocation_and_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_hangs_under_load_is_replaced_and_follows_when_it_goes_on() {
+    let redis = RedisSentinel::start();
+    let mut fleet = Fleet::start(redis.url()).await;
+    redis.until_replicated();
+    let hung = redis.master().expect("it was just started");
+
+    let (served, _) = fleet
+        .under_load(async || {
+            hung.pause();
+            eventually("another master", async || {
+                redis.master().filter(|master| master.port() != hung.port()).map(drop)
+            })
+            .await;
+        })
+        .await;
+
+    assert!(served > 100, "mirror and leases carry most of the load; {served} were served");
+    fleet.assert_works().await;
+    hung.resume();
+    fleet.assert_works().await;
+    fleet.assert_nothing_was_lost().await;
+    eventually("the old master to be a replica", async || {
+        (hung.info("role").as_deref() == Some("slave")).then_some(())
+    })
+    .await;
+    fleet.assert_nothing_was_lost().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_is_replaced_while_it_runs_is_not_written_to_any_more() {
     let redis = RedisSentinel::start();
     let mut fleet = Fleet::start(redis.url()).await;

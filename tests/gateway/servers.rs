@@ -4,6 +4,7 @@
 pub mod ports;
 pub mod postgres;
 pub mod redis;
+pub mod redis_access;
 pub mod redis_cluster;
 pub mod redis_sentinel;
 pub mod smtp;

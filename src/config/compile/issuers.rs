@@ -150,7 +150,7 @@ impl Compiler<'_> {
 
     pub fn check_ca(&mut self, ca: Option<&str>, at: &Place<'_>) {
         if ca.is_some_and(|pem| !pem.contains("-----BEGIN CERTIFICATE-----")) {
-            self.problems.error(at, "expected certificates in PEM: `ca: { file: ca.pem }`");
+            self.problems.error(at, "expected certificates in PEM: `{ file: ca.pem }`");
         }
     }
 

@@ -21,8 +21,9 @@ impl Compiler<'_> {
             Ok(UserStorage::Sqlite(path)) => path.parent().map(Path::to_path_buf).unwrap_or_default(),
             _ => PathBuf::from("data"),
         };
-        let parsed_state =
-            state_storage(&state, &folder).map_err(|message| self.problems.error(&at.key("state"), message));
+        self.check_state_ca(raw.state_ca.as_deref(), &state, at);
+        let parsed_state = state_storage(&state, raw.state_ca, &folder)
+            .map_err(|message| self.problems.error(&at.key("state"), message));
         if parsed_users.is_ok() {
             self.warn_of_password(&users, &at.key("users"));
         }
@@ -30,6 +31,17 @@ impl Compiler<'_> {
             self.warn_of_password(&state, &at.key("state"));
         }
         Some(Storage { users: parsed_users.ok()?, state: parsed_state.ok()? })
+    }
+
+    fn check_state_ca(&mut self, ca: Option<&str>, state: &str, at: &Place<'_>) {
+        let at = at.key("state_ca");
+        self.check_ca(ca, &at);
+        if ca.is_some() && !state.starts_with("rediss") {
+            self.problems.error(
+                &at,
+                "`state` speaks no TLS; write rediss://, rediss+cluster:// or rediss+sentinel://",
+            );
+        }
     }
 }
 
@@ -51,7 +63,7 @@ fn user_storage(url: &str) -> Result<UserStorage, String> {
     }
 }
 
-fn state_storage(url: &str, folder: &Path) -> Result<StateStorage, String> {
+fn state_storage(url: &str, ca: Option<String>, folder: &Path) -> Result<StateStorage, String> {
     if url == "embedded" {
         return Ok(StateStorage::Embedded(folder.join("state.db")));
     }
@@ -59,7 +71,7 @@ fn state_storage(url: &str, folder: &Path) -> Result<StateStorage, String> {
         Some((
             "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel",
             _,
-        )) => Ok(StateStorage::Redis(url.parse()?)),
+        )) => Ok(StateStorage::Redis { servers: url.parse()?, ca }),
         Some((scheme, _)) => Err(format!(
             "the scheme {scheme:?} isn't supported; use `embedded`, redis://, redis+cluster:// or redis+sentinel://"
         )),

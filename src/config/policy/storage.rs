@@ -22,5 +22,9 @@ pub enum UserStorage {
 pub enum StateStorage {
     /// Sessions and revocations in SQLite at this path, limits and cache in this process.
     Embedded(PathBuf),
-    Redis(RedisServers),
+    Redis {
+        servers: RedisServers,
+        /// The certificates that are trusted instead of the usual ones, in PEM.
+        ca: Option<String>,
+    },
 }

@@ -7,4 +7,5 @@ use serde::Deserialize;
 pub struct Storage {
     pub users: Option<String>,
     pub state: Option<String>,
+    pub state_ca: Option<String>,
 }

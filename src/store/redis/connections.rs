@@ -1,6 +1,6 @@
 //! The way to Redis, whether that is one server, an elected one, or a cluster.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisResult, Script, Value};
@@ -24,16 +24,27 @@ pub(super) enum Connections {
 }
 
 impl Connections {
-    pub fn open(servers: &RedisServers) -> RedisResult<Self> {
+    pub fn open(servers: &RedisServers, ca: Option<&str>) -> RedisResult<Self> {
+        let ca = ca.map(Arc::from);
         Ok(match servers {
-            RedisServers::One(url) => Self::Server(Server::at(&String::from_utf8_lossy(url.expose()))?),
-            RedisServers::Cluster { seeds, access } => Self::Cluster(Cluster::new(seeds, access)?),
+            RedisServers::One(url) => Self::Server(Server::at(&String::from_utf8_lossy(url.expose()), &ca)?),
+            RedisServers::Cluster { seeds, access } => Self::Cluster(Cluster::new(seeds, access, ca)?),
             RedisServers::Sentinel { sentinels, sentinel_access, master, access, database } => {
-                let sentinel = |address| Server::at(&sentinel_access.url(address, 0));
+                let sentinel = |address| Server::at(&sentinel_access.url(address, 0), &ca);
                 let sentinels = sentinels.iter().map(sentinel).collect::<RedisResult<_>>()?;
-                Self::Server(Server::elected(Sentinels::new(sentinels, master, access.clone(), *database)))
+                let access = access.clone();
+                Self::Server(Server::elected(Sentinels::new(sentinels, master, access, *database, ca)))
             }
         })
+    }
+
+    /// `Err` when one of the servers that the URL names, or the master that the sentinels do, refuses us
+    /// or isn't trusted. One that is away is no news.
+    pub async fn check_access(&self) -> Result<(), String> {
+        match self {
+            Self::Server(server) => server.check_access().await,
+            Self::Cluster(cluster) => cluster.check_access().await,
+        }
     }
 
     pub fn layout(&self) -> Layout {

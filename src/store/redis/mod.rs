@@ -75,18 +75,25 @@ impl RedisState {
     /// that is away; `ping` tells whether it is there.
     pub fn open(url: &str) -> Result<Self, StoreError> {
         let servers: RedisServers = url.parse().map_err(failed)?;
-        Self::connect(&servers)
+        Self::connect(&servers, None)
     }
 
-    /// The same for servers that were named before.
-    pub fn connect(servers: &RedisServers) -> Result<Self, StoreError> {
-        let connections = Arc::new(Connections::open(servers).map_err(failed)?);
+    /// The same for servers that were named before, and whose certificates `ca` has signed: PEM, or
+    /// nothing for those that everybody trusts.
+    pub fn connect(servers: &RedisServers, ca: Option<&str>) -> Result<Self, StoreError> {
+        let connections = Arc::new(Connections::open(servers, ca).map_err(failed)?);
         Ok(Self {
             connections,
             mirror: OnceLock::new(),
             marks: Arc::new(Marks::following(purges::MAX_STALENESS)),
             landings: Arc::default(),
         })
+    }
+
+    /// `Err` when a server that answers doesn't let us in, or isn't trusted: waiting wouldn't help. One that
+    /// is away may come back.
+    pub async fn check_access(&self) -> Result<(), StoreError> {
+        self.connections.check_access().await.map_err(failed)
     }
 
     fn layout(&self) -> Layout {

@@ -2,9 +2,11 @@
 //! connection's driver lives on the thread that uses it and no answer has to wake another thread.
 //!
 //! A Redis that is away or hangs costs a request at most a connection's or a command's time-out.
-//! After that everybody is refused at once, until the next attempt shortly after.
+//! After that everybody is refused at once but the one who makes the next attempt, shortly after.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, RedisResult,
-    Script, ServerErrorKind, Value,
+    Script, ServerErrorKind, TlsCertificates, Value,
 };
 use tokio::runtime;
 
@@ -36,6 +38,9 @@ pub(super) struct Server {
     config: AsyncConnectionConfig,
     lines: RwLock<HashMap<runtime::Id, Arc<Line>>>,
 }
+
+/// The certificates that are trusted instead of the usual ones, in PEM.
+pub(super) type Ca = Option<Arc<str>>;
 
 /// Where it is.
 enum Place {
@@ -76,6 +81,8 @@ enum State {
 #[derive(Clone)]
 struct Open {
     connection: MultiplexedConnection,
+    /// Which of the sentinels' servers it leads to, if they were asked.
+    master: Option<RedisAddress>,
     /// Tells this connection from its successors.
     opened_at: Instant,
 }
@@ -87,8 +94,8 @@ impl<'a> Question<'a> {
 }
 
 impl Server {
-    pub fn at(url: &str) -> RedisResult<Self> {
-        Ok(Self::new(Place::Fixed(client(url)?)))
+    pub fn at(url: &str, ca: &Ca) -> RedisResult<Self> {
+        Ok(Self::new(Place::Fixed(client(url, ca)?)))
     }
 
     pub fn elected(sentinels: Sentinels) -> Self {
@@ -117,7 +124,22 @@ impl Server {
         self.attempt(question).await
     }
 
-    /// A connection of one's own, and to which of the sentinels' servers, if they were asked.
+    /// `Err` says why it is of no use to try again: not when it is merely away.
+    pub async fn check_access(&self) -> Result<(), String> {
+        let name = match &self.place {
+            Place::Fixed(client) => client.get_connection_info().addr().to_string(),
+            Place::Elected(sentinels) => {
+                sentinels.check_access().await?;
+                "the master".to_owned()
+            }
+        };
+        let Err(error) = self.attempt(Question::new(&redis::cmd("PING"))).await else { return Ok(()) };
+        refusal(&error).map_or(Ok(()), |reason| Err(format!("{name}: {reason}: {error}")))
+    }
+
+    /// A connection of one's own, and to which of the sentinels' servers, if they were asked. If that is
+    /// another one than before, nothing is sent to the old one any more: it may not know yet that it was
+    /// replaced, as when it hung meanwhile.
     pub async fn connect(
         &self,
         config: &AsyncConnectionConfig,
@@ -128,6 +150,7 @@ impl Server {
             }
             Place::Elected(sentinels) => {
                 let (connection, master) = sentinels.connect(config).await?;
+                self.close_all_but(&master);
                 Ok((connection, Some(master)))
             }
         }
@@ -141,13 +164,20 @@ impl Server {
         };
         match sentinels.master().await {
             Ok(now) if now != *master => {
-                for line in self.lines.read().values() {
-                    *line.state.lock() = State::Closed;
-                }
+                self.close_all_but(&now);
                 Err(RedisError::from((ErrorKind::Client, "the sentinels name another master")))
             }
             // Without sentinels nobody is elected.
             Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn close_all_but(&self, master: &RedisAddress) {
+        for line in self.lines.read().values() {
+            let mut state = line.state.lock();
+            if matches!(&*state, State::Open(open) if open.master.as_ref() != Some(master)) {
+                *state = State::Closed;
+            }
         }
     }
 
@@ -157,7 +187,9 @@ impl Server {
     async fn attempt(&self, question: Question<'_>) -> RedisResult<Value> {
         let line = self.line();
         match self.attempt_on(&line, question).await {
-            Err(error) if self.is_over(&error) && !line.is_down() => self.attempt_on(&line, question).await,
+            Err(error) if self.is_over(&error) && line.cause().is_none() => {
+                self.attempt_on(&line, question).await
+            }
             answer => answer,
         }
     }
@@ -194,13 +226,18 @@ impl Server {
         if let Some(known) = line.known() {
             return known;
         }
-        let _turn = line.connecting.lock().await;
+        let _turn = match (line.connecting.try_lock(), line.cause()) {
+            (Ok(turn), _) => turn,
+            // It is enough that one waits for a server that was away, or hangs.
+            (Err(_), Some(cause)) => return Err(away(cause)),
+            (Err(_), None) => line.connecting.lock().await,
+        };
         if let Some(known) = line.known() {
             return known;
         }
         match self.connect(&self.config).await {
-            Ok((connection, _)) => {
-                let open = Open { connection, opened_at: Instant::now() };
+            Ok((connection, master)) => {
+                let open = Open { connection, master, opened_at: Instant::now() };
                 *line.state.lock() = State::Open(open.clone());
                 Ok(open)
             }
@@ -213,9 +250,26 @@ impl Server {
 }
 
 /// Without TCP_NODELAY, small commands would wait for the acknowledgement of earlier ones.
-pub(super) fn client(url: &str) -> RedisResult<Client> {
+pub(super) fn client(url: &str, ca: &Ca) -> RedisResult<Client> {
     let tcp = TcpSettings::default().set_nodelay(true);
-    Client::open(url.into_connection_info()?.set_tcp_settings(tcp))
+    let server = url.into_connection_info()?.set_tcp_settings(tcp);
+    let Some(pem) = ca else { return Client::open(server) };
+    let root_cert = Some(pem.as_bytes().to_vec());
+    Client::build_with_tls(server, TlsCertificates { client_tls: None, root_cert })
+}
+
+/// Why trying again would change nothing, if so.
+fn refusal(error: &RedisError) -> Option<&'static str> {
+    use ServerErrorKind::NoPerm;
+    type Shared = Arc<dyn Error + Send + Sync>;
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<Shared>());
+    let io = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    if io.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+        return Some("no TLS that can be trusted");
+    }
+    let is_refused = matches!(error.kind(), ErrorKind::AuthenticationFailed | ErrorKind::Server(NoPerm))
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"));
+    is_refused.then_some("it doesn't let the gateway in")
 }
 
 async fn send(connection: &mut MultiplexedConnection, question: Question<'_>) -> RedisResult<Value> {
@@ -228,20 +282,26 @@ async fn send(connection: &mut MultiplexedConnection, question: Question<'_>) ->
     answers.into_iter().next().unwrap_or(Value::Nil).extract_error()
 }
 
+fn away(cause: String) -> RedisError {
+    RedisError::from((ErrorKind::Client, "away a moment ago", cause))
+}
+
 impl Line {
     /// The connection, or why there is none; `None` when it is time to connect.
     fn known(&self) -> Option<RedisResult<Open>> {
         match &*self.state.lock() {
             State::Open(open) => Some(Ok(open.clone())),
-            State::Down { since, cause } if since.elapsed() < REST => {
-                Some(Err(RedisError::from((ErrorKind::Client, "away a moment ago", cause.clone()))))
-            }
+            State::Down { since, cause } if since.elapsed() < REST => Some(Err(away(cause.clone()))),
             State::Down { .. } | State::Closed => None,
         }
     }
 
-    fn is_down(&self) -> bool {
-        matches!(&*self.state.lock(), State::Down { .. })
+    /// Of its being down.
+    fn cause(&self) -> Option<String> {
+        match &*self.state.lock() {
+            State::Down { cause, .. } => Some(cause.clone()),
+            State::Open(_) | State::Closed => None,
+        }
     }
 
     /// What an error on `open` means for the connection, unless it has a successor already.

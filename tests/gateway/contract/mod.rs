@@ -19,6 +19,7 @@ mod redis;
 mod responses;
 mod revocations;
 mod second_factors;
+mod sentinel;
 mod sessions;
 mod sqlite;
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ports::{self, ReservedPort};
+use super::redis_access::Access;
 use super::watched::Watched;
 use super::{find_program, wait_until_ready};
 
@@ -15,6 +16,7 @@ const A_SECOND: Duration = Duration::from_secs(1);
 
 /// One Redis, gone when dropped.
 pub struct Redis {
+    access: Access,
     port: ReservedPort,
     server: Watched,
 }
@@ -30,33 +32,48 @@ impl Redis {
         Self::with_arguments(&["--appendonly", "yes", "--appendfsync", "always"])
     }
 
+    /// The same, over TLS and with passwords only.
+    pub fn start_secured() -> Self {
+        Self::accessed(&Access::secured(), &[])
+    }
+
     pub(super) fn with_arguments(arguments: &[&str]) -> Self {
+        Self::accessed(&Access::default(), arguments)
+    }
+
+    pub(super) fn accessed(access: &Access, arguments: &[&str]) -> Self {
         let port = ports::reserve();
         let home = tempfile::Builder::new().prefix("portcullis-redis-").tempdir();
         let home = home.expect("the temporary folder is writable").keep();
-        let number = port.number().to_string();
-        let fixed = ["--bind", "127.0.0.1", "--port", &number, "--save", "", "--dir"].map(OsString::from);
+        let fixed = ["--bind", "127.0.0.1", "--save", "", "--dir"].map(OsString::from);
         let mut command = vec![program().into_os_string()];
         command.extend(fixed);
         command.push(home.clone().into());
+        for directive in [access.directives(port.number()), access.directives_of_data()].concat() {
+            command.extend(format!("--{directive}").split(' ').map(OsString::from));
+        }
         command.extend(arguments.iter().map(OsString::from));
-        Self::running(port, home, &command)
+        Self::running(access.clone(), port, home, &command)
     }
 
     /// Watches for a master, as the configuration says.
-    pub(super) fn sentinel(configuration: &str) -> Self {
+    pub(super) fn sentinel(access: Access, configuration: &str) -> Self {
         let port = ports::reserve();
         let home = tempfile::Builder::new().prefix("portcullis-sentinel-").tempdir();
         let home = home.expect("the temporary folder is writable").keep();
         let file = home.join("sentinel.conf");
-        let fixed = format!("bind 127.0.0.1\nport {}\ndir {}\n", port.number(), home.display());
+        let fixed = format!(
+            "bind 127.0.0.1\ndir {}\n{}\n",
+            home.display(),
+            access.directives(port.number()).join("\n")
+        );
         std::fs::write(&file, fixed + configuration).expect("the folder is new");
         let command = [program().into_os_string(), file.into_os_string(), "--sentinel".into()];
-        Self::running(port, home, &command)
+        Self::running(access, port, home, &command)
     }
 
-    fn running(port: ReservedPort, home: PathBuf, command: &[OsString]) -> Self {
-        let redis = Self { port, server: Watched::new(home, "KILL", command) };
+    fn running(access: Access, port: ReservedPort, home: PathBuf, command: &[OsString]) -> Self {
+        let redis = Self { access, port, server: Watched::new(home, "KILL", command) };
         redis.restart();
         redis
     }
@@ -75,8 +92,7 @@ impl Redis {
 
     /// `None` when it is away, hangs, or refuses.
     pub fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> Option<T> {
-        let client = redis::Client::open(self.url()).expect("the URL is right");
-        let mut connection = client.get_connection_with_timeout(A_SECOND).ok()?;
+        let mut connection = self.access.client(self.address()).get_connection_with_timeout(A_SECOND).ok()?;
         connection.set_read_timeout(Some(A_SECOND)).ok()?;
         redis::Cmd::new().arg(words).query(&mut connection).ok()
     }
@@ -88,14 +104,19 @@ impl Redis {
         value.map(|value| value.trim().to_owned())
     }
 
+    /// A gateway's.
     pub fn url(&self) -> String {
-        format!("redis://{}", self.port.address())
+        self.access.url("", &self.address().to_string())
+    }
+
+    /// What those trust who speak TLS to it.
+    pub fn ca(&self) -> &str {
+        self.access.ca()
     }
 
     /// A connection of an operator's.
     pub fn operator(&self) -> redis::Connection {
-        let client = redis::Client::open(self.url()).expect("the URL is right");
-        client.get_connection().expect("it is ready")
+        self.access.client(self.address()).get_connection().expect("it is ready")
     }
 
     /// Calls by command since this Redis was started, those that scripts make included.
@@ -123,8 +144,7 @@ impl Redis {
     /// Starts it again after [`kill`](Self::kill), on the same port; returns when it is ready.
     pub fn restart(&self) {
         self.server.start();
-        let address = self.port.address();
-        wait_until_ready("redis-server", &self.server.log(), || answers_ping(address).unwrap_or(false));
+        wait_until_ready("redis-server", &self.server.log(), || self.ask::<String>(&["PING"]).is_some());
     }
 
     /// SIGSTOP: it takes connections and commands and answers nothing.
@@ -144,7 +164,6 @@ fn program() -> PathBuf {
     )
 }
 
-/// `false` while it still loads its data.
 fn answers_ping(address: SocketAddr) -> std::io::Result<bool> {
     let mut connection = TcpStream::connect(address)?;
     connection.set_read_timeout(Some(A_SECOND))?;

@@ -7,14 +7,18 @@ use redis::{Value, from_redis_value};
 
 use super::ports::{self, ReservedPort};
 use super::redis::Redis;
+use super::redis_access::Access;
 use super::wait_until_ready;
 
 const PRIMARIES: usize = 3;
 const NODES: usize = 2 * PRIMARIES;
 const SLOTS: usize = 16_384;
+/// Whatever a client was told is on the disk.
+const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 /// Six nodes, gone when dropped.
 pub struct RedisCluster {
+    access: Access,
     nodes: Vec<Redis>,
     _bus_ports: Vec<ReservedPort>,
 }
@@ -23,13 +27,19 @@ impl RedisCluster {
     /// Ready, and every replica in step. A primary that is away for `timeout` is replaced. Nodes have their data
     /// again after a kill and restart.
     pub fn start(timeout: Duration) -> Self {
-        Self::with_arguments(timeout, &["--appendonly", "yes", "--appendfsync", "always"])
+        Self::accessed(Access::default(), timeout, &DURABLE)
     }
 
-    fn with_arguments(timeout: Duration, arguments: &[&str]) -> Self {
+    /// The same, over TLS and with passwords only.
+    pub fn start_secured(timeout: Duration) -> Self {
+        Self::accessed(Access::secured(), timeout, &DURABLE)
+    }
+
+    fn accessed(access: Access, timeout: Duration, arguments: &[&str]) -> Self {
         let bus_ports: Vec<ReservedPort> = (0..NODES).map(|_| ports::reserve()).collect();
-        let nodes = bus_ports.iter().map(|bus_port| start_node(bus_port, timeout, arguments)).collect();
-        let cluster = Self { nodes, _bus_ports: bus_ports };
+        let node = |bus_port| start_node(&access, bus_port, timeout, arguments);
+        let nodes = bus_ports.iter().map(node).collect();
+        let cluster = Self { access, nodes, _bus_ports: bus_ports };
         cluster.assign_slots();
         cluster.introduce();
         cluster.replicate();
@@ -39,7 +49,12 @@ impl RedisCluster {
     /// Names three of the six; the others are found.
     pub fn url(&self) -> String {
         let seeds: Vec<String> = self.nodes[..3].iter().map(|node| node.address().to_string()).collect();
-        format!("redis+cluster://{}", seeds.join(","))
+        self.access.url("+cluster", &seeds.join(","))
+    }
+
+    /// What those trust who speak TLS to it.
+    pub fn ca(&self) -> &str {
+        self.access.ca()
     }
 
     pub fn nodes(&self) -> &[Redis] {
@@ -135,19 +150,15 @@ impl RedisCluster {
     }
 }
 
-fn start_node(bus_port: &ReservedPort, timeout: Duration, arguments: &[&str]) -> Redis {
+fn start_node(access: &Access, bus_port: &ReservedPort, timeout: Duration, arguments: &[&str]) -> Redis {
     let (bus_port, timeout) = (bus_port.number().to_string(), timeout.as_millis().to_string());
     let of_cluster = [
-        "--cluster-enabled",
-        "yes",
-        "--cluster-port",
-        &bus_port,
-        "--cluster-node-timeout",
-        &timeout,
-        "--repl-diskless-sync-delay",
-        "0",
+        ["--cluster-enabled", "yes"],
+        ["--cluster-port", &bus_port],
+        ["--cluster-node-timeout", &timeout],
+        ["--repl-diskless-sync-delay", "0"],
     ];
-    Redis::with_arguments(&[&of_cluster, arguments].concat())
+    Redis::accessed(access, &[of_cluster.as_flattened(), arguments].concat())
 }
 
 /// The ranges of slots that a node knows, and the ports of their primaries.
@@ -179,7 +190,8 @@ impl BorrowedCluster {
         let spare = SPARE.lock().expect("no holder panics").pop();
         // No test that borrows one kills a node, so neither a busy machine should make it look dead, nor a busy
         // disk keep its answers back for longer than gateways wait: they would go on without it.
-        let start = || RedisCluster::with_arguments(Duration::from_secs(60), &["--appendonly", "no"]);
+        let start =
+            || RedisCluster::accessed(Access::default(), Duration::from_secs(60), &["--appendonly", "no"]);
         Self(Some(spare.unwrap_or_else(start)))
     }
 }

@@ -1,6 +1,7 @@
 //! Three sentinels of one's own, and the master with two replicas that they watch.
 
 use super::redis::Redis;
+use super::redis_access::Access;
 use super::wait_until_ready;
 
 const MASTER: &str = "mymaster";
@@ -9,6 +10,7 @@ const DOWN_AFTER_MS: u32 = 1500;
 
 /// Six processes, gone when dropped.
 pub struct RedisSentinel {
+    access: Access,
     servers: Vec<Redis>,
     sentinels: Vec<Redis>,
 }
@@ -16,27 +18,38 @@ pub struct RedisSentinel {
 impl RedisSentinel {
     /// Ready: the replicas are in step, and the sentinels know them and each other.
     pub fn start() -> Self {
+        Self::accessed(Access::default())
+    }
+
+    /// The same, over TLS and with passwords only.
+    pub fn start_secured() -> Self {
+        Self::accessed(Access::secured())
+    }
+
+    fn accessed(access: Access) -> Self {
         let durable = ["--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0"];
-        let master = Redis::with_arguments(&durable);
+        let master = Redis::accessed(&access, &durable);
         let port = master.port().to_string();
         let replica = || {
             let replica =
-                Redis::with_arguments(&[&durable[..], &["--replicaof", "127.0.0.1", &port]].concat());
+                Redis::accessed(&access, &[&durable[..], &["--replicaof", "127.0.0.1", &port]].concat());
             wait_until_ready("a replica", &replica.log(), || {
                 replica.info("master_link_status").as_deref() == Some("up")
             });
             replica
         };
         let servers = vec![replica(), replica()];
-        let configuration = format!(
+        let monitoring = format!(
             "sentinel monitor {MASTER} 127.0.0.1 {port} 2\n\
              sentinel down-after-milliseconds {MASTER} {DOWN_AFTER_MS}\n\
              sentinel failover-timeout {MASTER} 5000\n\
              sentinel parallel-syncs {MASTER} 2\n"
         );
-        let sentinels: Vec<Redis> = (0..3).map(|_| Redis::sentinel(&configuration)).collect();
+        let configuration = monitoring + &access.directives_of_sentinel(MASTER).join("\n");
+        let sentinel = |_| Redis::sentinel(access.of_sentinels(), &configuration);
+        let sentinels: Vec<Redis> = (0..3).map(sentinel).collect();
         let servers = std::iter::once(master).chain(servers).collect();
-        let all = Self { servers, sentinels };
+        let all = Self { access, servers, sentinels };
         all.until_acquainted();
         all
     }
@@ -44,7 +57,13 @@ impl RedisSentinel {
     pub fn url(&self) -> String {
         let sentinels: Vec<String> =
             self.sentinels.iter().map(|sentinel| sentinel.address().to_string()).collect();
-        format!("redis+sentinel://{}/{MASTER}/0", sentinels.join(","))
+        let servers = format!("{}/{MASTER}/0", sentinels.join(","));
+        self.access.url("+sentinel", &servers) + &self.access.parameters()
+    }
+
+    /// What those trust who speak TLS to it.
+    pub fn ca(&self) -> &str {
+        self.access.ca()
     }
 
     pub fn sentinels(&self) -> &[Redis] {

@@ -16,7 +16,7 @@ use redis::{AsyncConnectionConfig, ErrorKind, RedisError, RedisResult, ServerErr
 use tokio::time::timeout;
 
 use super::sentinels::prevailing;
-use super::server::{Question, Server};
+use super::server::{Ca, Question, Server};
 use crate::config::policy::{RedisAccess, RedisAddress};
 pub(super) use slots::slot_of_key;
 use slots::{Range, slot_of};
@@ -32,6 +32,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) struct Cluster {
     access: RedisAccess,
+    ca: Ca,
     /// Asked for the map while no server of the last one answers.
     seeds: Vec<Node>,
     map: ArcSwap<Map>,
@@ -62,10 +63,16 @@ enum Step {
 }
 
 impl Cluster {
-    pub fn new(seeds: &[RedisAddress], access: &RedisAccess) -> RedisResult<Self> {
-        let node = |address: &RedisAddress| Ok((address.clone(), server(address, access)?));
+    pub fn new(seeds: &[RedisAddress], access: &RedisAccess, ca: Ca) -> RedisResult<Self> {
+        let node = |address: &RedisAddress| Ok((address.clone(), server(address, access, &ca)?));
         let seeds = seeds.iter().map(node).collect::<RedisResult<_>>()?;
-        Ok(Self { access: access.clone(), seeds, map: ArcSwap::default(), refreshing: Default::default() })
+        let (map, refreshing) = Default::default();
+        Ok(Self { access: access.clone(), ca, seeds, map, refreshing })
+    }
+
+    /// Of the servers that the URL names.
+    pub async fn check_access(&self) -> Result<(), String> {
+        join_all(self.seeds.iter().map(|(_, seed)| seed.check_access())).await.into_iter().collect()
     }
 
     /// `fallback` is the slot of a question without a key.
@@ -128,7 +135,7 @@ impl Cluster {
 
     fn node(&self, address: RedisAddress) -> RedisResult<Node> {
         let known = self.map.load().servers.get(&address).cloned();
-        let server = known.map_or_else(|| server(&address, &self.access), Ok)?;
+        let server = known.map_or_else(|| server(&address, &self.access, &self.ca), Ok)?;
         Ok((address, server))
     }
 
@@ -177,8 +184,8 @@ impl Map {
     }
 }
 
-fn server(address: &RedisAddress, access: &RedisAccess) -> RedisResult<Arc<Server>> {
-    Ok(Arc::new(Server::at(&access.url(address, 0))?))
+fn server(address: &RedisAddress, access: &RedisAccess, ca: &Ca) -> RedisResult<Arc<Server>> {
+    Ok(Arc::new(Server::at(&access.url(address, 0), ca)?))
 }
 
 async fn prevailing_map(nodes: &[Node]) -> Option<Vec<Range>> {
@@ -192,7 +199,7 @@ async fn prevailing_map(nodes: &[Node]) -> Option<Vec<Range>> {
             slots::parse(answer, Some(&address)).ok().filter(|ranges| !ranges.is_empty())
         }
     };
-    prevailing(join_all(nodes.iter().map(ask)).await.into_iter().flatten())
+    prevailing(nodes.iter().map(ask)).await
 }
 
 fn step(error: &RedisError, asked: &RedisAddress) -> Step {
