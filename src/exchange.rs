@@ -41,6 +41,8 @@ pub struct Exchange {
     pub owes: Option<Price>,
     /// The code of the answer when it is ours; `None` while or when the upstream's is passed on.
     pub refused: Option<Code>,
+    /// What is wrong with the bearer of a logout, for the wing to weigh.
+    pub excused: Option<Code>,
     /// What a rule or limit with `mode: observe` would have refused it with.
     pub would_deny: Option<Code>,
     /// The limits with `mode: observe` that would have, by index.
@@ -146,6 +148,7 @@ impl Exchange {
             verdicts: Vec::new(),
             owes: None,
             refused: None,
+            excused: None,
             would_deny: None,
             would_refuse: Vec::new(),
             answered_here: false,

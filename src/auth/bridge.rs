@@ -14,7 +14,7 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::alias::Alias;
-use super::{Caller, Settings};
+use super::{BadBearer, Caller, Settings};
 use crate::answer;
 use crate::config::policy::AuthEndpoint;
 use crate::exchange::Exchange;
@@ -121,6 +121,9 @@ fn request(
     });
     if let Some(shape) = exchange.route.as_ref().and_then(|route| route.answer.clone()) {
         extensions.insert(Alias { endpoint, shape });
+    }
+    if let Some(code) = exchange.excused {
+        extensions.insert(BadBearer(code));
     }
     if let Some(identity) = &exchange.identity {
         extensions.insert(identity.clone());

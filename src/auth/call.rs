@@ -9,7 +9,7 @@ use http::{HeaderMap, Uri};
 
 use super::alias::Alias;
 use super::answer::Refusal;
-use super::{Caller, Settings, Wing};
+use super::{BadBearer, Caller, Settings, Wing};
 use crate::clock::{self, Timestamp};
 use crate::identity::Identity;
 use crate::rejection::{Code, Rejection};
@@ -22,6 +22,8 @@ pub struct Call {
     pub caller: Caller,
     /// The bearer, when a good access token came on an endpoint that looks for one.
     pub identity: Option<Arc<Identity>>,
+    /// What is wrong with the access token of a logout.
+    pub bad_bearer: Option<Code>,
     /// Where the client expects another answer than ours.
     pub alias: Option<Alias>,
     pub headers: HeaderMap,
@@ -58,6 +60,7 @@ impl FromRequest<Wing> for Call {
         let settings = extensions.remove::<Settings>();
         let caller = extensions.remove::<Caller>();
         let identity = extensions.remove::<Arc<Identity>>();
+        let bad_bearer = extensions.remove::<BadBearer>().map(|BadBearer(code)| code);
         let alias = extensions.remove::<Alias>();
         let (Some(settings), Some(caller)) = (settings, caller) else {
             tracing::error!("a request reached the auth wing without its extensions");
@@ -69,6 +72,6 @@ impl FromRequest<Wing> for Call {
             http::StatusCode::PAYLOAD_TOO_LARGE => Rejection::from(Code::BodyTooLarge),
             _ => Rejection::from(Code::BadRequest).because("The request body ended early"),
         })?;
-        Ok(Self { settings, caller, identity, alias, headers, uri, body, now: clock::now() })
+        Ok(Self { settings, caller, identity, bad_bearer, alias, headers, uri, body, now: clock::now() })
     }
 }

@@ -1,5 +1,6 @@
 //! `POST /auth/logout`: ends the session of the bearer and of the refresh token that came along,
-//! or with `?all=true` every session of the user. Ending what has ended is no error (RFC 7009).
+//! or with `?all=true` every session of the user. Ending what has ended is no error (RFC 7009). One good proof is
+//! enough: browsers send an access token that has expired meanwhile along with the cookie.
 
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
@@ -53,6 +54,9 @@ pub async fn logout(State(wing): State<Wing>, call: Call) -> Result<Response, Re
         .map_err(|_| Rejection::from(Code::BadRequest).because("`all` must be `true` or `false`"))?;
     let presented = Presented::find(&call)?;
     let opened = presented.and_then(|presented| call.settings.refresh_keys.open(&presented.token));
+    if let (Some(code), None) = (call.bad_bearer, opened) {
+        return Err(code.into());
+    }
     match wishes.all {
         true => end_everywhere(&wing, &call, opened).await?,
         false => end_here(&wing, &call, opened).await?,

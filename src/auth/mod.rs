@@ -55,6 +55,7 @@ use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
 use crate::identity::token::assertion::Assertions;
 use crate::identity::vault::Vault;
+use crate::rejection::Code;
 use crate::store::{
     Accounts, ApiKeys, AuditLog, Lockouts, OneTimeTokens, Revocations, SecondFactors, Sessions, StoreError,
 };
@@ -85,6 +86,10 @@ pub struct Caller {
     /// As the client addressed us, with port; lower case.
     pub host: String,
 }
+
+/// An extension of logouts whose access token doesn't count, by what is wrong with it. There is no identity then.
+#[derive(Debug, Clone, Copy)]
+pub struct BadBearer(pub Code);
 
 /// The stores that the endpoints stand on.
 #[derive(Clone)]
@@ -130,7 +135,7 @@ fn note_store_error(metrics: &Metrics, error: &StoreError, consequence: &str) {
 
 /// The endpoints at `/<endpoint>`, by [`AuthEndpoint::path`]. Every request must carry the
 /// extensions [`Settings`] and [`Caller`]. Every answer of 400 and above is a problem document and
-/// carries its [`Code`](crate::rejection::Code) as an extension, for the access log.
+/// carries its [`Code`] as an extension, for the access log.
 ///
 /// [`AuthEndpoint::path`]: crate::config::policy::AuthEndpoint::path
 pub fn router(stores: Stores, passwords: PasswordQueue, mailer: Mailer, metrics: Arc<Metrics>) -> Router {

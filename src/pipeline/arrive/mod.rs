@@ -10,6 +10,7 @@ mod authorize;
 pub mod begin_trace;
 mod client;
 mod content_length;
+mod excuse;
 pub use arrival::Arrival;
 pub use client::{is_trusted, peer_address, unknown as unknown_client};
 pub use content_length::content_length;
@@ -56,6 +57,7 @@ pub async fn decide(
     // that guessing costs. Before authorize: a revoked token learns nothing of the rules.
     exchange.enter("meter");
     let metered = meter.run(arrival.request, exchange, presented, arrival.charged).await;
+    let metered = excuse::run(metered, exchange);
     observe::run(metered, exchange)?;
     exchange.enter("authorize");
     let authorized = authorize::run(exchange);

@@ -1,6 +1,7 @@
 //! `POST /auth/logout`.
 
 use http::StatusCode;
+use portcullis::rejection::Code;
 use portcullis::store::{AuditEvent, Standing};
 use serde_json::json;
 
@@ -51,6 +52,29 @@ async fn logging_out_twice_or_from_nothing_is_no_error() {
     }
     assert_eq!(wing.post("/logout").send().await.status, StatusCode::NO_CONTENT);
     assert_eq!(wing.post("/logout").cookie("garbage").send().await.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_bearer_that_is_over_matters_only_where_nothing_else_is_shown() {
+    let wing = wing().await;
+    wing.register("alice").await;
+
+    for code in [Code::TokenExpired, Code::TokenStale, Code::TokenRevoked, Code::TokenInvalid] {
+        let pair = wing.native_login("alice").await;
+        assert_eq!(wing.post("/logout").bad_bearer(code).send().await.code(), code.as_str());
+        let garbage = wing.post("/logout").bad_bearer(code).cookie("garbage").send().await;
+        assert_eq!(garbage.code(), code.as_str());
+        assert!(!has_ended(&wing, &pair).await);
+
+        let pair = wing.native_login("alice").await;
+        let answer = wing.post("/logout").bad_bearer(code).cookie(&pair.refresh).send().await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+        assert!(answer.clears_cookie() && has_ended(&wing, &pair).await, "{}", code.as_str());
+    }
+    let (here, there) = (wing.native_login("alice").await, wing.native_login("alice").await);
+    let everywhere = wing.post("/logout?all=true").bad_bearer(Code::TokenExpired);
+    assert_eq!(everywhere.cookie(&here.refresh).send().await.status, StatusCode::NO_CONTENT);
+    assert!(has_ended(&wing, &here).await && has_ended(&wing, &there).await);
 }
 
 #[tokio::test]

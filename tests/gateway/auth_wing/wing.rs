@@ -8,13 +8,14 @@ use axum::body::Body;
 use http::header::{CONTENT_TYPE, COOKIE, SET_COOKIE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use portcullis::auth::administration::{Administration, Operator};
-use portcullis::auth::{self, Caller, Mailer, PasswordQueue, Settings, Stores};
+use portcullis::auth::{self, BadBearer, Caller, Mailer, PasswordQueue, Settings, Stores};
 use portcullis::clock;
 use portcullis::config::policy::Policy;
 use portcullis::identity::refresh::RefreshKeys;
 use portcullis::identity::token::KeyRing;
 use portcullis::identity::vault::Vault;
 use portcullis::identity::{Identity, UserId};
+use portcullis::rejection::Code;
 use portcullis::store::sqlite::{SqliteState, SqliteUsers};
 use portcullis::store::{
     Account, Accounts, AuditEvent, AuditFilter, AuditLog, AuditRecord, Bearer, Revocations, Standing,
@@ -167,6 +168,7 @@ pub struct Call<'a> {
     request: http::request::Builder,
     caller: Caller,
     bearer: Option<Arc<Identity>>,
+    bad_bearer: Option<BadBearer>,
     body: Vec<u8>,
 }
 
@@ -179,7 +181,7 @@ impl<'a> Call<'a> {
             host: "gate.example".to_owned(),
         };
         let request = Request::builder().method(method).uri(path);
-        Self { wing, request, caller, bearer: None, body: Vec::new() }
+        Self { wing, request, caller, bearer: None, bad_bearer: None, body: Vec::new() }
     }
 
     pub fn json(self, body: Value) -> Self {
@@ -216,10 +218,19 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// As the proxy does it for a token that is no good.
+    pub fn bad_bearer(mut self, code: Code) -> Self {
+        self.bad_bearer = Some(BadBearer(code));
+        self
+    }
+
     pub async fn send(self) -> Answer {
         let mut request = self.request.body(Body::from(self.body)).unwrap();
         request.extensions_mut().insert(self.wing.settings.clone());
         request.extensions_mut().insert(self.caller);
+        if let Some(bad) = self.bad_bearer {
+            request.extensions_mut().insert(bad);
+        }
         if let Some(identity) = self.bearer {
             request.extensions_mut().insert(identity);
         }
