@@ -267,18 +267,25 @@ async fn what_the_provider_does_not_vouch_for_is_left_out() {
     let key = PrivateKey::p256();
     let provider = Provider::start(&[("one", &key)]).await;
     let gw = harness::gateway(provider.setup()).await;
-    let odd =
-        with(with(provider.claims(), "email_verified", false), "realm_access", json!({ "roles": "admin" }));
+    let odd = with(provider.claims(), "realm_access", json!({ "roles": "admin" }));
     let client = gw.anonymous();
+    let echo = async |verified: Value| {
+        let claims = with(odd.clone(), "email_verified", verified);
+        client.set_token(Some(key.token(&header("one", &key), &claims)));
+        Echo::of(client.get("/echo").await).await
+    };
 
-    client.set_token(Some(key.token(&header("one", &key), &odd)));
-    let echo = Echo::of(client.get("/echo").await).await;
-
-    assert!(echo.fields("x-forwarded-email").is_empty());
-    assert!(
-        echo.fields("x-forwarded-groups").iter().all(|groups| groups.is_empty()),
-        "`admin` isn't its name for a role"
-    );
+    for unverified in [json!(false), json!("false"), json!(0), json!(null)] {
+        assert!(echo(unverified.clone()).await.fields("x-forwarded-email").is_empty(), "{unverified}");
+    }
+    for verified in [json!(true), json!("true")] {
+        let echo = echo(verified.clone()).await;
+        assert_eq!(echo.fields("x-forwarded-email").len(), 1, "{verified}");
+        assert!(
+            echo.fields("x-forwarded-groups").iter().all(|groups| groups.is_empty()),
+            "`admin` isn't its name for a role"
+        );
+    }
 }
 
 #[tokio::test]

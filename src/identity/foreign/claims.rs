@@ -102,11 +102,16 @@ fn seconds(claims: &Value, claim: &str) -> Result<Option<u64>, TokenError> {
     }
 }
 
-/// An address that the issuer says it hasn't verified could be anybody's.
+/// An address that the issuer says it hasn't verified could be anybody's. Some say so by a text (`"false"`); what
+/// is neither isn't taken for a yes.
 fn email(claims: &Value, issuer: &Issuer) -> Option<String> {
-    let is_unverified = matches!(claims.get("email_verified"), Some(Value::Bool(false)));
+    let is_verified = match claims.get("email_verified") {
+        None => true,
+        Some(Value::String(text)) => text == "true",
+        Some(said) => *said == Value::Bool(true),
+    };
     let email = text_at(claims, &issuer.claims.email).filter(|email| name::fits_header(email))?;
-    (!is_unverified).then(|| email.to_owned())
+    is_verified.then(|| email.to_owned())
 }
 
 /// The roles that are ours; a provider has many groups that mean nothing here.
