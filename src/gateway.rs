@@ -37,7 +37,8 @@ pub struct Gateway(Arc<Stages>);
 /// What the stages need beside the request.
 pub struct Stages {
     pub editions: Arc<ArcSwap<Edition>>,
-    pub meter: arrive::meter::Meter,
+    /// The console asks it, too.
+    pub meter: Arc<arrive::meter::Meter>,
     pub keys: arrive::api_keys::KnownKeys,
     pub cache: Cache,
     pub fast_lane: FastLane,

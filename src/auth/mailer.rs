@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, watch};
 
 use super::{Stores, audit};
 use crate::clock::{Timestamp, now};
@@ -16,17 +15,19 @@ use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, AuditRecord, OneTimeToken, Purpose, StoreError};
 use crate::telemetry::Metrics;
 
-/// Requests that may wait for a server that is slow; more are refused.
+/// Requests whose mail may wait for a server that is slow; more are refused.
 const QUEUE: usize = 256;
 const AT_ONCE: usize = 4;
 const OVERLOAD_RETRY: Duration = Duration::from_secs(10);
 /// A server that is busy or away for a moment is asked again after this.
 const RETRIES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
-/// A handle to the task that sends; it ends when the last handle is dropped.
 #[derive(Clone)]
 pub struct Mailer {
-    jobs: mpsc::Sender<Job>,
+    postman: Arc<Postman>,
+    at_once: Arc<Semaphore>,
+    /// How many requests have mail that waits or is on its way.
+    waiting: watch::Sender<usize>,
 }
 
 /// What somebody asked for.
@@ -40,23 +41,64 @@ pub struct Job {
 }
 
 impl Mailer {
-    /// Must run within a runtime, which the task stays in.
-    pub fn start(stores: Stores, metrics: Arc<Metrics>) -> Self {
-        let (jobs, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(async move {
-            let postman = &Postman { stores, metrics };
-            let jobs = stream::unfold(waiting, async |mut waiting: mpsc::Receiver<Job>| {
-                Some((waiting.recv().await?, waiting))
-            });
-            jobs.for_each_concurrent(AT_ONCE, |job| postman.run(job)).await;
-        });
-        Self { jobs }
+    pub fn new(stores: Stores, metrics: Arc<Metrics>) -> Self {
+        Self {
+            postman: Arc::new(Postman { stores, metrics }),
+            at_once: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: watch::Sender::new(0),
+        }
     }
 
-    /// `overloaded` when too many wait, whoever they are for.
+    /// To be sent from the caller's runtime, in turn. `overloaded` when too many wait, whoever they are for.
     pub fn post(&self, job: Job) -> Result<(), Rejection> {
-        let posted = self.jobs.try_send(job);
-        posted.map_err(|_| Rejection::from(Code::Overloaded).retry_after(OVERLOAD_RETRY))
+        let full = || Rejection::from(Code::Overloaded).retry_after(OVERLOAD_RETRY);
+        let place = self.place().ok_or_else(full)?;
+        let (postman, at_once) = (self.postman.clone(), self.at_once.clone());
+        tokio::spawn(async move {
+            // Nobody closes it.
+            let _turn = at_once.acquire().await;
+            postman.run(job).await;
+            drop(place);
+        });
+        Ok(())
+    }
+
+    fn place(&self) -> Option<Place> {
+        let is_free = self.waiting.send_if_modified(|waiting| {
+            let is_free = *waiting < QUEUE;
+            *waiting += usize::from(is_free);
+            is_free
+        });
+        is_free.then(|| Place(self.waiting.clone()))
+    }
+
+    /// How many requests have mail that isn't out yet.
+    pub fn waiting(&self) -> usize {
+        *self.waiting.borrow()
+    }
+
+    /// Returns when none has.
+    pub async fn idle(&self) {
+        // It has a sender here.
+        let _ = self.waiting.subscribe().wait_for(|waiting| *waiting == 0).await;
+    }
+
+    /// At the end of the process: says what won't be sent.
+    pub fn give_up(&self) {
+        let lost = self.waiting();
+        if lost > 0 {
+            self.postman.metrics.mails.with_label_values(&["lost"]).inc_by(lost as u64);
+            tracing::error!(requests = lost, "mail not sent: the gateway ends");
+        }
+    }
+}
+
+/// In the queue, until it is dropped.
+struct Place(watch::Sender<usize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.send_modify(|waiting| *waiting -= 1);
     }
 }
 

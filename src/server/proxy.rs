@@ -12,12 +12,11 @@ use pingora::server::{RunArgs, Server};
 use pingora::services::listening::Service;
 
 use super::StartError;
-use super::shutdown::Signals;
+use super::shutdown::{Remains, Signals};
 use super::status::Status;
 use crate::config::policy::{Listen, ProxyListener};
 use crate::front_door::FrontDoor;
 use crate::gateway::Gateway;
-use crate::telemetry::access_log::AccessLog;
 
 /// Idle connections kept to upstreams. Below the number of concurrent requests it costs half the
 /// throughput (docs/performance.md).
@@ -29,7 +28,7 @@ pub fn run(
     listen: &Listen,
     office: &tokio::runtime::Handle,
     status: Arc<Status>,
-    access_log: Arc<AccessLog>,
+    remains: Remains,
 ) -> Result<(), StartError> {
     for listener in &listen.proxy {
         check_free(listener.address)?;
@@ -55,10 +54,9 @@ pub fn run(
         listen.proxy.iter().map(|listener| listener.address).collect(),
         status.clone(),
     ));
-    let signals =
-        Signals { drain: listen.drain, status, access_log: access_log.clone(), office: office.clone() };
+    let signals = Signals { drain: listen.drain, status, remains: remains.clone(), office: office.clone() };
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
-    access_log.close();
+    remains.settle();
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 //! How the gateway ends. SIGTERM: `/readyz` says 503 for `listen.drain`, then nothing new is
-//! accepted and running requests may finish within `listen.shutdown_timeout`. SIGINT: at once.
+//! accepted; running requests may finish and mail may go out within `listen.shutdown_timeout`. SIGINT: at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::status::Status;
+use crate::auth::Mailer;
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
 
@@ -20,8 +21,30 @@ const QUIET_LOOKS: u32 = 5;
 pub struct Signals {
     pub drain: Duration,
     pub status: Arc<Status>,
-    pub access_log: Arc<AccessLog>,
+    pub remains: Remains,
     pub office: tokio::runtime::Handle,
+}
+
+/// What isn't done with the last request.
+#[derive(Clone)]
+pub struct Remains {
+    pub mailer: Mailer,
+    pub access_log: Arc<AccessLog>,
+}
+
+impl Remains {
+    /// The last that the process does.
+    pub fn settle(&self) {
+        self.mailer.give_up();
+        self.access_log.close();
+    }
+
+    /// Not by Pingora's own way out: a listener that isn't told before its runtime goes tries to accept
+    /// for ever, and the runtime waits for it.
+    fn leave(&self) -> ! {
+        self.settle();
+        std::process::exit(0)
+    }
 }
 
 #[async_trait]
@@ -34,12 +57,12 @@ impl ShutdownSignalWatch for Signals {
             return ShutdownSignal::FastShutdown;
         };
         tokio::select! {
-            _ = interrupt.recv() => leave(&self.access_log),
+            _ = interrupt.recv() => self.remains.leave(),
             _ = terminate.recv() => {
                 tracing::info!("draining");
                 self.status.begin_draining();
                 tokio::time::sleep(self.drain).await;
-                self.office.spawn(leave_when_idle(self.status.metrics.clone(), self.access_log.clone()));
+                self.office.spawn(leave_when_idle(self.status.metrics.clone(), self.remains.clone()));
                 ShutdownSignal::GracefulTerminate
             }
         }
@@ -50,20 +73,19 @@ fn listen(kind: SignalKind) -> std::io::Result<Signal> {
     signal(kind)
 }
 
-/// Pingora would wait its whole grace period; this ends the process with its last request.
-async fn leave_when_idle(metrics: Arc<Metrics>, access_log: Arc<AccessLog>) {
+/// Pingora would wait its whole grace period; this ends the process with its last request, or the last mail that
+/// one has asked for.
+async fn leave_when_idle(metrics: Arc<Metrics>, remains: Remains) {
     let mut quiet = 0;
     while quiet < QUIET_LOOKS {
         tokio::time::sleep(LOOK_EVERY).await;
         quiet = if metrics.http_requests_in_flight.get() == 0 { quiet + 1 } else { 0 };
     }
+    let mailer = &remains.mailer;
+    if mailer.waiting() > 0 {
+        tracing::info!(requests = mailer.waiting(), "drained but for mail that is on its way");
+        mailer.idle().await;
+    }
     tracing::info!("drained");
-    leave(&access_log)
-}
-
-/// Not by Pingora's own way out: a listener that isn't told before its runtime goes tries to accept
-/// for ever, and the runtime waits for it.
-fn leave(access_log: &AccessLog) -> ! {
-    access_log.close();
-    std::process::exit(0)
+    remains.leave()
 }

@@ -72,7 +72,7 @@ pub fn token_of(mail: &str) -> String {
     mail[start..].chars().take_while(|sign| is_part(*sign)).collect()
 }
 
-async fn register(gw: &Gateway, username: &str, email: &str) -> Response {
+pub async fn register(gw: &Gateway, username: &str, email: &str) -> Response {
     let account = json!({ "username": username, "password": PASSWORD, "email": email });
     gw.anonymous().post("/auth/register", &account).await
 }

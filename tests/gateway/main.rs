@@ -57,6 +57,7 @@ mod importing;
 mod initial;
 mod lanes;
 mod limits;
+mod mail_at_the_end;
 mod openapi;
 mod operating;
 mod operators;

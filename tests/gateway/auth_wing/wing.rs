@@ -60,7 +60,7 @@ impl Wing {
             one_time_tokens: stores.one_time_tokens(),
             second_factors: stores.second_factors(),
         };
-        let mailer = Mailer::start(shared.clone(), metrics.clone());
+        let mailer = Mailer::new(shared.clone(), metrics.clone());
         let router = auth::router(shared.clone(), passwords.clone(), mailer, metrics.clone());
         let mut policy = policy();
         change(&mut policy);

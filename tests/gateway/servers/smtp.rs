@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -35,6 +36,8 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     /// So many of the next mails are put off with 451.
     refusals: AtomicUsize,
+    /// Whether mails wait for their answer.
+    is_slow: watch::Sender<bool>,
 }
 
 impl Smtp {
@@ -83,6 +86,11 @@ impl Smtp {
 
     pub fn put_off(&self, mails: usize) {
         self.shared.refusals.store(mails, Ordering::SeqCst);
+    }
+
+    /// From now on, or no longer, mails are read and then get no answer.
+    pub fn be_slow(&self, is_slow: bool) {
+        self.shared.is_slow.send_replace(is_slow);
     }
 
     pub fn received(&self) -> Vec<Received> {
@@ -154,6 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             self.mail.text.push_str(line.strip_prefix('.').unwrap_or(&line));
             self.mail.text.push('\n');
         }
+        self.shared.is_slow.subscribe().wait_for(|is_slow| !is_slow).await.expect("it is never dropped");
         let refusals = &self.shared.refusals;
         if refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
             return self.say("451 later").await;

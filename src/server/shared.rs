@@ -1,0 +1,175 @@
+//! What the proxy, the auth wing and the admin port share, and each of them as it is made of that.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use super::editions::{Builder, Generated};
+use super::health::Health;
+use super::open_stores::{self, OpenStores};
+use super::policy_api::{self, PolicyApi};
+use super::reload::Reloads;
+use super::shutdown::Remains;
+use super::signing_key::KeyPlace;
+use super::status::Status;
+use super::{StartError, admin, api, console};
+use crate::auth::bridge::Bridge;
+use crate::auth::console::Door;
+use crate::auth::{self, Mailer, PasswordQueue};
+use crate::config::policy::{Policy, Storage};
+use crate::edition::Edition;
+use crate::gateway::{Gateway, Stages};
+use crate::pipeline::arrive::api_keys::KnownKeys;
+use crate::pipeline::arrive::meter::Meter;
+use crate::pipeline::cache::enable::Cache;
+use crate::pipeline::cache::storage::ResponseStorage;
+use crate::pipeline::forward::fast_lane::FastLane;
+use crate::store::memory::LocalCounters;
+use crate::telemetry::Metrics;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::decisions::Decisions;
+
+pub struct Shared {
+    pub editions: Arc<ArcSwap<Edition>>,
+    pub status: Arc<Status>,
+    stores: OpenStores,
+    passwords: PasswordQueue,
+    mailer: Mailer,
+    meter: Arc<Meter>,
+    access_log: Arc<AccessLog>,
+    decisions: Arc<Decisions>,
+    metrics: Arc<Metrics>,
+}
+
+impl Shared {
+    /// With its stores open and a first edition in force, and what builds those to come. Must run in the office.
+    pub async fn open(policy: &Arc<Policy>) -> Result<(Self, Builder), StartError> {
+        let metrics = metrics(&policy.storage);
+        let stores = open_stores::open(policy, true).await?;
+        let generated = generated_keys(policy, &stores).await?;
+        let builder = Builder::new(generated, metrics.clone(), Handle::current());
+        let first = builder.build(policy.clone(), None).await.map_err(StartError::Config)?;
+        let shared = Self {
+            editions: Arc::new(ArcSwap::from_pointee(first)),
+            status: Arc::new(Status::new(metrics.clone())),
+            passwords: passwords(policy, &metrics)?,
+            mailer: Mailer::new(stores.for_auth(), metrics.clone()),
+            meter: meter(&stores, &metrics),
+            access_log: access_log(&metrics)?,
+            decisions: Arc::new(Decisions::new(metrics.decision_log_dropped.clone())),
+            stores,
+            metrics,
+        };
+        Ok((shared, builder))
+    }
+
+    /// The proxy with the auth wing in it.
+    pub fn gateway(&self, office: &Handle) -> Gateway {
+        let Self { stores, passwords, mailer, metrics, .. } = self;
+        let wing = auth::router(stores.for_auth(), passwords.clone(), mailer.clone(), metrics.clone());
+        Gateway::from(Stages {
+            editions: self.editions.clone(),
+            meter: self.meter.clone(),
+            keys: KnownKeys::new(stores.api_keys.clone(), stores.gatekeeper.clone(), metrics.clone()),
+            cache: cache(stores, metrics),
+            fast_lane: FastLane::default(),
+            auth: Bridge::new(wing, office.clone()),
+            metrics: metrics.clone(),
+            access_log: self.access_log.clone(),
+            decisions: self.decisions.clone(),
+        })
+    }
+
+    /// Must run in the office.
+    pub async fn open_admin_port(&self, address: SocketAddr, reloads: Reloads) -> Result<(), StartError> {
+        let health = Health::new(self.status.clone(), &self.stores);
+        let policy = self.policy_api(reloads);
+        let console = self.console(health.clone(), policy.clone());
+        let for_operators = self.admin_api().merge(console::router(console));
+        let pages = api::router(self.editions.clone(), for_operators).merge(policy_api::router(policy));
+        admin::start(address, self.status.clone(), &self.stores, health, pages).await
+    }
+
+    fn admin_api(&self) -> Router {
+        let Self { stores, passwords, mailer, metrics, decisions, .. } = self;
+        let (passwords, mailer) = (passwords.clone(), mailer.clone());
+        let api = auth::api::router(stores.for_auth(), passwords, mailer, metrics.clone(), decisions.clone());
+        Router::new().nest("/api", api)
+    }
+
+    fn policy_api(&self, reloads: Reloads) -> PolicyApi {
+        PolicyApi {
+            editions: self.editions.clone(),
+            status: self.status.clone(),
+            reloads,
+            gatekeeper: self.stores.gatekeeper.clone(),
+            accounts: self.stores.accounts.clone(),
+            api_keys: self.stores.api_keys.clone(),
+        }
+    }
+
+    fn console(&self, health: Health, policy: PolicyApi) -> console::Console {
+        let Self { stores, passwords, mailer, metrics, .. } = self;
+        console::Console {
+            door: Door::new(stores.for_auth(), passwords.clone(), mailer.clone(), metrics.clone()),
+            policy,
+            health,
+            history: console::History::start(metrics.clone()),
+            metrics: metrics.clone(),
+        }
+    }
+
+    pub fn remains(&self) -> Remains {
+        Remains { mailer: self.mailer.clone(), access_log: self.access_log.clone() }
+    }
+}
+
+/// An alert on a rate needs the series before the first failure.
+fn metrics(storage: &Storage) -> Arc<Metrics> {
+    let metrics = Metrics::new();
+    for store in open_stores::names(storage) {
+        metrics.store_errors.with_label_values(&[store]);
+    }
+    Arc::new(metrics)
+}
+
+async fn generated_keys(policy: &Policy, stores: &OpenStores) -> Result<Option<Generated>, StartError> {
+    let Some(place) = KeyPlace::of(policy, stores) else { return Ok(None) };
+    let keys = Mutex::new(place.get_or_create().await?);
+    tracing::info!("tokens.keys names no key; signing with those kept with the accounts");
+    Ok(Some(Generated { place, keys }))
+}
+
+fn passwords(policy: &Policy, metrics: &Arc<Metrics>) -> Result<PasswordQueue, StartError> {
+    let rules = &policy.auth.password;
+    PasswordQueue::start(rules.workers, rules.queue, metrics.clone())
+        .map_err(|cause| StartError::Io { doing: "starting the password threads", cause })
+}
+
+fn meter(stores: &OpenStores, metrics: &Arc<Metrics>) -> Arc<Meter> {
+    Arc::new(Meter {
+        gatekeeper: stores.gatekeeper.clone(),
+        fallback: LocalCounters::default(),
+        metrics: metrics.clone(),
+    })
+}
+
+fn cache(stores: &OpenStores, metrics: &Arc<Metrics>) -> Cache {
+    Cache::new(ResponseStorage {
+        responses: stores.responses.clone(),
+        purges: stores.purges.clone(),
+        flights: stores.flights.clone(),
+        process_tier: stores.process_tier.clone(),
+        metrics: metrics.clone(),
+    })
+}
+
+fn access_log(metrics: &Metrics) -> Result<Arc<AccessLog>, StartError> {
+    AccessLog::start(std::io::stdout(), metrics.access_log_dropped.clone())
+        .map(Arc::new)
+        .map_err(|cause| StartError::Io { doing: "starting the access log", cause })
+}
