@@ -4,6 +4,7 @@
 //! The cookie holds an access token, which is renewed while the console is used and the session lasts. Who
 //! does nothing for as long as an access token lives has to sign in again.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use super::{
     Mailer, PasswordQueue, Stores, Wing, body, cookie as cookies, grant, lacks_factor, login, origin,
 };
 use crate::clock::unix_seconds;
+use crate::config::policy::Policy;
 use crate::identity::Identity;
 use crate::rejection::{Code, Rejection};
 use crate::store::{AuditEvent, Bearer, Standing};
@@ -42,6 +44,12 @@ const RENEW_AFTER: u32 = 4;
 #[derive(Clone)]
 pub struct Door {
     wing: Wing,
+}
+
+/// Where a request to sign in comes from, as far as limits care.
+pub struct Visitor<'c> {
+    pub address: IpAddr,
+    pub headers: &'c HeaderMap,
 }
 
 /// An operator who is in.
@@ -111,7 +119,8 @@ impl Door {
         };
         let needs_factor = &call.settings.policy.auth.mfa.required_roles;
         if !account.has_second_factor && account.roles.iter().any(|role| needs_factor.contains(role)) {
-            return Err(Code::MfaRequired.into());
+            wing.audit(call, AuditEvent::LoginFailed, login::about(&account), Some("no second factor")).await;
+            return Err(lacks_second_factor(&call.settings.policy).into());
         }
         let session = grant::start_session(wing, call, &account, methods).await?;
         wing.audit(call, AuditEvent::LoggedIn, login::about(&account), Some("console")).await;
@@ -138,7 +147,9 @@ impl Door {
         let identity = call.settings.keys.verify_cached(&token, call.now).map_err(Code::from)?;
         match self.wing.stores.revocations.standing(Bearer::from(&*identity), call.now).await? {
             Standing::Good if !identity.has_role(ROLE) => Err(Code::RoleMissing.into()),
-            Standing::Good if lacks_factor(&call.settings.policy, &identity) => Err(Code::MfaRequired.into()),
+            Standing::Good if lacks_factor(&call.settings.policy, &identity) => {
+                Err(lacks_second_factor(&call.settings.policy).into())
+            }
             Standing::Good => Ok(identity),
             Standing::Revoked => Err(Code::TokenRevoked.into()),
             Standing::Stale => Err(Code::TokenStale.into()),
@@ -160,10 +171,24 @@ impl Door {
     }
 }
 
+/// Nobody sets one up at the console, which such an operator doesn't get into.
+fn lacks_second_factor(policy: &Policy) -> Rejection {
+    let prefix = &policy.auth.prefix;
+    Rejection::from(Code::MfaRequired).because(format!(
+        "A role of this account needs a second factor (auth.mfa.required_roles). Without one yet, log in at the \
+         gateway by POST {prefix}/login and set up an authenticator app by POST {prefix}/mfa/totp and \
+         {prefix}/mfa/totp/confirm; then sign in here with its code."
+    ))
+}
+
 impl Call {
     /// The fields of a form.
     pub fn form<T: DeserializeOwned>(&self) -> Result<T, Rejection> {
         body::form(self).map_err(|refusal| refusal.rejection())
+    }
+
+    pub fn visitor(&self) -> Visitor<'_> {
+        Visitor { address: self.caller.address, headers: &self.headers }
     }
 
     /// Whether the browser will refuse the cookie: it didn't come by HTTPS, nor from this machine.

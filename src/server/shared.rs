@@ -116,6 +116,7 @@ impl Shared {
         let Self { stores, passwords, mailer, metrics, .. } = self;
         console::Console {
             door: Door::new(stores.for_auth(), passwords.clone(), mailer.clone(), metrics.clone()),
+            limits: console::Limits { editions: self.editions.clone(), meter: self.meter.clone() },
             policy,
             health,
             history: console::History::start(metrics.clone()),

@@ -184,7 +184,43 @@ async fn a_role_that_needs_a_second_factor_needs_it_here_too() {
     assert_eq!((answer.status().as_u16(), text(answer).await.contains("mfa_required")), (403, true));
     let answer = browser.sign_in("root", PASSWORD).await;
     assert!(answer.headers().get(SET_COOKIE).is_none());
-    assert!(text(answer).await.contains("authenticator app is needed"));
+    assert!(text(answer).await.contains("set up an authenticator app by POST /auth/mfa/totp"));
+}
+
+#[tokio::test]
+async fn the_limits_of_logins_hold_here_too() {
+    let limited = "
+        auth: { registration: open, limits: { login: [logins], login-mfa: [codes] } }
+        limits: { logins: { rate: 4/1h, by: address }, codes: { rate: 1/1h, by: address } }
+    ";
+    let on_servers = Setup::from(limited).stores(&Stores::servers().await);
+    for gw in [harness::gateway(limited).await, harness::gateway(on_servers).await] {
+        let browser = Browser::of(&gw);
+        let with_code = [("username", "root"), ("password", "wrong"), ("code", "123456")];
+
+        assert_eq!(browser.post("/console/login", &with_code).await.status(), 403);
+        assert_eq!(
+            browser.post("/console/login", &with_code).await.status(),
+            429,
+            "a second step of a login"
+        );
+        for _ in 0..2 {
+            assert_eq!(browser.sign_in("root", "wrong").await.status(), 403);
+        }
+        let refused = browser.sign_in("root", "wrong").await;
+        assert_eq!(refused.status(), 429);
+        assert!(refused.headers().contains_key("retry-after"));
+        assert!(text(refused).await.contains("Too many logins from your address"));
+
+        let over_http = json!({ "username": "root", "password": PASSWORD });
+        let answer = gw.anonymous().post("/auth/login", &over_http).await;
+        assert_eq!(answer.status(), 429, "one limit for both");
+        let metrics = gw.metrics().await;
+        for (limit, times) in [("limit=\"logins\"", 2.0), ("limit=\"codes\"", 1.0)] {
+            let series = [limit, "outcome=\"refused\""];
+            assert_eq!(metrics.value("rate_limit_decisions_total", &series), Some(times), "{limit}");
+        }
+    }
 }
 
 #[tokio::test]

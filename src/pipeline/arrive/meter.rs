@@ -62,6 +62,12 @@ impl Meter {
         Ok(())
     }
 
+    /// The limits of a route alone, for a request that came another way.
+    pub async fn charge(&self, request: &RequestHeader, exchange: &mut Exchange) -> Result<(), Rejection> {
+        let limits = applicable(exchange, false);
+        self.take(request, exchange, None, limits, (Price::WHOLE, Step::Last)).await
+    }
+
     /// For a request that goes to the upstream after all: what it was spared as a possible hit.
     pub async fn run_rest(&self, request: &RequestHeader, exchange: &mut Exchange) -> Result<(), Rejection> {
         let Some(rest) = exchange.owes.take() else { return Ok(()) };

@@ -8,6 +8,7 @@ mod audit;
 mod chart;
 mod explain;
 mod history;
+mod limits;
 mod overview;
 mod page;
 mod policy;
@@ -28,6 +29,7 @@ use axum::routing::{get, post};
 use maud::Markup;
 
 pub use history::History;
+pub use limits::Limits;
 
 use super::health::Health;
 use super::policy_api::PolicyApi;
@@ -43,6 +45,7 @@ const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; script-src '
 #[derive(Clone)]
 pub struct Console {
     pub door: Door,
+    pub limits: Limits,
     pub policy: PolicyApi,
     pub health: Health,
     pub metrics: Arc<Metrics>,

@@ -44,8 +44,12 @@ pub async fn sign_in(State(console): State<Console>, request: Request) -> Respon
     };
     let outcome = match call.form::<Credentials>() {
         Ok(Credentials { username, password, code }) => {
+            let password = Zeroizing::new(password);
             let code = code.as_deref().filter(|code| !code.is_empty());
-            console.door.sign_in(&call, &username, Zeroizing::new(password), code).await
+            match console.limits.charge(&call.visitor(), code.is_some()).await {
+                Ok(()) => console.door.sign_in(&call, &username, password, code).await,
+                Err(rejection) => Err(rejection),
+            }
         }
         Err(rejection) => Err(rejection),
     };
@@ -93,7 +97,13 @@ fn words(rejection: &Rejection) -> String {
     match rejection.code {
         Code::RoleMissing => "This account is no operator: it lacks the role admin.".to_owned(),
         Code::BadCredentials => "Username or password is wrong.".to_owned(),
-        Code::MfaRequired => "A code of your authenticator app is needed, too.".to_owned(),
+        Code::MfaRequired if rejection.detail.is_none() => {
+            "A code of your authenticator app is needed, too.".to_owned()
+        }
+        Code::RateLimited => {
+            let wait = rejection.retry_after_seconds().unwrap_or(1);
+            format!("Too many logins from your address. Try again in {wait} s.")
+        }
         _ => page::words(rejection).to_owned(),
     }
 }
