@@ -1,4 +1,6 @@
-//! `routes:` and `defaults:`, and the routes of the auth wing.
+//! `routes:` and `defaults:`.
+
+mod auth_wing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,15 +12,14 @@ use super::names::Names;
 use super::{Compiler, pattern};
 use crate::config::place::Place;
 use crate::config::policy::{
-    AcceptedIssuers, Access, Alias, AuthEndpoint, Destination, Issuer, Limit, LimitBy, MethodSet,
-    Requirement, Route, RouteConflict, RouteTable, RouteTableBuilder, Upstream,
+    AcceptedIssuers, Access, Destination, Issuer, Limit, LimitBy, MethodSet, Route, RouteConflict,
+    RouteTable, RouteTableBuilder, Upstream,
 };
 use crate::config::raw;
 use crate::pace;
 
 const DEFAULT_MAX_BODY: u64 = 10 << 20;
 const LARGEST_MAX_BODY: u64 = 1 << 40;
-const AUTH_MAX_BODY: u64 = 16 << 10;
 /// What a route may name. TRACE and CONNECT are never forwarded.
 const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
@@ -78,21 +79,6 @@ impl Compiler<'_> {
         let table = growing.table.build();
         self.warn_of_routes(&table, &growing.items, &at);
         table
-    }
-
-    fn auth_routes(&mut self, auth: &CompiledAuth, growing: &mut Growing) {
-        for alias in auth_paths(auth) {
-            let path = alias.path.clone();
-            let route = auth_route(alias, auth, growing.table.next_index());
-            if growing.table.add_built_in(route).is_ok() {
-                growing.items.push(None);
-                continue;
-            }
-            let root = Place::Root;
-            let place = root.key("auth");
-            let place = place.key("aliases");
-            self.problems.error(&place.key(&path), "an endpoint answers these requests already");
-        }
     }
 
     fn route(
@@ -283,76 +269,6 @@ impl Compiler<'_> {
 
     fn route_for_people(&self, item: usize) -> String {
         self.document.describe(&Place::Root.key("routes").item(item).path())
-    }
-}
-
-/// Every path at which the auth wing answers.
-fn auth_paths(auth: &CompiledAuth) -> Vec<Alias> {
-    let prefix = &auth.policy.prefix;
-    let own = |path: String, endpoint: AuthEndpoint| Alias {
-        path,
-        endpoint,
-        methods: endpoint.methods(),
-        answer: None,
-    };
-    let mut paths: Vec<Alias> = Vec::new();
-    for endpoint in AuthEndpoint::ALL {
-        paths.push(match endpoint {
-            AuthEndpoint::Docs | AuthEndpoint::DocsFile if !auth.policy.docs => continue,
-            AuthEndpoint::Jwks => own(AuthEndpoint::JWKS_PATH.to_owned(), endpoint),
-            _ => own(format!("{prefix}/{}", endpoint.path()), endpoint),
-        });
-    }
-    // The name that OAuth2 libraries expect.
-    paths.push(own(format!("{prefix}/token"), AuthEndpoint::Login));
-    paths.extend(auth.aliases.iter().cloned());
-    paths
-}
-
-fn auth_route(alias: Alias, auth: &CompiledAuth, index: usize) -> Route {
-    let Alias { path, endpoint, methods, answer } = alias;
-    let limits = auth.policy.limits.iter().find(|(limited, _)| *limited == endpoint);
-    Route {
-        name: format!("auth:{}", endpoint.as_str()),
-        index,
-        host: None,
-        path,
-        methods: MethodSet::Only(methods),
-        destination: Destination::Auth(endpoint),
-        access: match endpoint {
-            AuthEndpoint::Register
-            | AuthEndpoint::Login
-            | AuthEndpoint::Refresh
-            | AuthEndpoint::PasswordForgot
-            | AuthEndpoint::PasswordReset
-            | AuthEndpoint::EmailVerify
-            | AuthEndpoint::EmailResend
-            | AuthEndpoint::LoginMfa
-            | AuthEndpoint::Jwks
-            | AuthEndpoint::OpenApi
-            | AuthEndpoint::Docs
-            | AuthEndpoint::DocsFile => Access::Public,
-            AuthEndpoint::Logout | AuthEndpoint::Validate => Access::Optional,
-            AuthEndpoint::Me
-            | AuthEndpoint::Password
-            | AuthEndpoint::Mfa
-            | AuthEndpoint::MfaTotp
-            | AuthEndpoint::MfaConfirm
-            | AuthEndpoint::MfaRecoveryCodes
-            | AuthEndpoint::MfaDisable
-            | AuthEndpoint::Sessions
-            | AuthEndpoint::Session
-            | AuthEndpoint::Keys
-            | AuthEndpoint::Key
-            | AuthEndpoint::Introspect => Access::Authenticated(Requirement::default()),
-        },
-        // Sessions and accounts are our own.
-        issuers: AcceptedIssuers::default(),
-        limits: limits.map(|(_, limits)| limits.clone()).unwrap_or_default(),
-        cache: None,
-        websocket: false,
-        max_body: AUTH_MAX_BODY,
-        answer,
     }
 }
 
