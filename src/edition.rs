@@ -38,7 +38,7 @@ pub struct Edition {
 pub struct Meters {
     upstreams: Vec<Histogram>,
     limits: Vec<LimitMeters>,
-    routes: Vec<RouteMeters>,
+    routes: Vec<Arc<RouteMeters>>,
     no_route: RouteMeters,
 }
 
@@ -75,7 +75,10 @@ impl Edition {
     }
 
     pub fn meters(&self, route: Option<&Route>) -> &RouteMeters {
-        route.and_then(|route| self.meters.routes.get(route.index)).unwrap_or(&self.meters.no_route)
+        match route.and_then(|route| self.meters.routes.get(route.index)) {
+            Some(meters) => meters,
+            None => &self.meters.no_route,
+        }
     }
 
     pub fn limit_meters(&self, index: usize) -> Option<&LimitMeters> {
@@ -88,12 +91,17 @@ impl Edition {
 }
 
 impl Meters {
-    pub fn resolve(policy: &Policy, metrics: &Metrics) -> Self {
+    /// `running` lends those of routes that have kept their place and name, which are most.
+    pub fn resolve(policy: &Policy, metrics: &Metrics, running: Option<&Edition>) -> Self {
+        let known = running.map(|running| running.meters.routes.as_slice()).unwrap_or_default();
         let of_upstream = &metrics.upstream_request_duration;
         let of_limit = &metrics.rate_limit_decisions;
         let route = |route: &Arc<Route>| {
             pace::step();
-            RouteMeters::new(metrics, &route.name)
+            match known.get(route.index).filter(|known| known.name() == route.name) {
+                Some(known) => known.clone(),
+                None => Arc::new(RouteMeters::new(metrics, &route.name)),
+            }
         };
         let limit = |limit: &Arc<Limit>| LimitMeters {
             allowed: of_limit.with_label_values(&[limit.name.as_str(), "allowed"]),

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 /// Short beside what a request takes on a busy machine.
 const STRETCH: Duration = Duration::from_micros(200);
-/// Long work gets a fifth of a core that requests fill.
-const PAUSE: Duration = Duration::from_micros(800);
+/// Long work gets less than a quarter of a core that requests fill.
+const PAUSE: Duration = Duration::from_micros(700);
 /// Steps of work between two looks at the clock, which cost as much as a step.
 const STEPS: u32 = 16;
 

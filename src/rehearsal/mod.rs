@@ -64,7 +64,7 @@ impl Rehearsal {
         let vault = Arc::new(Vault::new(&tokens.keys));
         let (issuers, balancers) = (Vec::new(), Vec::new());
         let assertions = Assertions::wanted(&policy, &tokens)?;
-        let meters = Meters::resolve(&policy, &metrics);
+        let meters = Meters::resolve(&policy, &metrics, None);
         let mut edition = Edition::new(policy, keys, refresh_keys, vault, issuers, balancers, meters);
         edition.assertions = assertions;
         let edition = Arc::new(edition);
@@ -81,7 +81,7 @@ impl Rehearsal {
             running.vault.clone(),
             running.issuers.clone(),
             running.balancers.clone(),
-            Meters::resolve(&running.policy, &metrics),
+            Meters::resolve(&running.policy, &metrics, None),
         );
         edition.assertions = running.assertions.clone();
         let edition = Arc::new(edition);

@@ -39,7 +39,13 @@ impl Builder {
 
     /// `running` lends its balancers, so that a reload doesn't forget which servers are down.
     /// `Err` explains what the operator has to change.
-    pub async fn build(&self, policy: Arc<Policy>, running: Option<&Edition>) -> Result<Edition, String> {
+    pub async fn build(
+        &self,
+        policy: Arc<Policy>,
+        running: Option<&Arc<Edition>>,
+    ) -> Result<Edition, String> {
+        let meters = self.meters(policy.clone(), running.cloned()).await?;
+        let running = running.map(Arc::as_ref);
         let mut tokens = policy.tokens.clone();
         if tokens.keys.is_empty() {
             let Some(generated) = self.generated() else {
@@ -62,16 +68,16 @@ impl Builder {
         }
         let exporter = self.exporter(&policy, running)?;
         let assertions = Assertions::wanted(&policy, &tokens)?;
-        let meters = self.meters(policy.clone()).await?;
         let mut edition = Edition::new(policy, keys, refresh_keys, vault, issuers, balancers, meters);
         edition.exporter = exporter;
         edition.assertions = assertions;
         Ok(edition)
     }
 
-    async fn meters(&self, policy: Arc<Policy>) -> Result<Meters, String> {
+    async fn meters(&self, policy: Arc<Policy>, running: Option<Arc<Edition>>) -> Result<Meters, String> {
         let metrics = self.metrics.clone();
-        let resolved = beside_requests(&self.metrics, move || Meters::resolve(&policy, &metrics)).await;
+        let resolve = move || Meters::resolve(&policy, &metrics, running.as_deref());
+        let resolved = beside_requests(&self.metrics, resolve).await;
         resolved.map_err(|panic| panic.to_string())
     }
 

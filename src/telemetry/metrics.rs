@@ -271,6 +271,10 @@ impl RouteMeters {
         }
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Counts an answer. `method` is one of those that `admit` lets in, so the label is bounded.
     pub fn count_answer(&self, metrics: &Metrics, method: &http::Method, status: u16) {
         let requests = self.requests.read();
