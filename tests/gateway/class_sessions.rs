@@ -34,6 +34,28 @@ async fn class_86_a_logout_ends_the_session_at_once_and_is_idempotent() {
     }
 }
 
+/// The page was open for longer than its token was good.
+#[tokio::test]
+async fn class_86_the_cookie_is_enough_to_log_out_whatever_came_of_the_access_token() {
+    let gw = harness::gateway("").await;
+    let alice = gw.register("alice").await;
+    assert!(gw.cli(&["user", "set-role", "alice", "editor"]).status.success());
+    eventually("the token to be stale", async || {
+        (Refusal::read(alice.get("/protected").await).await == (401, "token_stale")).then_some(())
+    })
+    .await;
+    let without_cookie = gw.anonymous();
+    without_cookie.set_token(Some(alice.token()));
+    let logout = async |client: &Client| client.send(client.request(Method::POST, "/auth/logout")).await;
+
+    assert_eq!(Refusal::read(logout(&without_cookie).await).await, (401, "token_stale"));
+    alice.refresh().await;
+    alice.set_token(Some(without_cookie.token()));
+    assert_eq!(logout(&alice).await.status(), 204);
+
+    assert_eq!(refresh_by_cookie(&alice).await, (401, "refresh_invalid"));
+}
+
 #[tokio::test]
 async fn class_86_logout_everywhere_ends_every_session_of_this_user_only() {
     let gw = harness::gateway("").await;
