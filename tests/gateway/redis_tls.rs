@@ -98,6 +98,9 @@ async fn a_master_is_found_over_tls_by_sentinels_that_have_a_password_of_their_o
         redis.master().filter(|master| master.port() != old.port()).map(drop)
     })
     .await;
+    // Until then the old one acknowledges what it will throw away, as Redis replicates.
+    let follows = async || (old.info("role").as_deref() == Some("slave")).then_some(());
+    eventually("the old master to follow the new one", follows).await;
 
     fleet.assert_nothing_was_lost().await;
     fleet.assert_works().await;
