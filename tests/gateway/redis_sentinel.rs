@@ -1,9 +1,7 @@
 //! Gateways on a master that sentinels watch: it dies under load, and comes back as a replica.
 
-use std::time::Instant;
-
 use crate::failover::Fleet;
-use crate::harness::{PATIENCE, eventually};
+use crate::harness::eventually;
 use crate::servers::redis::Redis;
 use crate::servers::redis_sentinel::RedisSentinel;
 
@@ -17,11 +15,7 @@ async fn a_master_that_dies_under_load_costs_no_revocation_and_no_session() {
     let (served, _) = fleet
         .under_load(async || {
             dead.kill();
-            let deadline = Instant::now() + PATIENCE;
-            while redis.master().is_none_or(|master| master.port() == dead.port()) {
-                assert!(Instant::now() < deadline, "the sentinels elected nobody");
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
+            redis.until_replaced(dead).await;
         })
         .await;
 
@@ -51,10 +45,7 @@ async fn a_master_that_hangs_under_load_is_replaced_and_follows_when_it_goes_on(
     let (served, _) = fleet
         .under_load(async || {
             hung.pause();
-            eventually("another master", async || {
-                redis.master().filter(|master| master.port() != hung.port()).map(drop)
-            })
-            .await;
+            redis.until_replaced(hung).await;
         })
         .await;
 
@@ -78,10 +69,7 @@ async fn a_master_that_is_replaced_while_it_runs_is_not_written_to_any_more() {
     let old = redis.master().expect("it was just started");
 
     redis.sentinels()[0].ask::<()>(&["SENTINEL", "FAILOVER", "mymaster"]).expect("a replica is fit");
-    eventually("another master", async || {
-        redis.master().filter(|master| master.port() != old.port()).map(drop)
-    })
-    .await;
+    redis.until_replaced(old).await;
     eventually("the old one to follow", async || {
         (old.info("role").as_deref() == Some("slave")).then_some(())
     })

@@ -94,10 +94,7 @@ async fn a_master_is_found_over_tls_by_sentinels_that_have_a_password_of_their_o
     let old = redis.master().expect("it was just started");
 
     redis.sentinels()[0].ask::<()>(&["SENTINEL", "FAILOVER", "mymaster"]).expect("a replica is fit");
-    eventually("another master", async || {
-        redis.master().filter(|master| master.port() != old.port()).map(drop)
-    })
-    .await;
+    redis.until_replaced(old).await;
     // Until then the old one acknowledges what it will throw away, as Redis replicates.
     let follows = async || (old.info("role").as_deref() == Some("slave")).then_some(());
     eventually("the old master to follow the new one", follows).await;

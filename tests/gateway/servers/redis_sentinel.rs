@@ -1,12 +1,17 @@
 //! Three sentinels of one's own, and the master with two replicas that they watch.
 
+use std::time::{Duration, Instant};
+
 use super::redis::Redis;
 use super::redis_access::Access;
 use super::wait_until_ready;
+use crate::harness::PATIENCE;
 
 const MASTER: &str = "mymaster";
 /// How long the master has to be silent until it is replaced.
 const DOWN_AFTER_MS: u32 = 1500;
+/// A sentinel does nothing for so long once its timer was two seconds late, as on a machine that stood still.
+const TILT: Duration = Duration::from_secs(30);
 
 /// Six processes, gone when dropped.
 pub struct RedisSentinel {
@@ -80,6 +85,15 @@ impl RedisSentinel {
         let is_agreed = named.all(|(_, other)| other == port);
         let server = self.servers.iter().find(|server| server.port() == port)?;
         (is_agreed && server.info("role").as_deref() == Some("master")).then_some(server)
+    }
+
+    /// Waits for another master than `old`.
+    pub async fn until_replaced(&self, old: &Redis) {
+        let deadline = Instant::now() + TILT + PATIENCE;
+        while self.master().is_none_or(|master| master.port() == old.port()) {
+            assert!(Instant::now() < deadline, "the sentinels elected nobody");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until whatever has been written is at all running replicas, too.
