@@ -7,6 +7,7 @@ use reqwest::Method;
 use tokio::task::JoinSet;
 
 use crate::harness::{self, Client, Gateway, PASSWORD, Reason, Setup, Stores, eventually};
+use crate::servers::redis::Redis;
 
 const LIMITED: &str = "
     limits:
@@ -138,6 +139,24 @@ impl Fleet {
             .await;
             assert_eq!(status, 401, "{} got new tokens", begun.username());
         }
+    }
+
+    /// A server that hangs under load is `replaced`, and follows when it goes on; nothing is lost by any of it.
+    pub async fn assert_outlives_a_hang(&mut self, hung: &Redis, replaced: impl AsyncFnOnce()) {
+        let (served, _) = self
+            .under_load(async || {
+                hung.pause();
+                replaced().await;
+            })
+            .await;
+
+        assert!(served > 100, "mirror and leases carry most of the load; {served} were served");
+        self.assert_works().await;
+        hung.resume();
+        self.assert_works().await;
+        self.assert_nothing_was_lost().await;
+        hung.until_replica().await;
+        self.assert_nothing_was_lost().await;
     }
 
     /// Limits are counted together, and an answer that one gateway has fetched is the other's, too.

@@ -67,23 +67,7 @@ async fn a_primary_that_hangs_under_load_is_replaced_and_follows_when_it_goes_on
     cluster.until_replicated();
     let hung = cluster.primary_of(STREAM).expect("every slot is served");
 
-    let (served, _) = fleet
-        .under_load(async || {
-            hung.pause();
-            until_replaced(&cluster, STREAM, hung).await;
-        })
-        .await;
-
-    assert!(served > 100, "mirror and leases carry most of the load; {served} were served");
-    fleet.assert_works().await;
-    hung.resume();
-    fleet.assert_works().await;
-    fleet.assert_nothing_was_lost().await;
-    eventually("the old primary to follow", async || {
-        (hung.info("role").as_deref() == Some("slave")).then_some(())
-    })
-    .await;
-    fleet.assert_nothing_was_lost().await;
+    fleet.assert_outlives_a_hang(hung, async || until_replaced(&cluster, STREAM, hung).await).await;
 }
 
 const COUNTED: &str = "

@@ -4,7 +4,6 @@ use std::process::Output;
 use std::time::Duration;
 
 use crate::failover::Fleet;
-use crate::harness::eventually;
 use crate::redis_cluster::until_replaced;
 use crate::servers::redis::Redis;
 use crate::servers::redis_access::Certificate;
@@ -96,8 +95,7 @@ async fn a_master_is_found_over_tls_by_sentinels_that_have_a_password_of_their_o
     redis.sentinels()[0].ask::<()>(&["SENTINEL", "FAILOVER", "mymaster"]).expect("a replica is fit");
     redis.until_replaced(old).await;
     // Until then the old one acknowledges what it will throw away, as Redis replicates.
-    let follows = async || (old.info("role").as_deref() == Some("slave")).then_some(());
-    eventually("the old master to follow the new one", follows).await;
+    old.until_replica().await;
 
     fleet.assert_nothing_was_lost().await;
     fleet.assert_works().await;

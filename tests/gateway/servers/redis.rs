@@ -11,6 +11,7 @@ use super::ports::{self, ReservedPort};
 use super::redis_access::Access;
 use super::watched::Watched;
 use super::{find_program, wait_until_ready};
+use crate::harness::eventually;
 
 const A_SECOND: Duration = Duration::from_secs(1);
 
@@ -102,6 +103,12 @@ impl Redis {
         let info: String = self.ask(&["INFO"])?;
         let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         value.map(|value| value.trim().to_owned())
+    }
+
+    /// Waits until it has been told that another server is the one to write to.
+    pub async fn until_replica(&self) {
+        let is_replica = async || (self.info("role").as_deref() == Some("slave")).then_some(());
+        eventually("a server to follow another", is_replica).await;
     }
 
     /// A gateway's.
