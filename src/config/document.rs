@@ -1,9 +1,11 @@
 //! What was read: the values of gateway.yaml and of the files that it includes, and where each of them
 //! stands.
 
+use std::sync::OnceLock;
+
 use serde_json::Value;
 
-use super::marks::{Flaw, Marks, Position};
+use super::marks::{Flaw, Marks, Position, Values};
 use super::place::{Path, Step};
 use super::problem::{Problem, Severity};
 
@@ -25,22 +27,24 @@ pub struct Document {
 pub struct Source {
     /// The file as the operator named it; problems begin with it.
     pub name: String,
-    pub marks: Marks,
+    text: String,
+    /// Read when something is said about a place for the first time.
+    marks: OnceLock<Marks>,
     /// How many items of each of [`LISTS`] stand in the files before.
     pub before: [usize; LISTS.len()],
+    /// How many keys and values it has.
+    pub values: u64,
 }
 
 impl Document {
     pub fn read(name: &str, text: &str) -> Result<Self, Vec<Problem>> {
-        let mut marks = read_marks(name, text)?;
-        let tree = marks.take_values();
+        let (main, tree) = Source::read(name, text, [0; LISTS.len()])?;
         if tree.is_null() {
             let position = Position { line: 1, column: 1 };
             let message = "the file is empty; a small one has `upstreams:` and `routes:`".to_owned();
             let flaw = Flaw { position, path: Path::default(), message };
             return Err(vec![Problem::with_text(name, flaw)]);
         }
-        let main = Source { name: name.to_owned(), marks, before: [0; LISTS.len()] };
         Ok(Self { tree, sources: vec![main], oddities: Vec::new() })
     }
 
@@ -64,7 +68,7 @@ impl Document {
             }
             [Step::Key(section), name @ Step::Key(_), ..] if TABLES.contains(&section.as_str()) => {
                 let entry = Path(vec![path.0[0].clone(), name.clone()]);
-                let source = self.sources.iter().position(|source| source.marks.key(&entry).is_some());
+                let source = self.sources.iter().position(|source| source.marks().key(&entry).is_some());
                 (source.unwrap_or_default(), path.clone())
             }
             _ => (0, path.clone()),
@@ -82,7 +86,7 @@ impl Document {
     pub fn describe(&self, path: &Path) -> String {
         let (source, own) = self.origin(path);
         let source = &self.sources[source];
-        match source.marks.key(&own) {
+        match source.marks().key(&own) {
             Some(mark) if self.sources.len() > 1 => format!("{own} ({}:{})", source.name, mark.position),
             _ => own.to_string(),
         }
@@ -90,8 +94,25 @@ impl Document {
 }
 
 impl Source {
+    /// A file and its values, or what is wrong with it as a text. `before`: see the field.
+    pub fn read(name: &str, text: &str, before: [usize; LISTS.len()]) -> Result<(Self, Value), Vec<Problem>> {
+        let text = text.trim_start_matches('\u{feff}').to_owned();
+        let in_file = |flaw| Problem::with_text(name, flaw);
+        let values =
+            Values::read(&text).map_err(|flaws| flaws.into_iter().map(in_file).collect::<Vec<Problem>>())?;
+        let source =
+            Self { name: name.to_owned(), text, marks: OnceLock::new(), before, values: values.count };
+        Ok((source, values.tree))
+    }
+
+    /// Where everything stands.
+    fn marks(&self) -> &Marks {
+        // What could be read once can be read again.
+        self.marks.get_or_init(|| Marks::read(&self.text).unwrap_or_default())
+    }
+
     pub fn problem(&self, severity: Severity, path: Path, concerns_key: bool, message: String) -> Problem {
-        let mark = if concerns_key { self.marks.key(&path) } else { self.marks.value(&path) };
+        let mark = if concerns_key { self.marks().key(&path) } else { self.marks().value(&path) };
         Problem {
             severity,
             file: self.name.clone(),
@@ -101,10 +122,4 @@ impl Source {
             message,
         }
     }
-}
-
-/// The text of a file, or what is wrong with it as a text.
-pub fn read_marks(name: &str, text: &str) -> Result<Marks, Vec<Problem>> {
-    Marks::read(text.trim_start_matches('\u{feff}'))
-        .map_err(|flaws| flaws.into_iter().map(|flaw| Problem::with_text(name, flaw)).collect())
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
-use super::document::{Document, LISTS, Source, TABLES, read_marks};
+use super::document::{Document, LISTS, Source, TABLES};
 use super::marks::MAX_VALUES;
 use super::place::{Path, Step};
 use super::problem::{Problem, Problems, Severity, nearest};
@@ -23,7 +23,7 @@ const SECTIONS: &str = "`upstreams`, `limits`, `routes` and `tests`";
 /// `main` with everything that it includes. `Err` holds what is wrong with the files as such.
 pub fn follow(main: Document, surroundings: &dyn Surroundings) -> Result<Document, Vec<Problem>> {
     let patterns = patterns(&main, surroundings);
-    let values = main.sources[0].marks.size();
+    let values = main.sources[0].values;
     let mut gathering =
         Gathering { document: main, problems: Vec::new(), files: HashSet::new(), bytes: 0, values };
     for (at, pattern) in patterns {
@@ -117,18 +117,17 @@ impl Gathering {
             return self
                 .refuse(at, format!("{name}: all files together have more than {} MiB", MAX_BYTES >> 20));
         }
-        let mut marks = match read_marks(&name, text) {
-            Ok(marks) => marks,
+        let before = LISTS.map(|list| self.document.tree[list].as_array().map_or(0, Vec::len));
+        let (source, tree) = match Source::read(&name, text, before) {
+            Ok(read) => read,
             Err(problems) => return self.problems.extend(problems),
         };
-        self.values += marks.size();
+        self.values += source.values;
         if self.values > MAX_VALUES {
             return self.refuse(at, format!("{name}: all files together have too many keys and values"));
         }
         let told = self.problems.len();
-        let tree = marks.take_values();
-        let before = LISTS.map(|list| self.document.tree[list].as_array().map_or(0, Vec::len));
-        self.document.sources.push(Source { name, marks, before });
+        self.document.sources.push(source);
         match tree {
             // All of it may be commented out.
             Value::Null => {}

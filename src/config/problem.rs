@@ -151,11 +151,8 @@ impl Problems {
     }
 
     pub fn is_known(&self, place: &Place<'_>) -> bool {
-        self.is_known_at(&place.path())
-    }
-
-    pub fn is_known_at(&self, path: &Path) -> bool {
-        self.known.contains(path)
+        // Nearly always nothing is, and a path takes memory.
+        !self.known.is_empty() && self.known.contains(&place.path())
     }
 
     /// Whether something is known to be wrong at `place` or beneath it.

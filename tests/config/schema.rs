@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use portcullis::config::marks::Marks;
+use portcullis::config::marks::Values;
 use portcullis::config::raw::{Gateway, Reader, Wrong};
 use portcullis::server::load;
 use serde::Deserialize;
@@ -149,7 +149,7 @@ fn every_example_fits_the_schema() {
     }
     assert!(examples.len() >= 5, "{}", examples.len());
     for example in examples {
-        let tree = Marks::read(&example).expect("YAML").take_values();
+        let tree = Values::read(&example).expect("YAML").tree;
         assert_eq!(check(&schema, &schema, &tree, "").err(), None, "{example}");
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use portcullis::config::marks::Marks;
+use portcullis::config::marks::Values;
 use portcullis::config::substitute::Surroundings;
 use portcullis::server::load::{load_text_tested, render};
 use serde_json::Value;
@@ -17,7 +17,7 @@ const KUBERNETES: &str = include_str!("../../deploy/kubernetes/portcullis.yaml")
 const COMPOSE: &str = include_str!("../../compose.yaml");
 
 fn yaml(text: &str) -> Value {
-    Marks::read(text).expect("YAML").take_values()
+    Values::read(text).expect("YAML").tree
 }
 
 /// The metrics that a query names, without the suffixes of histograms.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
-use portcullis::config::marks::Marks;
+use portcullis::config::marks::Values;
 
 use crate::harness::{self, Gateway, Reload};
 
@@ -47,7 +47,7 @@ async fn init_overwrites_nothing() {
     let fresh = gw.home().join("fresh");
     let read = |name: &str| fs::read_to_string(fresh.join(name)).expect("it was written");
     let before: Vec<String> = ["gateway.yaml", "keys/signing.pem", "compose.yaml", ".env"].map(read).to_vec();
-    let compose = Marks::read(&before[2]).expect("YAML").take_values();
+    let compose = Values::read(&before[2]).expect("YAML").tree;
     assert!(
         compose["services"]["gateway"]["user"].as_str().is_some_and(|user| user.contains(':')),
         "{compose}"

@@ -31,6 +31,14 @@ impl Compiler<'_> {
 
     /// A public wildcard makes everything public that isn't named beside it, misspellings included.
     fn warn_of_public_wildcards(&mut self, table: &RouteTable, items: &[Option<usize>], at: &Place<'_>) {
+        let public = table.routes().iter().zip(items).filter_map(|(route, item)| match &route.access {
+            Access::Public => Some(((*item)?, route, pattern::wildcard_prefix(&route.path)?)),
+            _ => None,
+        });
+        let mut public = public.peekable();
+        if public.peek().is_none() {
+            return;
+        }
         let mut protected: Vec<(Option<&str>, &str)> = table
             .routes()
             .iter()
@@ -39,13 +47,7 @@ impl Compiler<'_> {
             .map(|route| (route.host.as_deref(), route.path.as_str()))
             .collect();
         protected.sort_unstable();
-        for (route, item) in table.routes().iter().zip(items) {
-            let (Some(item), Access::Public) = (item, &route.access) else {
-                continue;
-            };
-            let Some(prefix) = pattern::wildcard_prefix(&route.path) else {
-                continue;
-            };
+        for (item, route, prefix) in public {
             let host = route.host.as_deref();
             let first = protected.partition_point(|entry| *entry < (host, prefix));
             let beneath = protected.get(first).filter(|entry| entry.0 == host && entry.1.starts_with(prefix));
@@ -53,7 +55,7 @@ impl Compiler<'_> {
                 let message = format!(
                     "public, with the protected {path:?} beneath it: whatever no other route names is public too"
                 );
-                self.problems.warning(&at.item(*item).key("path"), message);
+                self.problems.warning(&at.item(item).key("path"), message);
             }
         }
     }
@@ -87,6 +89,9 @@ impl Compiler<'_> {
 
     /// A path whose routes take some methods only isn't looked up again under a wildcard.
     fn warn_of_fall_through(&mut self, routes: &Routes<'_>, at: &Place<'_>) {
+        if routes.iter().all(|(_, route)| route.methods == MethodSet::Any) {
+            return;
+        }
         let mut wildcards: HashMap<(Option<&str>, &str), Vec<&Route>> = HashMap::new();
         let mut groups: HashMap<(Option<&str>, &str), Vec<&Route>> = HashMap::new();
         for (_, route) in routes {

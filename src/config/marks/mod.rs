@@ -1,5 +1,6 @@
-//! The values of a YAML text, with line and column of each and of its key. [`reader`] makes them in
-//! one pass over the text, so that what is checked, shown and used is one reading of it.
+//! The values of a YAML text, and line and column of each and of its key. One [`reader`] makes both, so that
+//! what is checked, shown and used is one way of reading. It notes the places only when asked to: most files
+//! have nothing wrong, and a reload has no use for them.
 
 mod reader;
 mod scalar;
@@ -7,11 +8,9 @@ mod scalar;
 use std::fmt;
 
 use saphyr_parser::Marker;
-use serde_json::Value;
 
 use super::place::{Path, Step};
-use crate::pace;
-pub use reader::MAX_VALUES;
+pub use reader::{MAX_VALUES, Values};
 
 /// A place in the text; both numbers start at 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,25 +46,22 @@ pub struct Flaw {
     pub message: String,
 }
 
-/// The document as a tree of nodes. Aliases share their anchor's node.
+/// Where things stand, as a tree of nodes. Aliases share their anchor's node.
 #[derive(Debug, Default)]
 pub struct Marks {
     nodes: Vec<Node>,
     root: Option<usize>,
-    has_aliases: bool,
 }
 
-/// Small, as a long file has hundreds of thousands, and each reload makes them anew.
 #[derive(Debug)]
 struct Node {
     spot: Spot,
-    extent: Extent,
-    content: Content,
+    inner: Inner,
 }
 
 #[derive(Debug)]
-enum Content {
-    Scalar(Value),
+enum Inner {
+    Scalar,
     List(Vec<usize>),
     Table(Vec<Entry>),
 }
@@ -102,61 +98,29 @@ impl From<Spot> for Mark {
     }
 }
 
-/// How much a node holds once every alias in it is written out.
-#[derive(Debug, Clone, Copy, Default)]
-struct Extent {
-    /// Keys too.
-    values: u32,
-    text: u32,
-    depth: u32,
-}
-
-impl Extent {
-    fn add(&mut self, child: Extent) {
-        self.values = self.values.saturating_add(child.values);
-        self.text = self.text.saturating_add(child.text);
-        self.depth = self.depth.max(child.depth + 1);
-    }
-}
-
-/// Many values take long to free.
-impl Drop for Marks {
-    fn drop(&mut self) {
-        self.nodes.drain(..).for_each(|_| pace::step());
-    }
-}
-
 impl Marks {
-    /// The values, with every alias written out. They are handed over: the marks are left with the places.
-    pub fn take_values(&mut self) -> Value {
-        self.root.map_or(Value::Null, |root| self.value_of(root))
+    fn add(&mut self, spot: Spot, inner: Inner) -> usize {
+        self.nodes.push(Node { spot, inner });
+        self.nodes.len() - 1
     }
 
-    /// No deeper than the reader lets nodes be.
-    fn value_of(&mut self, node: usize) -> Value {
-        pace::step();
-        match &mut self.nodes[node].content {
-            Content::Scalar(value) if self.has_aliases => value.clone(),
-            Content::Scalar(value) => std::mem::take(value),
-            Content::List(items) => {
-                let own = std::mem::take(items);
-                let values = own.iter().map(|item| self.value_of(*item)).collect();
-                self.nodes[node].content = Content::List(own);
-                values
-            }
-            Content::Table(entries) => {
-                let own = std::mem::take(entries);
-                let value = |entry: &Entry| (String::from(&*entry.key), self.value_of(entry.value));
-                let values = Value::Object(own.iter().map(value).collect());
-                self.nodes[node].content = Content::Table(own);
-                values
-            }
+    fn add_item(&mut self, list: usize, item: usize) {
+        if let Inner::List(items) = &mut self.nodes[list].inner {
+            items.push(item);
         }
     }
 
-    /// How many keys and values there are once every alias is written out.
-    pub fn size(&self) -> u64 {
-        self.root.map_or(0, |root| u64::from(self.nodes[root].extent.values))
+    fn add_entry(&mut self, table: usize, key: &str, spot: Spot, value: usize) {
+        if let Inner::Table(entries) = &mut self.nodes[table].inner {
+            entries.push(Entry { key: key.into(), spot, value });
+        }
+    }
+
+    fn entry(&self, table: usize, key: &str) -> Option<&Entry> {
+        match &self.nodes[table].inner {
+            Inner::Table(entries) => entries.iter().find(|entry| *entry.key == *key),
+            _ => None,
+        }
     }
 
     /// Where the key at the end of `path` stands.
@@ -178,22 +142,22 @@ impl Marks {
 
     fn find(&self, path: &Path) -> Option<(Option<Mark>, Mark)> {
         let mut key = None;
-        let mut node = &self.nodes[self.root?];
+        let mut node = self.root?;
         for step in &path.0 {
-            let next = match (step, &node.content) {
-                (Step::Item(index), Content::List(items)) => {
+            let next = match (step, &self.nodes[node].inner) {
+                (Step::Item(index), Inner::List(items)) => {
                     key = None;
                     *items.get(*index)?
                 }
-                (Step::Key(name), Content::Table(entries)) => {
-                    let entry = entries.iter().find(|entry| *entry.key == **name)?;
+                (Step::Key(name), Inner::Table(_)) => {
+                    let entry = self.entry(node, name)?;
                     key = Some(entry.spot.into());
                     entry.value
                 }
                 _ => return None,
             };
-            node = &self.nodes[next];
+            node = next;
         }
-        Some((key, node.spot.into()))
+        Some((key, self.nodes[node].spot.into()))
     }
 }

@@ -1,5 +1,7 @@
 //! What a scalar without quotes stands for.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 use serde_yaml::Value as Scalar;
 
@@ -8,14 +10,14 @@ const MAX_BYTES: usize = 24;
 
 /// `serde_yaml` says whether it is null, a truth value or a number. What it would spell in another way
 /// (`0x10`, `1e5`, `1.50`) is text as it stands: no setting is written so, but a password may be.
-pub fn plain(text: &str) -> Value {
+pub fn plain(text: Cow<'_, str>) -> Value {
     if text.is_empty() {
         return Value::Null;
     }
-    if !may_be_more_than_text(text) {
+    if !may_be_more_than_text(&text) {
         return text.into();
     }
-    match serde_yaml::from_str(text) {
+    match serde_yaml::from_str(&text) {
         Ok(Scalar::Null) => Value::Null,
         Ok(Scalar::Bool(truth)) => truth.into(),
         Ok(Scalar::Number(number)) if number.to_string() == text => {
@@ -67,7 +69,7 @@ mod tests {
         ];
 
         for (text, expected) in cases {
-            assert_eq!(plain(text), expected, "{text}");
+            assert_eq!(plain(text.into()), expected, "{text}");
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 
 use super::{Gateway, Route};
-use crate::config::place::{Path, Step};
+use crate::config::place::{Path, Place, Step};
 use crate::config::problem::Problems;
 use crate::pace;
 
@@ -22,15 +22,16 @@ pub fn read(mut tree: Value, problems: &mut Problems) -> Gateway {
         Some(Value::Array(routes)) => Some(std::mem::take(routes)),
         _ => None,
     };
-    let mut gateway: Gateway = read_part(tree, &Path::default(), problems).unwrap_or_default();
+    let mut gateway: Gateway = read_part(tree, &Place::Root, problems).unwrap_or_default();
     if let Some(routes) = routes {
-        let base = Path(vec![Step::Key("routes".to_owned())]);
+        let root = Place::Root;
+        let list = root.key("routes");
         let read_route = |(index, route): (usize, Value)| {
             pace::step();
             if route.is_null() {
                 return None;
             }
-            let at = base.join([Step::Item(index)]);
+            let at = list.item(index);
             refuse_empty_access(&route, &at, problems);
             read_part::<Route>(route, &at, problems)
         };
@@ -40,18 +41,18 @@ pub fn read(mut tree: Value, problems: &mut Problems) -> Gateway {
 }
 
 /// Elsewhere a key without a value counts as absent; here it may be half of a rule that was meant.
-fn refuse_empty_access(route: &Value, at: &Path, problems: &mut Problems) {
-    let access = at.join([Step::Key("access".to_owned())]);
-    if route.get("access") == Some(&Value::Null) && !problems.is_known_at(&access) {
+fn refuse_empty_access(route: &Value, at: &Place<'_>, problems: &mut Problems) {
+    let access = at.key("access");
+    if route.get("access") == Some(&Value::Null) && !problems.is_known(&access) {
         let message = "nothing stands here; say who may use the route, or remove the key to ask for a token";
-        problems.error_at(access, message);
+        problems.error(&access, message);
     }
 }
 
 /// `None` if nothing of it can be used.
 fn read_part<T: for<'de> Deserialize<'de>>(
     mut tree: Value,
-    base: &Path,
+    base: &Place<'_>,
     problems: &mut Problems,
 ) -> Option<T> {
     for _ in 0..MAX_READINGS {
@@ -65,7 +66,7 @@ fn read_part<T: for<'de> Deserialize<'de>>(
             return None;
         }
     }
-    problems.error_at(base.clone(), "there are more problems than fit here; solve these first");
+    problems.error(base, "there are more problems than fit here; solve these first");
     None
 }
 
@@ -108,9 +109,9 @@ impl Mismatch {
     }
 
     /// Says it, and takes what is wrong out of the tree.
-    fn report(mut self, tree: &mut Value, base: &Path, problems: &mut Problems) {
+    fn report(mut self, tree: &mut Value, base: &Place<'_>, problems: &mut Problems) {
         self.path.reverse();
-        let path = base.join(self.path.iter().cloned());
+        let path = base.path().join(self.path.iter().cloned());
         let Some(place) = find(tree, &self.path) else {
             return;
         };
