@@ -98,15 +98,15 @@ impl Compiler<'_> {
                 None
             }
         });
-        let path = self.route_path(raw.path, &surrounds.auth.policy.prefix, at);
-        let parameters = path.as_deref().and_then(|path| pattern::parameters(path).ok()).unwrap_or_default();
+        let parameters = self.route_path(raw.path.as_deref(), &surrounds.auth.policy.prefix, at);
+        let parameters = parameters.as_deref();
         let methods = self.methods(raw.methods, &at.key("methods"));
-        let mut access = self.access(raw.access, path.as_ref().map(|_| &*parameters), &at.key("access"));
+        let mut access = self.access(raw.access, parameters, &at.key("access"));
         if let Access::Authenticated(requirement) = &mut access {
             requirement.mfa_roles.clone_from(&surrounds.auth.policy.mfa.required_roles);
         }
         let issuers = self.accepted_issuers(raw.issuers, surrounds.issuers, &at.key("issuers"));
-        let limits = self.route_limits(raw.limits, surrounds, path.as_ref().map(|_| &*parameters), at);
+        let limits = self.route_limits(raw.limits, surrounds, parameters, at);
         let cache = raw.cache.map(|cache| self.cache(cache, &methods, &access, &at.key("cache")));
         let websocket = raw.websocket.unwrap_or(false);
         if websocket && cache.is_some() {
@@ -114,7 +114,8 @@ impl Compiler<'_> {
         }
         let max_body = self.size(at, "max_body", raw.max_body, DEFAULT_MAX_BODY, 0..=LARGEST_MAX_BODY);
         let name = self.route_name(raw.name, growing, item, at);
-        let path = path?;
+        parameters?;
+        let path = raw.path?;
         Some(Route {
             name: name.unwrap_or_else(|| default_name(host.as_deref(), &path, &methods)),
             index: growing.table.next_index(),
@@ -160,16 +161,22 @@ impl Compiler<'_> {
         }
     }
 
-    fn route_path(&mut self, path: Option<String>, auth_prefix: &str, at: &Place<'_>) -> Option<String> {
+    /// The path's parameters; `None` if it is missing or wrong, which has been said.
+    fn route_path<'p>(
+        &mut self,
+        path: Option<&'p str>,
+        auth_prefix: &str,
+        at: &Place<'_>,
+    ) -> Option<Vec<&'p str>> {
         let Some(path) = path else {
             self.problems.missing(at, "path", "write it like `path: \"/users/{id}\"`");
             return None;
         };
-        let problem = match pattern::parameters(&path) {
-            Ok(_) if pattern::is_within(&path, auth_prefix) => {
+        let problem = match pattern::parameters(path) {
+            Ok(_) if pattern::is_within(path, auth_prefix) => {
                 format!("{auth_prefix} belongs to the gateway; move `auth.prefix` or this route")
             }
-            Ok(_) => return Some(path),
+            Ok(parameters) => return Some(parameters),
             Err(message) => message,
         };
         self.problems.error(&at.key("path"), problem);

@@ -89,18 +89,23 @@ impl Compiler<'_> {
 
     /// A path whose routes take some methods only isn't looked up again under a wildcard.
     fn warn_of_fall_through(&mut self, routes: &Routes<'_>, at: &Place<'_>) {
-        if routes.iter().all(|(_, route)| route.methods == MethodSet::Any) {
+        let mut groups: HashMap<(Option<&str>, &str), Vec<&Route>> = HashMap::new();
+        for (_, route) in routes.iter().filter(|(_, route)| route.methods != MethodSet::Any) {
+            groups.insert((route.host.as_deref(), &route.path), Vec::new());
+        }
+        if groups.is_empty() {
             return;
         }
         let mut wildcards: HashMap<(Option<&str>, &str), Vec<&Route>> = HashMap::new();
-        let mut groups: HashMap<(Option<&str>, &str), Vec<&Route>> = HashMap::new();
         for (_, route) in routes {
             pace::step();
             let host = route.host.as_deref();
             if let Some(prefix) = pattern::wildcard_prefix(&route.path) {
                 wildcards.entry((host, prefix)).or_default().push(route);
             }
-            groups.entry((host, &route.path)).or_default().push(route);
+            if let Some(group) = groups.get_mut(&(host, &*route.path)) {
+                group.push(route);
+            }
         }
         for (item, route) in routes {
             pace::step();
@@ -136,7 +141,7 @@ impl Compiler<'_> {
         for (item, route) in routes.iter().filter(|(_, route)| route.cache.is_some()) {
             let Some(method) = UNSAFE.iter().find(|method| route.methods.contains(method)) else { continue };
             let message = format!(
-                "{method} passes here, too, and what it changes isn't seen in kept answers until `ttl` is over; write `methods: [GET]` and give the others a route of their own"
+                "{method} passes here, too, and it drops the kept answer to its own URL and caller only, while whatever else it changes is kept until `ttl` is over; write `methods: [GET]` and give the others a route of their own"
             );
             self.problems.warning(&at.item(*item).key("cache"), message);
         }

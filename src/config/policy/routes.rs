@@ -97,8 +97,19 @@ pub struct RouteTable {
 /// The routes with the same pattern stand together; they differ by method.
 #[derive(Debug, Default)]
 struct PathTable {
-    patterns: matchit::Router<usize>,
+    patterns: matchit::Router<Group>,
     groups: Vec<Vec<Arc<Route>>>,
+}
+
+/// An index into the groups.
+#[derive(Debug)]
+struct Group(usize);
+
+/// The only way to give way while `matchit` frees its tree.
+impl Drop for Group {
+    fn drop(&mut self) {
+        pace::step();
+    }
 }
 
 /// Two routes that nothing tells apart, or a path that isn't a pattern.
@@ -148,7 +159,7 @@ impl PathTable {
         let Ok(found) = self.patterns.at(path) else {
             return Assignment::NotFound;
         };
-        let group = &self.groups[*found.value];
+        let group = &self.groups[found.value.0];
         match find(group, method) {
             Some(route) => {
                 let params = found.params.iter().map(|(name, value)| (name.into(), value.into())).collect();
@@ -242,7 +253,7 @@ impl PathTable {
             group.push(route.clone());
             return Ok(());
         }
-        self.patterns.insert(route.path.as_str(), self.groups.len()).map_err(|error| match error {
+        self.patterns.insert(route.path.as_str(), Group(self.groups.len())).map_err(|error| match error {
             matchit::InsertError::Conflict { with } => match group_of.get(&with) {
                 Some(&group) => RouteConflict::Duplicate(self.groups[group][0].index),
                 None => RouteConflict::Pattern(format!("conflicts with the path {with:?}")),
