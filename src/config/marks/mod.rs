@@ -2,12 +2,13 @@
 //! what is checked, shown and used is one way of reading. It notes the places only when asked to: most files
 //! have nothing wrong, and a reload has no use for them.
 
+mod characters;
 mod reader;
 mod scalar;
 
 use std::fmt;
 
-use saphyr_parser::Marker;
+use saphyr_parser::{Marker, Span};
 
 use super::place::{Path, Step};
 pub use reader::{MAX_VALUES, Values};
@@ -36,6 +37,12 @@ impl From<Marker> for Position {
     fn from(marker: Marker) -> Self {
         Self { line: marker.line(), column: marker.col() + 1 }
     }
+}
+
+/// How many characters of its first line a value has; 1 if it goes on below.
+fn width(span: Span) -> usize {
+    let (start, end) = (span.start, span.end);
+    if start.line() == end.line() { end.col().saturating_sub(start.col()).max(1) } else { 1 }
 }
 
 /// Something wrong with the text itself.

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::str::Chars;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
-use super::{Flaw, Inner, Marks, Position, Spot, scalar};
+use super::characters::{Rationed, control_character};
+use super::{Flaw, Inner, Marks, Position, Spot, scalar, width};
 use crate::config::place::{Path, Step};
 use crate::pace;
 
@@ -49,43 +49,6 @@ impl Marks {
     pub fn read(text: &str) -> Result<Self, Vec<Flaw>> {
         let reader = Reader { marks: Some(Marks::default()), ..Reader::default() };
         reader.read(text).map(|reader| reader.marks.unwrap_or_default())
-    }
-}
-
-/// How many characters of its first line a value has; 1 if it goes on below.
-fn width(span: Span) -> usize {
-    let (start, end) = (span.start, span.end);
-    if start.line() == end.line() { end.col().saturating_sub(start.col()).max(1) } else { 1 }
-}
-
-/// What YAML doesn't allow in a text, and the parser lets through.
-fn control_character(text: &str) -> Option<Flaw> {
-    let is_plain = |byte: u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
-    // Most files are plain throughout, which a look at their bytes finds ten times as fast.
-    if text.bytes().all(is_plain) {
-        return None;
-    }
-    let is_allowed = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r' | '\u{85}');
-    let at = text.find(|c| !is_allowed(c) || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}'))?;
-    let before = &text[..at];
-    let line = 1 + before.bytes().filter(|byte| *byte == b'\n').count();
-    let column = 1 + before.chars().rev().take_while(|c| *c != '\n').count();
-    let message = "control characters are not allowed".to_owned();
-    Some(Flaw { position: Position { line, column }, path: Path::default(), message })
-}
-
-/// The text, ending early when the allowance is used up.
-struct Rationed<'t> {
-    text: Chars<'t>,
-    allowance: Rc<Cell<usize>>,
-}
-
-impl Iterator for Rationed<'_> {
-    type Item = char;
-
-    fn next(&mut self) -> Option<char> {
-        self.allowance.set(self.allowance.get().checked_sub(1)?);
-        self.text.next()
     }
 }
 
@@ -164,7 +127,7 @@ impl Reader {
             return Err(vec![flaw]);
         }
         let allowance = Rc::new(Cell::new(MAX_AHEAD));
-        let rationed = Rationed { text: text.chars(), allowance: allowance.clone() };
+        let rationed = Rationed::new(text, allowance.clone());
         let mut last = Position { line: 1, column: 1 };
         for step in Parser::new_from_iter(rationed) {
             pace::step();
