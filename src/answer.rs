@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, Response};
 use pingora::http::ResponseHeader;
 use pingora::{ErrorType, OrErr, Result};
@@ -9,7 +10,7 @@ use pingora::{ErrorType, OrErr, Result};
 use crate::clock::seconds_up;
 use crate::config::policy::Limit;
 use crate::exchange::Exchange;
-use crate::field_values::FieldValues;
+use crate::field_values::{Fields, FieldsOfMap};
 use crate::store::Verdict;
 
 /// Room for all that is added, so that the map grows once.
@@ -18,9 +19,9 @@ pub const ADDED: usize = 6;
 const ROOM_FOR_REQUEST_ID: usize = 32;
 const ROOM_PER_LIMIT: usize = 96;
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Changes the fields of a head in one go.
 ///
@@ -38,41 +39,53 @@ pub fn rewrite(head: &mut ResponseHeader, change: impl FnOnce(&mut HeaderMap) ->
 
 /// `X-Request-Id`, and how the request's limits stand.
 pub fn sign(headers: &mut HeaderMap, exchange: &Exchange) -> Result<()> {
-    let mut values = FieldValues::with_room(ROOM_FOR_REQUEST_ID + ROOM_PER_LIMIT * exchange.verdicts.len());
-    headers.insert(X_REQUEST_ID, values.put(exchange.request_id.as_str())?);
-    set_rate_limits(headers, &exchange.verdicts, &mut values)
+    put_signature(&mut FieldsOfMap::with_room(headers, signature_room(exchange)), exchange)
+}
+
+/// How many bytes the values of [`put_signature`] take, roughly.
+pub fn signature_room(exchange: &Exchange) -> usize {
+    ROOM_FOR_REQUEST_ID + ROOM_PER_LIMIT * exchange.verdicts.len()
+}
+
+pub fn put_signature(fields: &mut impl Fields, exchange: &Exchange) -> Result<()> {
+    fields.put(&X_REQUEST_ID, |value| append(value, exchange.request_id.as_str()))?;
+    put_rate_limits(fields, &exchange.verdicts)
 }
 
 /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers). Limit names need no
 /// escaping within the structured field's quotes: the configuration lets no quote in.
-fn set_rate_limits(
-    headers: &mut HeaderMap,
-    verdicts: &[(Arc<Limit>, Verdict)],
-    values: &mut FieldValues,
-) -> Result<()> {
+fn put_rate_limits(fields: &mut impl Fields, verdicts: &[(Arc<Limit>, Verdict)]) -> Result<()> {
     if verdicts.is_empty() {
         return Ok(());
     }
-    for (at, (limit, _)) in verdicts.iter().enumerate() {
-        name(values, at, limit);
-        parameter(values, ";q=", limit.quota.count);
-        parameter(values, ";w=", limit.quota.window.as_secs().max(1));
-    }
-    headers.insert(RATELIMIT_POLICY, values.end()?);
-    for (at, (limit, verdict)) in verdicts.iter().enumerate() {
-        name(values, at, limit);
-        parameter(values, ";r=", verdict.remaining);
-        parameter(values, ";t=", seconds_up(verdict.reset_after));
-    }
-    headers.insert(RATELIMIT, values.end()?);
-    Ok(())
+    fields.put(&RATELIMIT_POLICY, |list| {
+        for (at, (limit, _)) in verdicts.iter().enumerate() {
+            append_name(list, at, limit);
+            append_parameter(list, ";q=", limit.quota.count);
+            append_parameter(list, ";w=", limit.quota.window.as_secs().max(1));
+        }
+    })?;
+    fields.put(&RATELIMIT, |list| {
+        for (at, (limit, verdict)) in verdicts.iter().enumerate() {
+            append_name(list, at, limit);
+            append_parameter(list, ";r=", verdict.remaining);
+            append_parameter(list, ";t=", seconds_up(verdict.reset_after));
+        }
+    })
 }
 
 /// The next member of a list, which begins with the limit's name.
-fn name(list: &mut FieldValues, at: usize, limit: &Limit) {
-    list.begin(if at == 0 { "\"" } else { ", \"" }).begin(&limit.name).begin("\"");
+fn append_name(list: &mut BytesMut, at: usize, limit: &Limit) {
+    append(list, if at == 0 { "\"" } else { ", \"" });
+    append(list, &limit.name);
+    append(list, "\"");
 }
 
-fn parameter(list: &mut FieldValues, name: &str, value: impl itoa::Integer) {
-    list.begin(name).begin(itoa::Buffer::new().format(value));
+fn append_parameter(list: &mut BytesMut, name: &str, value: impl itoa::Integer) {
+    append(list, name);
+    append(list, itoa::Buffer::new().format(value));
+}
+
+fn append(value: &mut BytesMut, text: &str) {
+    value.extend_from_slice(text.as_bytes());
 }
