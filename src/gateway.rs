@@ -23,7 +23,7 @@ use crate::exchange::Exchange;
 use crate::pipeline::cache::enable::Cache;
 use crate::pipeline::forward::fast_lane::FastLane;
 use crate::pipeline::settle::Outcome;
-use crate::pipeline::{arrive, cache, forward, respond, settle};
+use crate::pipeline::{Standing, arrive, cache, forward, respond, settle};
 use crate::rejection::{Code, Rejection};
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
@@ -90,7 +90,11 @@ impl ProxyHttp for Gateway {
         if exchange.has_arrived() {
             return Ok(false);
         }
-        self.answer(session, exchange).await
+        match self.answer(session, exchange).await? {
+            Standing::Answered => Ok(true),
+            Standing::Found(hit) => hit.send(session, exchange).await.map(|()| true),
+            Standing::Open => Ok(false),
+        }
     }
 
     fn request_cache_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<()> {
@@ -286,32 +290,33 @@ impl Gateway {
         self.editions.load().policy.fast_lane
     }
 
-    /// `true` when the request was answered here. The rare ways out are boxed: this future is made
-    /// and moved for every request.
-    pub async fn answer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+    /// Answers the request here if it can. The rare ways out are boxed: this future is made and moved for
+    /// every request.
+    pub async fn answer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Standing> {
         let arrived = arrive::run(session, exchange, &self.keys, &self.meter).await;
         exchange.arrived_after = Some(exchange.started.elapsed());
         if let Err(rejection) = arrived {
             exchange.enter("refuse");
             Box::pin(respond::render_error::run(session, exchange, &rejection)).await;
-            return Ok(true);
+            return Ok(Standing::Answered);
         }
         if let Some(endpoint) = exchange.auth_endpoint() {
             exchange.enter("auth");
             Box::pin(self.answer_auth(session, exchange, endpoint)).await;
-            return Ok(true);
+            return Ok(Standing::Answered);
         }
         if exchange.cache_rule().is_some() {
             exchange.enter("cache");
-            return Box::pin(cache::serve::run(session, exchange, self.cache)).await;
+            let found = cache::serve::find(session, exchange, self.cache).await;
+            return Ok(found.map_or(Standing::Open, Standing::Found));
         }
         exchange.enter("forward");
         if !forward::fast_lane::qualifies(session, exchange) {
-            return Ok(false);
+            return Ok(Standing::Open);
         }
         self.metrics.fast_lane_requests.inc();
         self.fast_lane.run(session, exchange).await?;
-        Ok(true)
+        Ok(Standing::Answered)
     }
 
     async fn answer_auth(&self, session: &mut Session, exchange: &mut Exchange, endpoint: AuthEndpoint) {
@@ -356,7 +361,12 @@ impl Gateway {
             body_bytes: session.body_bytes_sent(),
             took: exchange.started.elapsed(),
         };
-        settle::run(exchange, &outcome, &self.metrics, &self.access_log, &self.decisions);
+        self.note(exchange, &outcome);
+    }
+
+    /// The same as [`settle`](Self::settle) for an answer that no session has written.
+    pub fn note(&self, exchange: &mut Exchange, outcome: &Outcome) {
+        settle::run(exchange, outcome, &self.metrics, &self.access_log, &self.decisions);
     }
 }
 

@@ -8,7 +8,7 @@
 use std::str::FromStr;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Buf, BufMut, Bytes};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
@@ -85,15 +85,30 @@ impl Purge {
 
 impl Label {
     pub fn to_bytes(&self) -> Bytes {
-        let Self { epoch, key, route, path, user, tags } = self;
-        // The fields' names would be most of what there is to read, for every hit.
-        serde_json::to_vec(&(epoch, key, route, path, user, tags)).unwrap_or_default().into()
+        let Self { epoch: Epoch(of, number), key, route, path, user, tags } = self;
+        let mut bytes = Vec::with_capacity(self.weight());
+        [of, number, key].into_iter().for_each(|number| bytes.put_u64(*number));
+        bytes.put_u8(user.is_some().into());
+        bytes.put_u128(user.unwrap_or_default().as_u128());
+        bytes.put_u8(u8::try_from(tags.len()).unwrap_or(u8::MAX));
+        for text in [route, path].into_iter().chain(tags) {
+            bytes.put_u32(u32::try_from(text.len()).unwrap_or(u32::MAX));
+            bytes.put_slice(text.as_bytes());
+        }
+        bytes.into()
     }
 
     /// `None` for what no gateway of this version wrote.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (epoch, key, route, path, user, tags) = serde_json::from_slice(bytes).ok()?;
-        Some(Self { epoch, key, route, path, user, tags })
+    pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
+        let epoch = Epoch(bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?);
+        let key = bytes.try_get_u64().ok()?;
+        let is_for_one = bytes.try_get_u8().ok()? != 0;
+        let user = UserId::from_u128(bytes.try_get_u128().ok()?);
+        let count = usize::from(bytes.try_get_u8().ok()?);
+        let (route, path) = (text(&mut bytes)?, text(&mut bytes)?);
+        let tags = (0..count).map(|_| text(&mut bytes)).collect::<Option<_>>()?;
+        let user = is_for_one.then_some(user);
+        bytes.is_empty().then_some(Self { epoch, key, route, path, user, tags })
     }
 
     /// `None` when there are more tags than an answer may have: it could not be purged by all of them.
@@ -109,6 +124,13 @@ impl Label {
             + self.path.len()
             + self.tags.iter().map(String::len).sum::<usize>()
     }
+}
+
+fn text(bytes: &mut &[u8]) -> Option<String> {
+    let length = usize::try_from(bytes.try_get_u32().ok()?).ok()?;
+    let (text, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(str::from_utf8(text).ok()?.to_owned())
 }
 
 /// Redis' id of an entry in a stream.
@@ -137,7 +159,14 @@ mod tests {
         let tagged = label.with_tags(["x", "", "y"].into_iter()).expect("few tags");
 
         assert_eq!(tagged.tags, ["x", "y"]);
-        assert_eq!(Label::from_bytes(&tagged.to_bytes()), Some(tagged));
+        let bytes = tagged.to_bytes();
+        for end in 0..bytes.len() {
+            assert_eq!(Label::from_bytes(&bytes[..end]), None, "cut at {end}");
+        }
+        assert_eq!(Label::from_bytes(&[&bytes[..], b"x"].concat()), None);
+        assert_eq!(Label::from_bytes(&bytes), Some(tagged));
+        let of_one = Label { user: Some(UserId::from_u128(7)), ..label.clone() };
+        assert_eq!(Label::from_bytes(&of_one.to_bytes()), Some(of_one));
         assert_eq!(Label::from_bytes(b"{}"), None);
         assert_eq!(Label::from_bytes(b""), None);
         assert_eq!(label.with_tags((0..65).map(|_| "t")), None);

@@ -16,7 +16,7 @@ pub const PART_BYTES: usize = 256 << 10;
 pub struct StoredResponse {
     /// What purges go by: a [`Label`](super::Label).
     pub label: Bytes,
-    /// Times and variance, in the cache library's own form.
+    /// Times, in the cache library's own form.
     pub meta: Bytes,
     pub head: Bytes,
     pub body: StoredBody,

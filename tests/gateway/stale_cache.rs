@@ -1,6 +1,7 @@
 //! The response cache when an answer has gone stale, or never came whole.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use reqwest::Response;
 use serde_json::Value;
@@ -168,9 +169,10 @@ async fn a_stale_answer_that_the_upstream_confirms_is_fresh_again() {
         let client = gw.anonymous();
         assert_eq!(outcome(&client.get("/page").await), "fwd=uri-miss; stored");
 
-        let confirmed = eventually("the answer's time to be over", async || {
+        let (confirmed, asked) = eventually("the answer's time to be over", async || {
+            let asked = Instant::now();
             let answer = client.get("/page").await;
-            (outcome(&answer) != "hit").then_some(answer)
+            (outcome(&answer) != "hit").then_some((answer, asked))
         })
         .await;
 
@@ -182,6 +184,8 @@ async fn a_stale_answer_that_the_upstream_confirms_is_fresh_again() {
         );
         let after = client.get("/page").await;
         assert_eq!(after.headers()["x-said"], "later");
+        let age: u64 = after.headers()["age"].to_str().expect("ASCII").parse().expect("a number");
+        assert!(age <= asked.elapsed().as_secs(), "it ages anew since it was confirmed: {age}");
         assert_eq!(
             (outcome(&after), &after.headers()["cache-control"]),
             ("hit", &"max-age=3600".parse().expect("ASCII"))

@@ -5,6 +5,7 @@
 //! through Pingora's cache. When the store is down, or it isn't known what was purged, the cache is bypassed.
 
 pub mod enable;
+pub mod head_lines;
 mod hit;
 pub mod invalidate;
 pub mod keep;
@@ -15,5 +16,6 @@ pub mod process_tier;
 pub mod serve;
 mod single_flight;
 pub mod storage;
+mod stored_head;
 mod tags;
 pub mod vary;

@@ -11,7 +11,7 @@ use pingora::{ErrorType, OrErr, Result};
 use super::enable;
 use super::storage::Tier;
 use crate::exchange::{CacheVisit, Exchange};
-use crate::field_values::FieldValues;
+use crate::field_values::Fields;
 
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -42,15 +42,14 @@ pub fn describe(session: &Session, exchange: &Exchange) -> Result<(&'static str,
     Ok((label, header_value(value)?))
 }
 
-/// The value for a fresh answer that is served from `tier`.
-pub fn hit(
-    values: &mut FieldValues,
-    fresh_until: SystemTime,
-    now: SystemTime,
-    tier: &str,
-) -> Result<HeaderValue> {
-    values.begin("portcullis; hit; ttl=").begin(itoa::Buffer::new().format(left(fresh_until, now)));
-    values.begin("; detail=").begin(tier).end()
+/// `Cache-Status` of a fresh answer that is served from `tier`.
+pub fn put_hit(fields: &mut impl Fields, fresh_until: SystemTime, now: SystemTime, tier: &str) -> Result<()> {
+    fields.put(&CACHE_STATUS, |value| {
+        let ttl = left(fresh_until, now);
+        for part in ["portcullis; hit; ttl=", itoa::Buffer::new().format(ttl), "; detail=", tier] {
+            value.extend_from_slice(part.as_bytes());
+        }
+    })
 }
 
 fn phase(session: &Session) -> (&'static str, &'static str) {

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use pingora::cache::CacheMeta;
 use pingora::cache::key::HashBinary;
 use pingora::http::RequestHeader;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::vary;
+use super::stored_head::StoredHead;
+use super::{head_lines, vary};
 use crate::answer;
 use crate::store::{Label, Marks, bounded};
 
@@ -33,12 +33,15 @@ pub struct ProcessTier {
 /// A plain answer, whole: it needs no more than its age.
 pub struct ReadyAnswer {
     pub status: StatusCode,
-    /// Without what says how the body is sent.
+    /// Without what is said anew in each answer.
     pub headers: HeaderMap,
+    /// The same as the first lines of an HTTP/1 head, if no more than our own fields have to follow.
+    pub lines: Option<Bytes>,
     pub body: Bytes,
     /// Of requests that get this answer; `None` if all do.
     pub variance: Option<HashBinary>,
-    pub created: SystemTime,
+    /// From when `Age` counts.
+    pub since: SystemTime,
     pub fresh_until: SystemTime,
     /// The process, by the monotonic clock.
     leaves_at: Instant,
@@ -54,7 +57,9 @@ impl Weighter<Box<[u8]>, Arc<ReadyAnswer>> for Weigh {
     fn weight(&self, key: &Box<[u8]>, answer: &Arc<ReadyAnswer>) -> u64 {
         let fields =
             answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD);
-        (key.len() + fields.sum::<usize>() + answer.body.len() + answer.label.weight() + OVERHEAD) as u64
+        let lines = answer.lines.as_ref().map_or(0, Bytes::len);
+        (key.len() + fields.sum::<usize>() + lines + answer.body.len() + answer.label.weight() + OVERHEAD)
+            as u64
     }
 }
 
@@ -77,15 +82,18 @@ impl ProcessTier {
     /// Keeps an answer that is fresh and small enough.
     pub fn keep(&self, key: &[u8], mut answer: ReadyAnswer) -> Arc<ReadyAnswer> {
         let left = answer.fresh_until.duration_since(SystemTime::now()).unwrap_or_default();
-        if left.is_zero() || answer.body.len() as u64 > self.max_bytes / LARGEST_PART {
+        if left.is_zero() || !self.takes(answer.body.len()) {
             return Arc::new(answer);
         }
         answer.leaves_at = Instant::now() + left.min(LONGEST_STAY);
-        // A part of a larger read would keep all of that alive.
-        answer.body = Bytes::copy_from_slice(&answer.body);
         let answer = Arc::new(answer);
         self.entries.insert(key.into(), answer.clone());
         answer
+    }
+
+    /// Bodies of such a length.
+    pub fn takes(&self, bytes: usize) -> bool {
+        bytes as u64 <= self.max_bytes / LARGEST_PART
     }
 
     pub fn forget(&self, key: &[u8]) {
@@ -102,15 +110,18 @@ impl ProcessTier {
 }
 
 impl ReadyAnswer {
-    /// With the whole body.
-    pub fn new(meta: &CacheMeta, label: Label, body: Bytes) -> Self {
+    /// With the whole body. What this takes of a larger read is kept with all of it.
+    pub fn new(head: StoredHead, label: Label, body: Bytes) -> Self {
+        let StoredHead { status, headers, variance, since, fresh_until } = head;
+        let (headers, lines) = head_lines::ready(status, plain(status, headers, body.len()));
         Self {
-            status: meta.response_header().status,
-            headers: plain(meta.response_header().status, meta.headers(), body.len()),
+            status,
+            headers,
+            lines,
             body,
-            variance: meta.variance(),
-            created: meta.created(),
-            fresh_until: meta.fresh_until(),
+            variance,
+            since,
+            fresh_until,
             leaves_at: Instant::now(),
             label,
             checked: AtomicU64::new(0),
@@ -137,11 +148,8 @@ impl ReadyAnswer {
 }
 
 /// The fields for clients; the body is here whole, so its length is known.
-fn plain(status: StatusCode, stored: &HeaderMap, length: usize) -> HeaderMap {
-    let mut headers = stored.clone();
-    for name in [header::TRANSFER_ENCODING, header::CONNECTION, header::AGE] {
-        headers.remove(name);
-    }
+fn plain(status: StatusCode, mut headers: HeaderMap, length: usize) -> HeaderMap {
+    headers.remove(header::TRANSFER_ENCODING);
     if status != StatusCode::NO_CONTENT {
         headers.insert(header::CONTENT_LENGTH, length.into());
     }

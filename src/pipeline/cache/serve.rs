@@ -1,24 +1,25 @@
-//! Answers plain requests for fresh answers straight from the process tier or the store, after all checks: a
+//! Answers to plain requests for fresh answers, straight from the process tier or the store, after all checks: a
 //! hit through Pingora's cache costs almost twice as much (docs/performance.md). Everything else, such as
 //! ranges, conditions and bodies in parts, is left to it, with what the store has said.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::{HeaderName, Method, Version, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::enable::Cache;
-use super::outcome::{self, CACHE_STATUS};
 use super::process_tier::ReadyAnswer;
-use super::{enable, key};
+use super::stored_head::response_header;
+use super::{enable, key, outcome};
 use crate::answer;
 use crate::exchange::Exchange;
-use crate::field_values::FieldValues;
+use crate::field_values::{Fields, FieldsOfMap};
 
-/// In bytes, for the values of `Age` and `Cache-Status`.
+/// In bytes, for the value of `Cache-Status`.
 const ROOM: usize = 64;
 
 /// What asks for more than the plain answer.
@@ -34,28 +35,65 @@ const NOT_PLAIN: [HeaderName; 9] = [
     header::TRANSFER_ENCODING,
 ];
 
-/// `true` when the request was answered.
-pub async fn run(session: &mut Session, exchange: &mut Exchange, cache: Cache) -> Result<bool> {
-    let Some(key) = key_of_plain(session, exchange) else { return Ok(false) };
+/// A fresh answer that this request gets, once it is sent.
+pub struct PlainHit {
+    pub answer: Arc<ReadyAnswer>,
+    tier: &'static str,
+    now: SystemTime,
+    is_head_request: bool,
+}
+
+/// `None` when the request goes on to Pingora's cache.
+pub async fn find(session: &mut Session, exchange: &mut Exchange, cache: Cache) -> Option<PlainHit> {
+    let key = key_of_plain(session, exchange)?;
     let storage = cache.storage;
     let now = SystemTime::now();
     let ready = storage.process_tier.find(&key, storage.purges.marks());
     let (answer, tier) = match ready.filter(|answer| answer.answers(session.req_header(), now)) {
         Some(answer) => (answer, "process"),
         // Boxed: this future is made and moved for every request.
-        None => match Box::pin(ask_store(session, exchange, cache, key)).await {
-            Some(answer) => (answer, storage.responses.tier()),
-            None => return Ok(false),
-        },
+        None => (Box::pin(ask_store(session, exchange, cache, key)).await?, storage.responses.tier()),
     };
     exchange.cache_outcome = Some("hit");
-    let head = head(&answer, exchange, now, tier)?;
-    let without_body = session.req_header().method == Method::HEAD;
-    session.write_response_header(Box::new(head), without_body).await?;
-    if !without_body {
-        session.write_response_body(Some(answer.body.clone()), true).await?;
+    let is_head_request = session.req_header().method == Method::HEAD;
+    Some(PlainHit { answer, tier, now, is_head_request })
+}
+
+impl PlainHit {
+    /// By Pingora's session, whatever the client speaks.
+    pub async fn send(&self, session: &mut Session, exchange: &Exchange) -> Result<()> {
+        let body = self.body();
+        session.write_response_header(Box::new(self.head(exchange)?), body.is_none()).await?;
+        match body {
+            Some(body) => session.write_response_body(Some(body), true).await,
+            None => Ok(()),
+        }
     }
-    Ok(true)
+
+    fn head(&self, exchange: &Exchange) -> Result<ResponseHeader> {
+        let mut head = response_header(self.answer.status, self.answer.headers.clone());
+        answer::rewrite(&mut head, |headers| {
+            headers.insert(header::AGE, self.age().into());
+            let room = ROOM + answer::signature_room(exchange);
+            self.put_own(&mut FieldsOfMap::with_room(headers, room), exchange)
+        })?;
+        Ok(head)
+    }
+
+    /// What only this answer carries, beside its age.
+    pub fn put_own(&self, fields: &mut impl Fields, exchange: &Exchange) -> Result<()> {
+        outcome::put_hit(fields, self.answer.fresh_until, self.now, self.tier)?;
+        answer::put_signature(fields, exchange)
+    }
+
+    pub fn age(&self) -> u64 {
+        self.now.duration_since(self.answer.since).unwrap_or_default().as_secs()
+    }
+
+    /// `None` to a `HEAD` request.
+    pub fn body(&self) -> Option<Bytes> {
+        (!self.is_head_request).then(|| self.answer.body.clone())
+    }
 }
 
 /// `None` for a request that wants more than the plain answer, or may not have it.
@@ -66,7 +104,8 @@ fn key_of_plain(session: &mut Session, exchange: &Exchange) -> Option<Vec<u8>> {
     }
     let request = session.req_header();
     let is_plain = matches!(request.version, Version::HTTP_11 | Version::HTTP_2)
-        && !NOT_PLAIN.iter().any(|name| request.headers.contains_key(name));
+        // A request has few fields: to look each of these up would take longer.
+        && !request.headers.keys().any(|name| NOT_PLAIN.contains(name));
     if !is_plain || !enable::may_hit(request, exchange, rule) {
         return None;
     }
@@ -87,19 +126,4 @@ async fn ask_store(
     };
     exchange.cache_key = Some(key);
     answer
-}
-
-fn head(answer: &ReadyAnswer, exchange: &Exchange, now: SystemTime, tier: &str) -> Result<ResponseHeader> {
-    let mut parts = http::Response::new(()).into_parts().0;
-    parts.status = answer.status;
-    parts.headers = answer.headers.clone();
-    let mut head = ResponseHeader::from(parts);
-    let age = now.duration_since(answer.created).unwrap_or_default().as_secs();
-    answer::rewrite(&mut head, |headers| {
-        let mut values = FieldValues::with_room(ROOM);
-        headers.insert(header::AGE, values.put(itoa::Buffer::new().format(age))?);
-        headers.insert(CACHE_STATUS, outcome::hit(&mut values, answer.fresh_until, now, tier)?);
-        answer::sign(headers, exchange)
-    })?;
-    Ok(head)
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use pingora::Result;
 use pingora::cache::key::CacheHashKey;
@@ -14,10 +15,12 @@ use pingora::cache::storage::{HitHandler, MissHandler, PurgeOutcome, PurgeTarget
 use pingora::cache::trace::SpanHandle;
 use pingora::cache::{CacheKey, CacheMeta};
 use pingora::http::RequestHeader;
+use uuid::Uuid;
 
 use super::hit::Hit;
 use super::miss::{LAST_READERS, Miss};
 use super::process_tier::{ProcessTier, ReadyAnswer};
+use super::stored_head::StoredHead;
 use super::{keep, single_flight, tags, vary};
 use crate::config::policy::VaryBy;
 use crate::exchange::{CacheVisit, Exchange};
@@ -94,15 +97,15 @@ impl ResponseStorage {
         key: &mut CacheKey,
         request: &RequestHeader,
     ) -> Option<Arc<ReadyAnswer>> {
-        let found = match self.find(key).await {
-            Some(Found { label, meta, body: StoredBody::Whole(body) })
-                if meta.is_fresh(SystemTime::now())
-                    && vary::is_meant(meta.variance(), meta.headers(), request) =>
+        let found = match self.find_stored(key).await {
+            Some(Stored { label, head, body: StoredBody::Whole(body), .. })
+                if head.fresh_until > SystemTime::now()
+                    && vary::is_meant(head.variance, &head.headers, request) =>
             {
-                let answer = ReadyAnswer::new(&meta, label, body);
+                let answer = ReadyAnswer::new(head, label, body);
                 return Some(self.process_tier.keep(key.primary_key(), answer));
             }
-            found => found,
+            stored => stored.and_then(Stored::open),
         };
         key.extensions.insert(FirstLook(Arc::new(Mutex::new(Some(found)))));
         None
@@ -118,8 +121,12 @@ impl ResponseStorage {
         }
     }
 
-    /// `None` when there is nothing that wasn't purged, or when that can't be known.
     pub(super) async fn find(&self, key: &CacheKey) -> Option<Found> {
+        self.find_stored(key).await.and_then(Stored::open)
+    }
+
+    /// `None` when there is nothing that wasn't purged, or when that can't be known.
+    async fn find_stored(&self, key: &CacheKey) -> Option<Stored> {
         let marks = self.purges.marks();
         if !marks.is_current() {
             note_bypass(key);
@@ -137,18 +144,19 @@ impl ResponseStorage {
         drop(span);
         // What another version wrote is as good as absent.
         let label = Label::from_bytes(&found.label)?;
-        let meta = CacheMeta::deserialize(&found.meta, &found.head).ok()?;
-        marks.allows(&label).then_some(Found { label, meta, body: found.body })
+        let head = StoredHead::from_bytes(found.head)?;
+        marks.allows(&label).then_some(Stored { label, head, times: found.meta, body: found.body })
     }
 
     /// `false` when it isn't kept.
     pub(super) async fn keep(&self, key: &CacheKey, meta: &CacheMeta, body: StoredBody) -> Result<bool> {
         let Some(label) = label(key, meta) else { return Ok(false) };
-        let (internal, head) = meta.serialize()?;
+        let (times, _) = meta.serialize()?;
+        let head = StoredHead::from(meta);
         let response = StoredResponse {
             label: label.to_bytes(),
-            meta: internal.into(),
-            head: head.into(),
+            meta: times.into(),
+            head: head.to_bytes(),
             body: body.clone(),
         };
         let _span = span(key, "store: keep answer");
@@ -160,8 +168,12 @@ impl ResponseStorage {
                 return Ok(false);
             }
         }
-        if let StoredBody::Whole(body) = &body {
-            self.process_tier.keep(key.primary_key(), ReadyAnswer::new(meta, label, body.clone()));
+        if let StoredBody::Whole(body) = &body
+            && self.process_tier.takes(body.len())
+        {
+            // A part of a larger read would keep all of that alive.
+            let answer = ReadyAnswer::new(head, label, Bytes::copy_from_slice(body));
+            self.process_tier.keep(key.primary_key(), answer);
         }
         if let Some(visit) = visit(key) {
             single_flight::land(visit);
@@ -186,10 +198,27 @@ impl ResponseStorage {
     }
 }
 
+/// As it is read from the store.
+struct Stored {
+    label: Label,
+    head: StoredHead,
+    /// Pingora's record of them.
+    times: Bytes,
+    body: StoredBody,
+}
+
+/// For Pingora's cache.
 pub(super) struct Found {
     label: Label,
     pub meta: CacheMeta,
     body: StoredBody,
+}
+
+impl Stored {
+    fn open(self) -> Option<Found> {
+        let Self { label, head, times, body } = self;
+        Some(Found { label, meta: head.into_meta(&times)?, body })
+    }
 }
 
 /// Pingora's key, which knows its hash from here on, and that.
@@ -202,7 +231,8 @@ fn hashed(key: Vec<u8>) -> (CacheKey, AnswerKey) {
 
 /// What the store calls the answer: Pingora's `combined`, which takes ten times as long.
 pub(super) fn name(key: &impl CacheHashKey) -> String {
-    format!("{:032x}", u128::from_be_bytes(key.combined_bin()))
+    let mut digits = Uuid::encode_buffer();
+    Uuid::from_bytes(key.combined_bin()).simple().encode_lower(&mut digits).to_owned()
 }
 
 pub(super) fn visit(key: &CacheKey) -> Option<&CacheVisit> {
@@ -251,7 +281,8 @@ impl Storage for ResponseStorage {
         if let StoredBody::Whole(body) = &body
             && self.process_tier.find(key.primary_key(), self.purges.marks()).is_none()
         {
-            self.process_tier.keep(key.primary_key(), ReadyAnswer::new(&meta, label, body.clone()));
+            let answer = ReadyAnswer::new(StoredHead::from(&meta), label, body.clone());
+            self.process_tier.keep(key.primary_key(), answer);
         }
         meta.extensions_mut().insert(Tier(self.responses.tier()));
         Ok(Some((meta, Box::new(Hit::new(self, key, body)))))

@@ -16,7 +16,7 @@ use super::{RedisState, parse};
 use crate::store::{Parts, ResponseParts, Responses, StoreError, StoredBody, StoredResponse};
 
 /// First byte of every value; entries of another version are as good as absent.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 /// The second byte: whether parts follow, or the body is at the end.
 const WHOLE: u8 = 0;
 const IN_PARTS: u8 = 1;
@@ -225,7 +225,7 @@ mod tests {
                 assert_eq!(decode(value.slice(..end)), None, "cut at {end}");
             }
         }
-        for other in [&b"\x02\0whatever"[..], b"\x03\x02whatever"] {
+        for other in [&b"\x03\0whatever"[..], b"\x04\x02whatever"] {
             assert_eq!(decode(Bytes::from_static(other)), None);
         }
     }
