@@ -54,7 +54,10 @@ pub fn run(stage: &Stage) -> Result<(), Failure> {
         print(name, &counts, &bare)?;
         counted.push(counts);
     }
-    judge(&bare, &counted)
+    judge(&bare, &counted)?;
+    let hit = of_gateway(stage, &plan(19100, &redis_url)?, "/cached")?;
+    say("\n| hits | | | | |\n| --- | ---: | ---: | ---: | ---: |")?;
+    print("from the process tier", &hit, &bare)
 }
 
 fn judge(bare: &Counts, counted: &[Counts]) -> Result<(), Failure> {
