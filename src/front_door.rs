@@ -5,7 +5,6 @@
 //! a fifth of what a request costs outside the kernel (docs/performance.md). Here, what a connection
 //! keeps is made once, and is small.
 
-mod give;
 mod waiting_room;
 
 use std::io;
@@ -15,21 +14,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
+use pingora::ErrorType;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v1::server::HttpSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::proxy::{HttpProxy, Session};
 use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
-use pingora::{Error, ErrorType};
 use tokio::io::AsyncReadExt;
 
 use self::waiting_room::{CALLS, Call, WaitingRoom};
 use crate::exchange::Exchange;
-use crate::gateway::Gateway;
-use crate::pipeline::Standing;
+use crate::gateway::{Gateway, Standing, into_http1};
 
 /// Requests per connection; closing now and then frees what a connection holds.
 const MAX_REQUESTS: u32 = 100_000;
@@ -170,29 +167,15 @@ impl FrontDoor {
         }
         let mut exchange = self.gateway.begin();
         match self.gateway.answer(&mut session, &mut exchange).await {
-            Ok(Standing::Answered) => self.end(session, exchange).await,
-            Ok(Standing::Found(hit)) => self.give(hit, session, exchange, copy.len()).await,
+            Ok(Standing::Answered) => self.gateway.end(session, exchange).await,
+            Ok(Standing::Found(hit)) => self.gateway.give(hit, session, exchange, copy.len()).await,
             Ok(Standing::Open) => {
                 let stream = into_http1(session)?.into_inner();
                 let caller = Caller { stream, read: copy, remaining, shutdown };
                 Box::pin(self.hand_over(caller, Some(exchange))).await
             }
-            Err(error) => self.fail(session, exchange, &error).await,
+            Err(error) => self.gateway.end_failed(session, exchange, &error).await,
         }
-    }
-
-    /// After an answer by the session.
-    async fn end(&self, session: Session, mut exchange: Box<Exchange>) -> Option<Stream> {
-        self.gateway.settle(&session, &mut exchange);
-        drop(exchange);
-        let reusable = session.downstream_session.finish().await.ok().flatten()?;
-        Some(reusable.into_parts().0)
-    }
-
-    async fn fail(&self, mut session: Session, mut exchange: Box<Exchange>, error: &Error) -> Option<Stream> {
-        Box::pin(self.gateway.fail(&mut session, error, &mut exchange)).await;
-        self.gateway.settle(&session, &mut exchange);
-        None
     }
 
     /// Pingora's way from here on; with what was found out about the request, if it was received.
@@ -224,11 +207,4 @@ fn holds_empty_line(read: &[u8]) -> bool {
 fn begin(session: &mut ServerSession, read: BytesMut, remaining: u32) {
     session.set_keepalive_reuses_remaining(Some(remaining));
     session.set_pipelined_prefix(read);
-}
-
-fn into_http1(session: Session) -> Option<HttpSession> {
-    match *session.downstream_session {
-        ServerSession::H1(session) => Some(session),
-        _ => None,
-    }
 }

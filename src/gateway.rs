@@ -1,5 +1,7 @@
 //! The contents page: Pingora's phases in their order, each handed to the stage that does it.
 
+mod ending;
+
 use std::any::Any;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use pingora::cache::key::HashBinary;
 use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, HitHandler, NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -16,15 +18,16 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use self::ending::announce_close;
+pub use self::ending::into_http1;
 use crate::auth::bridge::Bridge;
 use crate::config::policy::AuthEndpoint;
 use crate::edition::Edition;
 use crate::exchange::Exchange;
+pub use crate::pipeline::Standing;
 use crate::pipeline::cache::enable::Cache;
 use crate::pipeline::forward::fast_lane::FastLane;
-use crate::pipeline::settle::Outcome;
-use crate::pipeline::{Standing, arrive, cache, forward, respond, settle};
-use crate::rejection::{Code, Rejection};
+use crate::pipeline::{arrive, cache, forward, respond};
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::decisions::Decisions;
@@ -324,54 +327,4 @@ impl Gateway {
             respond::render_error::run(session, exchange, &rejection).await;
         }
     }
-
-    /// The answer to what is no request, on record as far as it was understood.
-    pub async fn refuse_unreadable(&self, session: &mut Session) {
-        let mut exchange = self.begin();
-        exchange.client = arrive::unknown_client(session, &exchange.edition.policy);
-        respond::render_error::unreadable(session, &mut exchange).await;
-        let method = Method::from_bytes(b"-").unwrap_or_default();
-        self.record(session, &mut exchange, &method, b"-");
-    }
-
-    /// Says what went wrong, if there is anybody and nothing was said yet.
-    pub async fn fail(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> Code {
-        let code = exchange.refused.unwrap_or_else(|| respond::failure::code_of(error));
-        if session.response_written().is_none() && !respond::failure::is_client_gone(error) {
-            announce_close(session);
-            let rejection = Rejection::from(code);
-            respond::render_error::run(session, exchange, &rejection).await;
-        } else {
-            exchange.refused = Some(code);
-        }
-        code
-    }
-
-    /// Counts the request and writes its line into the access log.
-    pub fn settle(&self, session: &Session, exchange: &mut Exchange) {
-        let request = session.req_header();
-        self.record(session, exchange, &request.method, request.raw_path());
-    }
-
-    fn record(&self, session: &Session, exchange: &mut Exchange, method: &Method, target: &[u8]) {
-        let outcome = Outcome {
-            method,
-            target,
-            status: session.response_written().map_or(499, |response| response.status.as_u16()),
-            body_bytes: session.body_bytes_sent(),
-            took: exchange.started.elapsed(),
-        };
-        self.note(exchange, &outcome);
-    }
-
-    /// The same as [`settle`](Self::settle) for an answer that no session has written.
-    pub fn note(&self, exchange: &mut Exchange, outcome: &Outcome) {
-        settle::run(exchange, outcome, &self.metrics, &self.access_log, &self.decisions);
-    }
-}
-
-/// Pingora closes the client's connection after a failed upstream request. The answer has to say
-/// so, or the client's next request on it is lost.
-fn announce_close(session: &mut Session) {
-    session.set_keepalive(None);
 }
