@@ -60,18 +60,12 @@ impl FieldValues {
 
     /// The value that this text makes. An error, not a panic, should it hold what no field can.
     pub fn put(&mut self, text: impl AsRef<[u8]>) -> Result<HeaderValue> {
-        self.begin(text);
+        self.0.extend_from_slice(text.as_ref());
         self.end()
     }
 
-    /// Text of the value to come.
-    pub fn begin(&mut self, text: impl AsRef<[u8]>) -> &mut Self {
-        self.0.extend_from_slice(text.as_ref());
-        self
-    }
-
-    /// The value of all that was begun.
-    pub fn end(&mut self) -> Result<HeaderValue> {
+    /// The value of all that was written since the last one.
+    fn end(&mut self) -> Result<HeaderValue> {
         HeaderValue::from_maybe_shared(self.0.split().freeze())
             .or_err(ErrorType::InvalidHTTPHeader, "a value that no header can hold")
     }
@@ -86,7 +80,7 @@ mod tests {
         let mut values = FieldValues::with_room(4);
 
         let first = values.put("first").unwrap();
-        let second = values.begin("sec").begin("ond").end().unwrap();
+        let second = values.put("second").unwrap();
 
         assert_eq!((first, second), (HeaderValue::from_static("first"), HeaderValue::from_static("second")));
     }

@@ -32,16 +32,13 @@ pub fn substitute(tree: &mut Value, surroundings: &dyn Surroundings, problems: &
 fn replace(value: &mut Value, at: &Place<'_>, surroundings: &dyn Surroundings, problems: &mut Problems) {
     pace::step();
     match value {
-        // The search for one byte is far quicker, and nearly all texts end there.
-        Value::String(text) if text.contains('$') && text.contains("${") => {
-            match expand(text, surroundings) {
-                Ok(expanded) => *text = expanded,
-                Err(message) => {
-                    problems.error(at, message);
-                    *value = Value::Null;
-                }
+        Value::String(text) if may_refer(text) => match expand(text, surroundings) {
+            Ok(expanded) => *text = expanded,
+            Err(message) => {
+                problems.error(at, message);
+                *value = Value::Null;
             }
-        }
+        },
         Value::Array(items) => {
             for (index, item) in items.iter_mut().enumerate() {
                 replace(item, &at.item(index), surroundings, problems);
@@ -57,6 +54,11 @@ fn replace(value: &mut Value, at: &Place<'_>, surroundings: &dyn Surroundings, p
         }
         _ => {}
     }
+}
+
+/// The search for one byte is far quicker than that for two, and nearly all texts end there.
+fn may_refer(text: &str) -> bool {
+    text.contains('$') && text.contains("${")
 }
 
 /// The text with every reference replaced; `$${` stands for `${` itself.
