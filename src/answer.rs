@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use http::{HeaderMap, HeaderName, Response};
+use http::{HeaderMap, HeaderName, Response, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::{ErrorType, OrErr, Result};
 
@@ -22,6 +22,13 @@ const ROOM_PER_LIMIT: usize = 96;
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// A head without Pingora's map of spellings, which costs as much again.
+pub fn response_header(status: StatusCode, headers: HeaderMap) -> ResponseHeader {
+    let mut parts = Response::new(()).into_parts().0;
+    (parts.status, parts.headers) = (status, headers);
+    ResponseHeader::from(parts)
+}
 
 /// Changes the fields of a head in one go.
 ///

@@ -9,7 +9,6 @@ use pingora::protocols::http::date::get_cached_date;
 
 use super::outcome::CACHE_STATUS;
 use super::serve::PlainHit;
-use super::stored_head::response_header;
 use crate::answer;
 use crate::exchange::Exchange;
 use crate::field_values::HeadLines;
@@ -38,7 +37,7 @@ pub fn ready(status: StatusCode, mut headers: HeaderMap) -> (HeaderMap, Option<B
     for part in ["HTTP/1.1 ", status.as_str(), " ", status.canonical_reason().unwrap_or_default(), "\r\n"] {
         lines.extend_from_slice(part.as_bytes());
     }
-    let head = response_header(status, headers);
+    let head = answer::response_header(status, headers);
     head.header_to_h1_wire(&mut lines);
     (Parts::from(head).headers, Some(Bytes::copy_from_slice(&lines)))
 }

@@ -13,7 +13,6 @@ use pingora::proxy::Session;
 
 use super::enable::Cache;
 use super::process_tier::ReadyAnswer;
-use super::stored_head::response_header;
 use super::{enable, key, outcome};
 use crate::answer;
 use crate::exchange::Exchange;
@@ -71,7 +70,7 @@ impl PlainHit {
     }
 
     fn head(&self, exchange: &Exchange) -> Result<ResponseHeader> {
-        let mut head = response_header(self.answer.status, self.answer.headers.clone());
+        let mut head = answer::response_header(self.answer.status, self.answer.headers.clone());
         answer::rewrite(&mut head, |headers| {
             headers.insert(header::AGE, self.age().into());
             let room = ROOM + answer::signature_room(exchange);

@@ -5,10 +5,9 @@ use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BufMut, Bytes};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::cache::CacheMeta;
 use pingora::cache::key::HashBinary;
-use pingora::http::ResponseHeader;
 
 use crate::answer;
 
@@ -20,7 +19,7 @@ const LENGTHS_BYTES: usize = 2 + 4;
 /// A head of Pingora's own form, to be replaced.
 static BLANK: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let epoch = SystemTime::UNIX_EPOCH;
-    let blank = CacheMeta::new(epoch, epoch, 0, 0, ResponseHeader::from(Response::new(()).into_parts().0));
+    let blank = CacheMeta::new(epoch, epoch, 0, 0, answer::response_header(StatusCode::OK, HeaderMap::new()));
     blank.serialize().map(|(_, head)| head).unwrap_or_default()
 });
 
@@ -94,16 +93,9 @@ impl StoredHead {
     /// For Pingora's cache, whose own record of the times is `times`.
     pub fn into_meta(self, times: &[u8]) -> Option<CacheMeta> {
         let mut meta = CacheMeta::deserialize(times, &BLANK).ok()?;
-        *meta.response_header_mut() = response_header(self.status, self.headers);
+        *meta.response_header_mut() = answer::response_header(self.status, self.headers);
         Some(meta)
     }
-}
-
-pub fn response_header(status: StatusCode, headers: HeaderMap) -> ResponseHeader {
-    let mut parts = Response::new(()).into_parts().0;
-    parts.status = status;
-    parts.headers = headers;
-    ResponseHeader::from(parts)
 }
 
 fn micros(time: SystemTime) -> u64 {
@@ -117,6 +109,8 @@ fn time(micros: u64) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
+    use pingora::http::ResponseHeader;
+
     use super::*;
 
     fn meta() -> CacheMeta {

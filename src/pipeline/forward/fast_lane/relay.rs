@@ -1,7 +1,7 @@
 //! The answer on its way down, as it comes: what is there already goes out in one write.
 
 use futures::FutureExt;
-use http::{Method, Response, StatusCode, Version, header};
+use http::{Method, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
@@ -9,6 +9,7 @@ use pingora::{Error, ErrorType, Result};
 use tokio::task::unconstrained;
 
 use super::Upstream;
+use crate::answer;
 use crate::exchange::Exchange;
 use crate::pipeline::respond;
 
@@ -94,10 +95,8 @@ fn head(upstream: &Upstream, is_bodiless: bool, exchange: &mut Exchange) -> Resu
     let Some(received) = upstream.resp_header() else {
         return Error::e_explain(ErrorType::InternalError, "a head was read");
     };
-    let mut parts = Response::new(()).into_parts().0;
-    (parts.status, parts.version) = (received.status, received.version);
-    parts.headers = received.headers.clone();
-    let mut head = ResponseHeader::from(parts);
+    let mut head = answer::response_header(received.status, received.headers.clone());
+    head.set_version(received.version);
     respond::pass_on::from_upstream(&mut head, exchange, false)?;
     if !is_bodiless && ends_with_connection(&head) {
         head.set_version(Version::HTTP_11);
