@@ -1,13 +1,14 @@
 //! What was read: the values of gateway.yaml and of the files that it includes, and where each of them
 //! stands.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
 use super::marks::{Flaw, Marks, Position, Values};
 use super::place::{Path, Step};
 use super::problem::{Problem, Severity};
+use super::unchanged_routes::{Items, LastReading};
 
 /// The lists that included files add to, and the tables.
 pub const LISTS: [&str; 2] = ["routes", "tests"];
@@ -21,13 +22,15 @@ pub struct Document {
     pub sources: Vec<Source>,
     /// What is odd about the files as such.
     pub oddities: Vec<(Path, String)>,
+    /// The routes of gateway.yaml; the tree holds null for those that are known from the last reading.
+    pub routes: Items,
 }
 
 #[derive(Debug)]
 pub struct Source {
     /// The file as the operator named it; problems begin with it.
     pub name: String,
-    text: String,
+    pub text: Arc<str>,
     /// Read when something is said about a place for the first time.
     marks: OnceLock<Marks>,
     /// How many items of each of [`LISTS`] stand in the files before.
@@ -38,14 +41,29 @@ pub struct Source {
 
 impl Document {
     pub fn read(name: &str, text: &str) -> Result<Self, Vec<Problem>> {
-        let (main, tree) = Source::read(name, text, [0; LISTS.len()])?;
-        if tree.is_null() {
+        Self::read_again(name, text, None)
+    }
+
+    /// The same, without reading those routes again that stand in it as in the last text.
+    pub fn read_again(name: &str, text: &str, last: Option<&LastReading>) -> Result<Self, Vec<Problem>> {
+        let text = without_mark(text);
+        let unchanged = last.and_then(|last| last.read(text));
+        let (values, routes) = match unchanged {
+            Some(read) => read,
+            None => {
+                let values = Source::values(name, text)?;
+                let routes = Items::of(text, &values);
+                (values, routes)
+            }
+        };
+        if values.tree.is_null() {
             let position = Position { line: 1, column: 1 };
             let message = "the file is empty; a small one has `upstreams:` and `routes:`".to_owned();
             let flaw = Flaw { position, path: Path::default(), message };
             return Err(vec![Problem::with_text(name, flaw)]);
         }
-        Ok(Self { tree, sources: vec![main], oddities: Vec::new() })
+        let main = Source::new(name, text, [0; LISTS.len()], values.count);
+        Ok(Self { tree: values.tree, sources: vec![main], oddities: Vec::new(), routes })
     }
 
     /// The name of gateway.yaml.
@@ -96,13 +114,18 @@ impl Document {
 impl Source {
     /// A file and its values, or what is wrong with it as a text. `before`: see the field.
     pub fn read(name: &str, text: &str, before: [usize; LISTS.len()]) -> Result<(Self, Value), Vec<Problem>> {
-        let text = text.trim_start_matches('\u{feff}').to_owned();
+        let text = without_mark(text);
+        let values = Self::values(name, text)?;
+        Ok((Self::new(name, text, before, values.count), values.tree))
+    }
+
+    fn new(name: &str, text: &str, before: [usize; LISTS.len()], values: u64) -> Self {
+        Self { name: name.to_owned(), text: text.into(), marks: OnceLock::new(), before, values }
+    }
+
+    fn values(name: &str, text: &str) -> Result<Values, Vec<Problem>> {
         let in_file = |flaw| Problem::with_text(name, flaw);
-        let values =
-            Values::read(&text).map_err(|flaws| flaws.into_iter().map(in_file).collect::<Vec<Problem>>())?;
-        let source =
-            Self { name: name.to_owned(), text, marks: OnceLock::new(), before, values: values.count };
-        Ok((source, values.tree))
+        Values::read(text).map_err(|flaws| flaws.into_iter().map(in_file).collect())
     }
 
     /// Where everything stands.
@@ -122,4 +145,9 @@ impl Source {
             message,
         }
     }
+}
+
+/// Some editors put a byte order mark before the text.
+fn without_mark(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}')
 }

@@ -11,6 +11,7 @@ use crate::config::document::Document;
 use crate::config::include;
 use crate::config::problem::{Problem, Problems};
 use crate::config::substitute::{Surroundings, substitute};
+use crate::config::unchanged_routes::LastReading;
 use crate::rehearsal;
 
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -21,15 +22,27 @@ const MAX_REFERENCED_BYTES: u64 = 1 << 20;
 
 /// The policy of the file at `path`, or everything that is wrong with it.
 pub fn load(path: &Path) -> Result<Compiled, Vec<Problem>> {
-    let name = path.display().to_string();
-    let text = read_text(path, MAX_FILE_BYTES).map_err(|reason| vec![Problem::with_file(&name, reason)])?;
-    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    load_text(&name, &text, &Machine { folder })
+    load_beside(path, None)
 }
 
 /// The same, if its own `tests:` hold.
 pub fn load_tested(path: &Path) -> Result<Compiled, Vec<Problem>> {
     load(path).and_then(test)
+}
+
+/// The same once more: what stands in the file as in `last` isn't read again. Afterwards `last` is this reading, if
+/// the file could be used.
+pub fn load_tested_again(path: &Path, last: &mut Option<LastReading>) -> Result<Compiled, Vec<Problem>> {
+    let mut compiled = load_beside(path, last.as_ref())?;
+    *last = compiled.reading.take();
+    test(compiled)
+}
+
+fn load_beside(path: &Path, last: Option<&LastReading>) -> Result<Compiled, Vec<Problem>> {
+    let name = path.display().to_string();
+    let text = read_text(path, MAX_FILE_BYTES).map_err(|reason| vec![Problem::with_file(&name, reason)])?;
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    load_text_beside(&name, &text, last, &Machine { folder })
 }
 
 /// [`load_text`], if the text's own `tests:` hold.
@@ -59,7 +72,17 @@ pub fn admin_address(path: &Path) -> Option<SocketAddr> {
 
 /// The same for a text that is already there; `name` is what problems begin with.
 pub fn load_text(name: &str, text: &str, surroundings: &dyn Surroundings) -> Result<Compiled, Vec<Problem>> {
-    let document = include::follow(Document::read(name, text)?, surroundings)?;
+    load_text_beside(name, text, None, surroundings)
+}
+
+/// The same; what stands in the text as in `last` isn't read again.
+pub fn load_text_beside(
+    name: &str,
+    text: &str,
+    last: Option<&LastReading>,
+    surroundings: &dyn Surroundings,
+) -> Result<Compiled, Vec<Problem>> {
+    let document = include::follow(Document::read_again(name, text, last)?, surroundings)?;
     compile(document, surroundings)
 }
 

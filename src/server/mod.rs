@@ -65,6 +65,7 @@ pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
         editions: shared.editions.clone(),
         status: shared.status.clone(),
         log,
+        reading: Arc::default(),
         retired: Mutex::default(),
     };
     let reloads = reload.start(changes, &office).map_err(watching)?;

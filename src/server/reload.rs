@@ -17,6 +17,7 @@ use super::status::{LastTry, Status};
 use super::{load, watch};
 use crate::config::policy::Policy;
 use crate::config::problem::Problem;
+use crate::config::unchanged_routes::LastReading;
 use crate::edition::Edition;
 use crate::telemetry::log::Log;
 
@@ -30,6 +31,8 @@ pub struct Reload {
     pub editions: Arc<ArcSwap<Edition>>,
     pub status: Arc<Status>,
     pub log: Log,
+    /// Of the file as it could last be used.
+    pub reading: Arc<Mutex<Option<LastReading>>>,
     /// Editions that were replaced, for as long as requests use them.
     pub retired: Mutex<Vec<Arc<Edition>>>,
 }
@@ -119,8 +122,8 @@ impl Reload {
 
     /// `asked`: by a person, who wants to hear even that nothing changed.
     async fn reload(&self, asked: bool) {
-        let path = self.path.clone();
-        let load = move || load::load_tested(&path).map(super::announce);
+        let (path, reading) = (self.path.clone(), self.reading.clone());
+        let load = move || load::load_tested_again(&path, &mut reading.lock()).map(super::announce);
         let policy = match beside_requests(&self.status.metrics, load).await {
             Ok(Ok(policy)) => policy,
             Ok(Err(problems)) => return self.refuse(problems),

@@ -11,4 +11,5 @@ mod meaning;
 mod problems;
 mod schema;
 mod surroundings;
+mod unchanged;
 mod warnings;

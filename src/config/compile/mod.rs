@@ -22,21 +22,21 @@ mod tracing;
 mod upstreams;
 mod warnings;
 
-use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use ipnet::IpNet;
 use serde_json::Value;
 
 use self::roles::Roles;
+use super::digest;
 use super::document::Document;
 use super::place::Place;
 use super::policy::Policy;
 use super::problem::{Problem, Problems};
 use super::raw;
 use super::substitute::{Surroundings, substitute};
+use super::unchanged_routes::{KnownRoute, LastReading};
 use crate::pace;
 
 /// A file that can be used, and what is odd about it.
@@ -46,6 +46,8 @@ pub struct Compiled {
     pub warnings: Vec<Problem>,
     /// For problems that are found later; its tree has been used up.
     pub document: Document,
+    /// What needn't be read again.
+    pub reading: Option<LastReading>,
 }
 
 /// All or nothing: `Err` holds every problem, with the warnings behind.
@@ -53,16 +55,23 @@ pub fn compile(mut document: Document, surroundings: &dyn Surroundings) -> Resul
     let mut problems = Problems::default();
     let mut tree = std::mem::take(&mut document.tree);
     substitute(&mut tree, surroundings, &mut problems);
-    let digest = digest(&tree);
+    let items = std::mem::take(&mut document.routes);
+    let list = tree.get_mut("routes").and_then(Value::as_array_mut).map(std::mem::take);
+    let rest = digest::of_value(&tree);
     let gateway = raw::read(tree, &mut problems);
+    let routes = read_routes(list.unwrap_or_default(), &items.known, &mut problems);
     for (path, message) in std::mem::take(&mut document.oddities) {
         problems.warning_at(path, message);
     }
+    let digest = digest::of_file(&rest, routes.iter().flatten().map(|route| route.digest));
     let mut compiler = Compiler { problems, roles: Roles::default(), surroundings, document: &document };
-    let policy = compiler.policy(gateway, digest);
+    let policy = compiler.policy(gateway, &routes, digest);
     let (mut errors, warnings) = compiler.problems.into_lines(&document);
     match policy {
-        Some(policy) if errors.is_empty() => Ok(Compiled { policy: Arc::new(policy), warnings, document }),
+        Some(policy) if errors.is_empty() => {
+            let reading = LastReading::new(document.sources[0].text.clone(), items, routes);
+            Ok(Compiled { policy: Arc::new(policy), warnings, document, reading })
+        }
         _ => {
             errors.extend(warnings);
             Err(errors)
@@ -70,28 +79,24 @@ pub fn compile(mut document: Document, surroundings: &dyn Surroundings) -> Resul
     }
 }
 
-/// SHA-256 in hex. The keys of a mapping are sorted in the tree, so that their order doesn't count.
-fn digest(tree: &Value) -> String {
-    let mut text = BufWriter::new(Hasher(Context::new(&SHA256)));
-    // Neither of the two can fail.
-    let _ = serde_json::to_writer(&mut text, tree);
-    let _ = text.flush();
-    let hash = text.get_ref().0.clone().finish();
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-struct Hasher(Context);
-
-impl Write for Hasher {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+/// Each with the digest of its values. Those that are known have null among the `values`.
+fn read_routes(
+    values: Vec<Value>,
+    known: &raw::List<Arc<KnownRoute>>,
+    problems: &mut Problems,
+) -> raw::List<Arc<KnownRoute>> {
+    let root = Place::Root;
+    let list = root.key("routes");
+    let read = |(index, value): (usize, Value)| {
         pace::step();
-        self.0.update(text);
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+        if let Some(Some(known)) = known.get(index) {
+            return Some(known.clone());
+        }
+        let digest = digest::of_value(&value);
+        let raw = raw::read_route(value, &list.item(index), problems)?;
+        Some(Arc::new(KnownRoute { raw, digest }))
+    };
+    values.into_iter().enumerate().map(read).collect()
 }
 
 /// Carried through all sections. Each returns `None`, or a default, where it found a problem.
@@ -104,7 +109,12 @@ struct Compiler<'s> {
 }
 
 impl Compiler<'_> {
-    fn policy(&mut self, gateway: raw::Gateway, digest: String) -> Option<Policy> {
+    fn policy(
+        &mut self,
+        gateway: raw::Gateway,
+        routes: &raw::List<Arc<KnownRoute>>,
+        digest: String,
+    ) -> Option<Policy> {
         let root = Place::Root;
         self.version(gateway.version, &root.key("version"));
         let listen = self.listen(gateway.listen.unwrap_or_default(), &root.key("listen"));
@@ -128,7 +138,7 @@ impl Compiler<'_> {
         let auth = self.auth(gateway.auth.unwrap_or_default(), &mut limits, &root.key("auth"));
         let defaults = self.defaults(gateway.defaults.unwrap_or_default(), &mut limits, &mut issuers);
         let routes = self.routes(
-            gateway.routes.unwrap_or_default(),
+            routes,
             routes::Surrounds {
                 auth: &auth,
                 upstreams: &mut upstreams,

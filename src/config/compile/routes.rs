@@ -16,6 +16,7 @@ use crate::config::policy::{
     RouteTable, RouteTableBuilder, Upstream,
 };
 use crate::config::raw;
+use crate::config::unchanged_routes::KnownRoute;
 use crate::pace;
 
 const DEFAULT_MAX_BODY: u64 = 10 << 20;
@@ -63,16 +64,16 @@ impl Compiler<'_> {
         }
     }
 
-    pub fn routes(&mut self, raw: raw::List<raw::Route>, mut surrounds: Surrounds<'_>) -> RouteTable {
+    pub fn routes(&mut self, known: &raw::List<Arc<KnownRoute>>, mut surrounds: Surrounds<'_>) -> RouteTable {
         let root = Place::Root;
         let at = root.key("routes");
         let mut growing = Growing::default();
         self.auth_routes(surrounds.auth, &mut growing);
-        for (index, route) in raw.into_iter().enumerate() {
+        for (index, route) in known.iter().enumerate() {
             pace::step();
             let place = at.item(index);
-            let Some(route) = self.item(route, &place) else { continue };
-            if let Some(route) = self.route(route, &mut surrounds, &mut growing, index, &place) {
+            let Some(route) = self.item(route.as_ref(), &place) else { continue };
+            if let Some(route) = self.route(route.raw.clone(), &mut surrounds, &mut growing, index, &place) {
                 self.add_route(route, &mut growing, index, &place);
             }
         }

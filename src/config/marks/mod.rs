@@ -3,6 +3,7 @@
 //! have nothing wrong, and a reload has no use for them.
 
 mod characters;
+mod extent;
 mod reader;
 mod scalar;
 
@@ -11,7 +12,10 @@ use std::fmt;
 use saphyr_parser::{Marker, Span};
 
 use super::place::{Path, Step};
-pub use reader::{MAX_VALUES, Values};
+pub use reader::{RouteSpot, Values};
+
+/// Keys and values of a text, with every alias written out. Ten thousand full routes have about half.
+pub const MAX_VALUES: u64 = 500_000;
 
 /// A place in the text; both numbers start at 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,33 +11,43 @@ use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::characters::{Rationed, control_character};
+use super::extent::Extent;
 use super::{Flaw, Inner, Marks, Position, Spot, scalar, width};
 use crate::config::place::{Path, Step};
 use crate::pace;
 
 /// Levels of nesting; a real file has about six.
 const MAX_DEPTH: usize = 32;
-/// Keys and values, with every alias written out. Ten thousand full routes have about half.
-pub const MAX_VALUES: u64 = 500_000;
+/// The list whose items are told apart: the only one that grows long.
+const ROUTES: &str = "routes";
 /// Characters between two events. The parser holds a flow collection (`[…]`, `{…}`) whole, at a
 /// hundred times its size, before it says anything about it.
 const MAX_AHEAD: usize = 384 << 10;
-/// Characters of all scalars, with every alias written out.
-const MAX_TEXT: u32 = 32 << 20;
-
 /// What a text says, with every alias written out.
 #[derive(Debug, Default)]
 pub struct Values {
     pub tree: Value,
     /// How many keys and values there are.
     pub count: u64,
+    /// The items of [`ROUTES`].
+    pub routes: Vec<RouteSpot>,
+    pub has_anchors: bool,
+}
+
+/// Where an item of the list of routes begins, and how much it holds.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteSpot {
+    /// In characters of the text.
+    pub at: usize,
+    /// Keys and values.
+    pub values: u32,
 }
 
 impl Values {
     /// Reads `text` up to the first error of syntax or a limit, past repeated keys.
     pub fn read(text: &str) -> Result<Self, Vec<Flaw>> {
         match Reader::default().read(text) {
-            Ok(reader) => Ok(reader.values),
+            Ok(reader) => Ok(Values { has_anchors: !reader.anchors.is_empty(), ..reader.values }),
             // What is said of a flaw may name a second place.
             Err(flaws) => Err(Marks::read(text).err().unwrap_or(flaws)),
         }
@@ -49,28 +59,6 @@ impl Marks {
     pub fn read(text: &str) -> Result<Self, Vec<Flaw>> {
         let reader = Reader { marks: Some(Marks::default()), ..Reader::default() };
         reader.read(text).map(|reader| reader.marks.unwrap_or_default())
-    }
-}
-
-/// How much a value holds once every alias in it is written out.
-#[derive(Debug, Clone, Copy, Default)]
-struct Extent {
-    /// Keys too.
-    values: u32,
-    text: u32,
-    depth: u32,
-}
-
-impl Extent {
-    fn with(mut self, child: Extent) -> Self {
-        self.values = self.values.saturating_add(child.values);
-        self.text = self.text.saturating_add(child.text);
-        self.depth = self.depth.max(child.depth + 1);
-        self
-    }
-
-    fn is_too_large(self) -> bool {
-        u64::from(self.values) > MAX_VALUES || self.text > MAX_TEXT
     }
 }
 
@@ -138,6 +126,7 @@ impl Reader {
                 Ok((event, span)) => {
                     last = span.start.into();
                     self.width = width(span);
+                    self.note_route(&event, span.start.index());
                     self.take(event, last)
                 }
                 Err(error) => Err(self.flaw((*error.marker()).into(), error.info())),
@@ -167,6 +156,19 @@ impl Reader {
             Event::Alias(anchor) => self.alias(anchor, at),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
         }
+    }
+
+    fn note_route(&mut self, event: &Event<'_>, at: usize) {
+        let is_end = matches!(event, Event::SequenceEnd | Event::MappingEnd);
+        if !is_end && self.is_among_routes() {
+            self.values.routes.push(RouteSpot { at, values: 0 });
+        }
+    }
+
+    /// Whether what begins or is complete now is an item of the list of routes.
+    fn is_among_routes(&self) -> bool {
+        let [root, list] = self.open.as_slice() else { return false };
+        matches!(list.content, Content::List(_)) && root.key.as_ref().is_some_and(|(key, _)| key == ROUTES)
     }
 
     fn begin_document(&mut self, at: Position) -> Result<(), Flaw> {
@@ -281,8 +283,14 @@ impl Reader {
 
     /// Puts a complete value where it belongs.
     fn attach(&mut self, read: Read) {
+        if self.is_among_routes()
+            && let Some(route) = self.values.routes.last_mut()
+        {
+            route.values = read.extent.values;
+        }
         let Some(open) = self.open.last_mut() else {
-            self.values = Values { tree: read.value, count: u64::from(read.extent.values) };
+            self.values.tree = read.value;
+            self.values.count = u64::from(read.extent.values);
             if let Some(marks) = &mut self.marks {
                 marks.root = Some(read.node);
             }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use super::List;
 
 /// One of three words, or a mapping.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Access {
     Word(AccessWord),
     Rule(Rule),
@@ -23,7 +23,7 @@ pub enum AccessWord {
 
 const WORDS: &[&str] = &["public", "optional", "authenticated"];
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     pub roles: Option<List<String>>,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::List;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cache {
     pub ttl: Option<String>,
@@ -40,7 +40,7 @@ pub enum VaryBy {
 }
 
 /// `all`, or a list of names.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Query {
     All,
     Only(List<String>),

@@ -32,7 +32,7 @@ pub use limits::{By, Limit, OnStoreError};
 pub use listen::{Listen, ProxyListener, Tls};
 pub use log::{Log, LogLevel};
 pub use mail::{Mail, Smtp, SmtpTls, Template, Templates};
-pub use reader::{Mismatch, Reader, Wrong, read};
+pub use reader::{Mismatch, Reader, Wrong, read, read_route};
 pub use revocation::{OnUncheckedBearer, Revocation, RevocationMode};
 pub use routes::{Defaults, Route};
 pub use storage::Storage;

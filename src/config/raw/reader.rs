@@ -11,33 +11,22 @@ use serde_json::{Map, Value};
 use super::{Gateway, Route};
 use crate::config::place::{Path, Place, Step};
 use crate::config::problem::Problems;
-use crate::pace;
 
 /// Each mistake costs another reading of its part of the file.
 const MAX_READINGS: usize = 200;
 
-/// Reads the file; routes one by one, so that a mistake in one doesn't mean reading all again.
-pub fn read(mut tree: Value, problems: &mut Problems) -> Gateway {
-    let routes = match tree.get_mut("routes") {
-        Some(Value::Array(routes)) => Some(std::mem::take(routes)),
-        _ => None,
-    };
-    let mut gateway: Gateway = read_part(tree, &Place::Root, problems).unwrap_or_default();
-    if let Some(routes) = routes {
-        let root = Place::Root;
-        let list = root.key("routes");
-        let read_route = |(index, route): (usize, Value)| {
-            pace::step();
-            if route.is_null() {
-                return None;
-            }
-            let at = list.item(index);
-            refuse_empty_access(&route, &at, problems);
-            read_part::<Route>(route, &at, problems)
-        };
-        gateway.routes = Some(routes.into_iter().enumerate().map(read_route).collect());
+/// Reads the file but for its routes, which are read one by one.
+pub fn read(tree: Value, problems: &mut Problems) -> Gateway {
+    read_part(tree, &Place::Root, problems).unwrap_or_default()
+}
+
+/// The route at `at`. A mistake in one doesn't mean reading all again.
+pub fn read_route(route: Value, at: &Place<'_>, problems: &mut Problems) -> Option<Route> {
+    if route.is_null() {
+        return None;
     }
-    gateway
+    refuse_empty_access(&route, at, problems);
+    read_part(route, at, problems)
 }
 
 /// Elsewhere a key without a value counts as absent; here it may be half of a rule that was meant.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{Access, Cache, List};
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     pub name: Option<String>,
