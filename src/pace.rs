@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 /// Short beside what a request takes on a busy machine.
 const STRETCH: Duration = Duration::from_micros(200);
-/// Long work gets less than a quarter of a core that requests fill.
-const PAUSE: Duration = Duration::from_micros(700);
+/// Long work gets an eighth of a core that requests fill.
+const PAUSE: Duration = Duration::from_micros(1500);
 /// Steps of work between two looks at the clock, which cost as much as a step.
 const STEPS: u32 = 16;
 
@@ -54,6 +54,8 @@ impl Pace {
         if self.steps > 0 || self.stretch_began.elapsed() < STRETCH {
             return;
         }
+        // While this thread held the core, none of those who wait for it could show that they are busy.
+        std::thread::yield_now();
         if (self.is_busy)() {
             std::thread::sleep(PAUSE);
         }

@@ -220,6 +220,43 @@ async fn included_files_are_taken_up_together_when_one_changes_comes_or_goes() {
     assert_eq!(client.get("/echo").await.status(), 200);
 }
 
+/// Those that stand in the file as before aren't read again; the command line reads all of it.
+#[tokio::test]
+async fn of_many_routes_those_that_are_edited_change_and_no_others() {
+    let gw = harness::gateway("").await;
+    let client = gw.anonymous();
+    let route = |number: usize, access: &str| {
+        format!("  - {{ path: /many/{number}, upstream: example, access: {access} }}\n")
+    };
+    let mut routes: Vec<String> = (0..40).map(|number| route(number, "public")).collect();
+    for step in 0..4 {
+        match step {
+            1 => routes[20] = route(20, "authenticated"),
+            2 => routes.push(route(40, "authenticated")),
+            3 => {
+                routes.remove(5);
+                routes[20] = route(21, "{ roles: [admin] }");
+            }
+            _ => {}
+        }
+
+        assert_eq!(gw.reload(format!("routes:\n{}", routes.concat()).as_str()).await, Reload::InForce);
+
+        let read_whole = gw.cli(&["diff", "gateway.yaml", "gateway.yaml", "--output", "json"]);
+        let read_whole: serde_json::Value = serde_json::from_slice(&read_whole.stdout).expect("JSON");
+        assert_eq!(read_whole["new"], digest(&gw).await, "step {step}");
+        for number in 0..41 {
+            let expected = match (number, step) {
+                (5, 3) | (40, 0 | 1) => Some("route_not_found"),
+                (20, 1..) | (21, 3) | (40, _) => Some("no_credentials"),
+                _ => None,
+            };
+            let answer = client.get(&format!("/many/{number}")).await;
+            assert_eq!(answer.reason(), expected, "step {step}, route {number}");
+        }
+    }
+}
+
 async fn digest(gw: &Gateway) -> String {
     let policy = gw.admin_request(reqwest::Method::GET, "/api/policy").send().await.expect("it answers");
     let policy: serde_json::Value = policy.json().await.expect("JSON");

@@ -67,7 +67,8 @@ impl Compiler<'_> {
     pub fn routes(&mut self, known: &raw::List<Arc<KnownRoute>>, mut surrounds: Surrounds<'_>) -> RouteTable {
         let root = Place::Root;
         let at = root.key("routes");
-        let mut growing = Growing::default();
+        let table = RouteTableBuilder::for_routes(known.len());
+        let mut growing = Growing { table, ..Growing::default() };
         self.auth_routes(surrounds.auth, &mut growing);
         for (index, route) in known.iter().enumerate() {
             pace::step();

@@ -201,6 +201,13 @@ pub struct RouteTableBuilder {
 }
 
 impl RouteTableBuilder {
+    /// For so many routes, most of which name no host. A map that grows is a long step.
+    pub fn for_routes(count: usize) -> Self {
+        let mut builder = Self { any_host: HashMap::with_capacity(count), ..Self::default() };
+        builder.table.routes.reserve(count);
+        builder
+    }
+
     /// The index the next added route must carry.
     pub fn next_index(&self) -> usize {
         self.table.routes.len()
