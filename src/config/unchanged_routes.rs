@@ -210,9 +210,10 @@ fn places(text: &str, spots: &[RouteSpot]) -> Option<Vec<Item>> {
     Some(items)
 }
 
-/// No reference to the environment or to a file, and no tag, which the beginning of a text may redefine.
+/// No reference to the environment or to a file, nor an escape that may spell one, and no tag, which the beginning of a
+/// text may redefine.
 fn is_closed(item: &str) -> bool {
-    !item.contains('$') && !item.contains("file") && !item.contains('!')
+    !item.contains(['$', '\\', '!']) && !item.contains("file")
 }
 
 /// How many bytes two texts have in common at their beginning.
