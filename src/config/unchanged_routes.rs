@@ -120,7 +120,7 @@ impl LastReading {
         cuts
     }
 
-    /// The text without them. `None` if that is all of it.
+    /// The text without them. `None` if there are none.
     fn without(&self, cuts: &[Cut], text: &str) -> Option<String> {
         let (mut shortened, mut next) = (String::new(), 0);
         for cut in cuts {

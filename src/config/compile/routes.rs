@@ -64,13 +64,13 @@ impl Compiler<'_> {
         }
     }
 
-    pub fn routes(&mut self, known: &raw::List<Arc<KnownRoute>>, mut surrounds: Surrounds<'_>) -> RouteTable {
+    pub fn routes(&mut self, read: &raw::List<Arc<KnownRoute>>, mut surrounds: Surrounds<'_>) -> RouteTable {
         let root = Place::Root;
         let at = root.key("routes");
-        let table = RouteTableBuilder::for_routes(known.len());
+        let table = RouteTableBuilder::for_routes(read.len());
         let mut growing = Growing { table, ..Growing::default() };
         self.auth_routes(surrounds.auth, &mut growing);
-        for (index, route) in known.iter().enumerate() {
+        for (index, route) in read.iter().enumerate() {
             pace::step();
             let place = at.item(index);
             let Some(route) = self.item(route.as_ref(), &place) else { continue };
