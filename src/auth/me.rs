@@ -8,13 +8,14 @@ use http::header::SET_COOKIE;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
 use super::described::OwnAccount;
 use super::openapi::schemas::{Email, Username};
-use super::{Wing, audit, body, cookie, described, email, grant, login};
+use super::{Wing, audit, body, cookie, described, email, grant, login, password};
 use crate::identity::name;
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, AuditRecord, Revocation};
@@ -30,6 +31,8 @@ struct Changes {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Email>)]
     email: Option<Option<String>>,
+    /// The current one; needed for another email.
+    password: Option<String>,
 }
 
 /// `PUT`: the whole of what the owner may change.
@@ -40,6 +43,14 @@ struct Whole {
     #[schema(value_type = Username)]
     username: String,
     #[schema(value_type = Option<Email>)]
+    email: Option<String>,
+    /// The current one; needed for another email.
+    password: Option<String>,
+}
+
+/// What an account is to become.
+struct Profile {
+    username: String,
     email: Option<String>,
 }
 
@@ -68,14 +79,16 @@ pub async fn read(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, R
     request_body = Changes,
     responses((status = 200, description = "The account", body = OwnAccount)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["username_taken"]))),
+    extensions(("x-refusals" = json!(["username_taken", "bad_credentials", "account_locked", "overloaded"]))),
 )]
 pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
     let changes: Changes = body::json(&call)?;
     let account = own_account(&wing, &call).await?;
-    let username = changes.username.unwrap_or_else(|| account.username.clone());
-    let email = changes.email.unwrap_or_else(|| account.email.clone());
-    set_profile(&wing, &call, &account, username, email).await
+    let profile = Profile {
+        username: changes.username.unwrap_or_else(|| account.username.clone()),
+        email: changes.email.unwrap_or_else(|| account.email.clone()),
+    };
+    set_profile(&wing, &call, &account, profile, changes.password).await
 }
 
 /// Replace what the owner may change of the account.
@@ -84,12 +97,13 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>,
     request_body = Whole,
     responses((status = 200, description = "The account", body = OwnAccount)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["username_taken"]))),
+    extensions(("x-refusals" = json!(["username_taken", "bad_credentials", "account_locked", "overloaded"]))),
 )]
 pub async fn replace(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
     let whole: Whole = body::json(&call)?;
     let account = own_account(&wing, &call).await?;
-    set_profile(&wing, &call, &account, whole.username, whole.email).await
+    let profile = Profile { username: whole.username, email: whole.email };
+    set_profile(&wing, &call, &account, profile, whole.password).await
 }
 
 /// Delete the own account, for good.
@@ -125,16 +139,20 @@ async fn set_profile(
     wing: &Wing,
     call: &Call,
     account: &Account,
-    username: String,
-    email: Option<String>,
+    profile: Profile,
+    password: Option<String>,
 ) -> Result<Json<Value>, Refusal> {
     let bad_request = |detail| Rejection::from(Code::BadRequest).because(detail);
+    let Profile { username, email } = profile;
     let username = name::username(&username).map_err(bad_request)?;
     if username == account.username && email == account.email {
         return Ok(Json(described::own_account(account)));
     }
     if let Some(email) = &email {
         name::check_email(email).map_err(bad_request)?;
+    }
+    if email != account.email {
+        check_owner(wing, call, account, password).await?;
     }
     let record = profile_record(wing, call, account, &username, email.as_deref());
     let accounts = &wing.stores.accounts;
@@ -149,6 +167,22 @@ async fn set_profile(
         email::confirm(wing, call, &changed);
     }
     Ok(Json(described::own_account(&changed)))
+}
+
+/// Mail to the address leads to a new password, and backends know people by it: whoever holds a stolen token
+/// must not change it (ASVS 7.5.1).
+async fn check_owner(
+    wing: &Wing,
+    call: &Call,
+    account: &Account,
+    password: Option<String>,
+) -> Result<(), Refusal> {
+    if !call.settings.policy.auth.email.change_needs_password {
+        return Ok(());
+    }
+    let missing = "Another email needs the current password, as `password`";
+    let password = password.ok_or_else(|| Rejection::from(Code::BadRequest).because(missing))?;
+    password::confirm(wing, call, account, Zeroizing::new(password)).await
 }
 
 /// Under the new name, with the old one as the detail.

@@ -71,6 +71,10 @@ fn what_is_unused_weak_or_in_plain_is_told() {
             "auth.password.argon2: weaker than",
         ),
         (
+            "auth: { email: { change_needs_password: false } }",
+            "auth.email.change_needs_password: whoever has an access token",
+        ),
+        (
             "tokens: { issuer: 'http://example.com' }",
             "tokens.issuer: browsers send the refresh cookie over HTTPS",
         ),

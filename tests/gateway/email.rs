@@ -197,7 +197,7 @@ async fn an_address_is_confirmed_before_the_first_login_where_that_is_asked_for(
         // Operators answer for the accounts they make.
         gw.admin("root").await;
 
-        let change = json!({ "email": "elsewhere@example.org" });
+        let change = json!({ "email": "elsewhere@example.org", "password": PASSWORD });
         let changed = alice.send(alice.request(Method::PATCH, "/auth/me").json(&change)).await;
         assert_eq!(changed.json::<Value>().await.expect("JSON")["email_verified"], false);
         assert_eq!(login(gw, "alice", PASSWORD).await.reason(), Some("email_not_verified"));
@@ -206,6 +206,48 @@ async fn an_address_is_confirmed_before_the_first_login_where_that_is_asked_for(
         assert_eq!(verify(&token).await.status(), 204);
         alice.login().await;
     }
+}
+
+#[tokio::test]
+async fn a_stolen_token_does_not_move_the_mail_of_an_account() {
+    for post_office in Post::both("").await {
+        let gw = &post_office.gw;
+        let alice = member(gw, "alice", "a@example.org").await;
+        let change = async |method: Method, body: Value| {
+            alice.send(alice.request(method, "/auth/me").json(&body)).await
+        };
+        for method in [Method::PATCH, Method::PUT] {
+            for email in [json!("mallory@example.org"), Value::Null] {
+                let without = json!({ "username": "alice", "email": email });
+                let refused = change(method.clone(), without.clone()).await;
+                assert_eq!(outcome(&refused), (400, Some("bad_request")), "{method} {without}");
+                let guessed = json!({ "username": "alice", "email": email, "password": "a guess" });
+                let refused = change(method.clone(), guessed).await;
+                assert_eq!(outcome(&refused), (401, Some("bad_credentials")), "{method} {without}");
+            }
+        }
+        let me: Value = alice.get("/auth/me").await.json().await.expect("JSON");
+        assert_eq!(me["email"], "a@example.org");
+        let last_guess = json!({ "email": "mallory@example.org", "password": "another guess" });
+        change(Method::PATCH, last_guess).await;
+        let known = json!({ "email": "b@example.org", "password": PASSWORD });
+        let locked = change(Method::PATCH, known).await;
+        assert_eq!(outcome(&locked), (403, Some("account_locked")), "five wrong ones lock it, as at a login");
+
+        let same = json!({ "username": "alicia", "email": "a@example.org" });
+        assert_eq!(change(Method::PUT, same).await.status(), 200, "another name alone needs none");
+    }
+}
+
+#[tokio::test]
+async fn clients_of_before_may_change_an_email_without_the_password() {
+    let post_office = Post::embedded("  email: { change_needs_password: false }\n").await;
+    let alice = member(&post_office.gw, "alice", "a@example.org").await;
+
+    let moved = json!({ "email": "b@example.org" });
+    let changed = alice.send(alice.request(Method::PATCH, "/auth/me").json(&moved)).await;
+
+    assert_eq!(changed.json::<Value>().await.expect("JSON")["email"], "b@example.org");
 }
 
 #[tokio::test]
@@ -232,7 +274,7 @@ async fn a_token_dies_with_its_time_and_with_what_it_was_made_for() {
         "changed since"
     );
 
-    let moved = json!({ "email": "b@example.org" });
+    let moved = json!({ "email": "b@example.org", "password": NEW_PASSWORD });
     alice.send(alice.request(Method::PATCH, "/auth/me").json(&moved)).await;
     post_office.token(2).await;
     let stale = post(gw, "/auth/email/verify", json!({ "token": verify })).await;

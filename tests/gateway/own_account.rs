@@ -52,12 +52,12 @@ async fn a_changed_profile_is_everywhere_after_a_refresh() {
         let alice = gw.register("alice").await;
         let bob = gw.register("bob").await;
 
-        let email = json!({ "email": "a@example.org" });
+        let email = json!({ "email": "a@example.org", "password": PASSWORD });
         let changed = json_of(sends(&alice, Method::PATCH, "/auth/me", &email).await).await;
         assert_eq!((&changed["username"], &changed["email"]), (&json!("alice"), &json!("a@example.org")));
         assert_eq!(code_of(&alice).await.as_deref(), Some("token_stale"));
         alice.refresh().await;
-        let whole = json!({ "username": "Alicia" });
+        let whole = json!({ "username": "Alicia", "password": PASSWORD });
         let changed = json_of(sends(&alice, Method::PUT, "/auth/me", &whole).await).await;
         assert_eq!((&changed["username"], &changed["email"]), (&json!("Alicia"), &Value::Null));
         alice.refresh().await;

@@ -129,6 +129,7 @@ impl Compiler<'_> {
         });
         EmailRules {
             is_required: is_required.unwrap_or(false),
+            change_needs_password: self.change_needs_password(raw.change_needs_password, at),
             verify_ttl: self.positive_duration(at, "verify_ttl", raw.verify_ttl, minutes(24 * 60)),
             reset_ttl: self.positive_duration(at, "reset_ttl", raw.reset_ttl, minutes(30)),
             verify_link: self.mail_link(raw.verify_link, &at.key("verify_link")),
@@ -138,6 +139,15 @@ impl Compiler<'_> {
                 (5, minutes(60))
             }),
         }
+    }
+
+    fn change_needs_password(&mut self, raw: Option<bool>, at: &Place<'_>) -> bool {
+        let needs = raw.unwrap_or(true);
+        if !needs {
+            let message = "whoever has an access token can have mail for a new password sent to themselves";
+            self.problems.warning(&at.key("change_needs_password"), message);
+        }
+        needs
     }
 
     fn mfa(&mut self, raw: raw::Mfa, at: &Place<'_>) -> MfaRules {

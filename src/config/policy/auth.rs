@@ -38,6 +38,8 @@ pub struct PasswordRules {
 pub struct EmailRules {
     /// Nobody logs in before mail to the address has been seen to reach them.
     pub is_required: bool,
+    /// Nobody changes an address without the current password.
+    pub change_needs_password: bool,
     pub verify_ttl: Duration,
     pub reset_ttl: Duration,
     /// Pages that take the token, which stands for `{token}`.

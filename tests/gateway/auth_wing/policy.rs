@@ -83,6 +83,7 @@ fn auth() -> Auth {
         },
         email: EmailRules {
             is_required: false,
+            change_needs_password: true,
             verify_ttl: Duration::from_secs(3600),
             reset_ttl: Duration::from_secs(3600),
             verify_link: None,
