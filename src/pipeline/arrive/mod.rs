@@ -8,6 +8,7 @@ mod assign_route;
 mod authenticate;
 mod authorize;
 pub mod begin_trace;
+mod charges;
 mod client;
 mod content_length;
 mod excuse;
