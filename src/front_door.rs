@@ -5,6 +5,7 @@
 //! a fifth of what a request costs outside the kernel (docs/performance.md). Here, what a connection
 //! keeps is made once, and is small.
 
+mod plain_request;
 mod waiting_room;
 
 use std::io;
@@ -14,7 +15,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use pingora::ErrorType;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
@@ -22,16 +22,22 @@ use pingora::protocols::http::v2::server::H2Options;
 use pingora::proxy::{HttpProxy, Session};
 use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
+use pingora::{Error, ErrorType};
 use tokio::io::AsyncReadExt;
 
+use self::plain_request::{Origin, PlainRequest};
 use self::waiting_room::{CALLS, Call, WaitingRoom};
 use crate::exchange::Exchange;
-use crate::gateway::{Gateway, Standing, into_http1};
+use crate::gateway::{Arrival, Gateway, Standing, into_http1};
+use crate::rejection::Rejection;
 
 /// Requests per connection; closing now and then frees what a connection holds.
 const MAX_REQUESTS: u32 = 100_000;
 /// For a connection's first byte, and between two bytes of a head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// After a hit so many of the next requests are looked up before they get a session: a client that asked for
+/// what is stored is likely to do so again.
+const EXPECTED_AFTER_HIT: u8 = 4;
 /// Room for the head that most requests have.
 const HEAD: usize = 4096;
 /// What is longer is Pingora's to refuse.
@@ -52,6 +58,15 @@ struct Caller<'a> {
     remaining: u32,
     shutdown: &'a ShutdownWatch,
 }
+
+/// What may follow a request: the next one on its connection.
+struct End {
+    stream: Stream,
+    was_hit: bool,
+}
+
+/// A request that was decided about.
+type Arrived = (Box<Exchange>, Result<(), Rejection>);
 
 #[async_trait]
 impl HttpServerApp for FrontDoor {
@@ -95,19 +110,22 @@ impl FrontDoor {
 
     /// A connection from its first request to its last.
     async fn serve(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
+        let origin = Origin::of(&stream);
+        let mut hits_expected = 0;
         for remaining in (0..MAX_REQUESTS).rev() {
             let is_first = remaining + 1 == MAX_REQUESTS;
             let Some(read) = self.await_request(&mut stream, is_first).await else { return };
             let caller = Caller { stream, read, remaining, shutdown };
-            let next = if is_whole_head(&caller.read) && self.gateway.may_forward_itself() {
-                self.receive(caller).await
-            } else {
+            let end = if !is_whole_head(&caller.read) || !self.gateway.may_forward_itself() {
                 Box::pin(self.hand_over(caller, None)).await
+            } else if hits_expected > 0 {
+                self.look_up(caller, origin).await
+            } else {
+                self.receive(caller, None).await
             };
-            match next {
-                Some(same) => stream = same,
-                None => return,
-            }
+            let Some(end) = end else { return };
+            hits_expected = if end.was_hit { EXPECTED_AFTER_HIT } else { hits_expected.saturating_sub(1) };
+            stream = end.stream;
         }
     }
 
@@ -148,44 +166,87 @@ impl FrontDoor {
         }
     }
 
-    /// Answers the request, or hands it over. Returns the connection if another one may follow.
-    async fn receive(&self, caller: Caller<'_>) -> Option<Stream> {
+    /// Gives a request what is stored for it, if it may have that. Everything else goes on as it would have, by
+    /// ways that are boxed: this future is a part of every connection's.
+    async fn look_up(&self, caller: Caller<'_>, origin: Origin) -> Option<End> {
+        let Caller { stream, read, remaining, shutdown } = caller;
+        let head = read.freeze();
+        let again = |stream| Caller { stream, read: BytesMut::from(&head[..]), remaining, shutdown };
+        let stays_open = remaining > 0 && !*shutdown.borrow();
+        let Some(request) = PlainRequest::read(head.clone()).filter(|_| stays_open) else {
+            return Box::pin(self.receive(again(stream), None)).await;
+        };
+        let mut exchange = self.gateway.begin();
+        let arrived = self.gateway.arrive(&request.arrival(origin), &mut exchange).await;
+        if arrived.is_err() || exchange.cache_rule().is_none() {
+            return Box::pin(self.receive(again(stream), Some((exchange, arrived)))).await;
+        }
+        let Some(hit) = self.gateway.find(&request.header, &mut exchange).await else {
+            return Box::pin(self.hand_over(again(stream), Some(exchange))).await;
+        };
+        let Ok(Some(message)) = hit.message(&exchange) else {
+            return Box::pin(self.receive(again(stream), Some((exchange, arrived)))).await;
+        };
+        let stream = self.gateway.give(&hit, message, &request.header, stream, exchange).await?;
+        Some(End { stream, was_hit: true })
+    }
+
+    /// Answers the request, or hands it over; with what became of it so far, if it has arrived.
+    async fn receive(&self, caller: Caller<'_>, arrived: Option<Arrived>) -> Option<End> {
         let Caller { stream, read, remaining, shutdown } = caller;
         // Small; the session takes the head apart.
         let copy = read.clone();
         let mut session = Session::new_h1(stream);
         begin(&mut session, read, remaining);
         if let Err(error) = session.downstream_session.read_request().await {
-            if *error.etype() == ErrorType::InvalidHTTPHeader {
-                Box::pin(self.gateway.refuse_unreadable(&mut session)).await;
-            }
-            session.downstream_session.shutdown().await;
+            Box::pin(self.refuse(session, &error)).await;
             return None;
         }
         if *shutdown.borrow() {
             session.set_keepalive(None);
         }
-        let mut exchange = self.gateway.begin();
-        match self.gateway.answer(&mut session, &mut exchange).await {
-            Ok(Standing::Answered) => self.gateway.end(session, exchange).await,
-            Ok(Standing::Found(hit)) => self.gateway.give(hit, session, exchange, copy.len()).await,
+        let (mut exchange, arrived) = match arrived {
+            Some(arrived) => arrived,
+            None => {
+                let mut exchange = self.gateway.begin();
+                let arrived = self.gateway.arrive(&Arrival::from(&session), &mut exchange).await;
+                (exchange, arrived)
+            }
+        };
+        let standing = self.gateway.answer(&mut session, &mut exchange, arrived).await;
+        let was_hit = matches!(standing, Ok(Standing::Found(_)));
+        let answered = match standing {
+            Ok(Standing::Answered) => Ok(()),
+            Ok(Standing::Found(hit)) => hit.send(&mut session, &exchange).await,
             Ok(Standing::Open) => {
                 let stream = into_http1(session)?.into_inner();
                 let caller = Caller { stream, read: copy, remaining, shutdown };
-                Box::pin(self.hand_over(caller, Some(exchange))).await
+                return Box::pin(self.hand_over(caller, Some(exchange))).await;
             }
-            Err(error) => self.gateway.end_failed(session, exchange, &error).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = answered {
+            self.gateway.end_failed(session, exchange, &error).await;
+            return None;
         }
+        Some(End { stream: self.gateway.end(session, exchange).await?, was_hit })
+    }
+
+    async fn refuse(&self, mut session: Session, error: &Error) {
+        if *error.etype() == ErrorType::InvalidHTTPHeader {
+            self.gateway.refuse_unreadable(&mut session).await;
+        }
+        session.downstream_session.shutdown().await;
     }
 
     /// Pingora's way from here on; with what was found out about the request, if it was received.
-    async fn hand_over(&self, caller: Caller<'_>, exchange: Option<Box<Exchange>>) -> Option<Stream> {
+    async fn hand_over(&self, caller: Caller<'_>, exchange: Option<Box<Exchange>>) -> Option<End> {
         let mut session = ServerSession::new_http1(caller.stream);
         begin(&mut session, caller.read, caller.remaining);
         session.set_keepalive(Some(HEAD_TIMEOUT.as_secs()));
         session.set_connection_user_context(exchange.map(|exchange| exchange as _));
         let reused = self.proxy.process_new_http(session, caller.shutdown).await?;
-        Some(reused.consume().0)
+        Some(End { stream: reused.consume().0, was_hit: false })
     }
 }
 

@@ -25,9 +25,12 @@ use crate::config::policy::AuthEndpoint;
 use crate::edition::Edition;
 use crate::exchange::Exchange;
 pub use crate::pipeline::Standing;
+pub use crate::pipeline::arrive::{Arrival, request_line};
 use crate::pipeline::cache::enable::Cache;
+use crate::pipeline::cache::serve::PlainHit;
 use crate::pipeline::forward::fast_lane::FastLane;
 use crate::pipeline::{arrive, cache, forward, respond};
+use crate::rejection::Rejection;
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::decisions::Decisions;
@@ -93,7 +96,8 @@ impl ProxyHttp for Gateway {
         if exchange.has_arrived() {
             return Ok(false);
         }
-        match self.answer(session, exchange).await? {
+        let arrived = self.arrive(&Arrival::from(&*session), exchange).await;
+        match self.answer(session, exchange, arrived).await? {
             Standing::Answered => Ok(true),
             Standing::Found(hit) => hit.send(session, exchange).await.map(|()| true),
             Standing::Open => Ok(false),
@@ -293,11 +297,25 @@ impl Gateway {
         self.editions.load().policy.fast_lane
     }
 
-    /// Answers the request here if it can. The rare ways out are boxed: this future is made and moved for
-    /// every request.
-    pub async fn answer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Standing> {
-        let arrived = arrive::run(session, exchange, &self.keys, &self.meter).await;
-        exchange.arrived_after = Some(exchange.started.elapsed());
+    /// Whether the request may pass.
+    pub async fn arrive(&self, arrival: &Arrival<'_>, exchange: &mut Exchange) -> Result<(), Rejection> {
+        arrive::run(arrival, exchange, &self.keys, &self.meter).await
+    }
+
+    /// What is stored for a request without a body that may pass.
+    pub async fn find(&self, request: &RequestHeader, exchange: &mut Exchange) -> Option<PlainHit> {
+        exchange.enter("cache");
+        cache::serve::find(request, exchange, self.cache).await
+    }
+
+    /// Answers a request that has arrived, if that can be done here. The rare ways out are boxed: this future
+    /// is made and moved for every request.
+    pub async fn answer(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        arrived: Result<(), Rejection>,
+    ) -> Result<Standing> {
         if let Err(rejection) = arrived {
             exchange.enter("refuse");
             Box::pin(respond::render_error::run(session, exchange, &rejection)).await;
@@ -309,8 +327,11 @@ impl Gateway {
             return Ok(Standing::Answered);
         }
         if exchange.cache_rule().is_some() {
-            exchange.enter("cache");
-            let found = cache::serve::find(session, exchange, self.cache).await;
+            let is_plain = session.subrequest_ctx.is_none() && session.is_body_empty();
+            let found = match is_plain {
+                true => self.find(session.req_header(), exchange).await,
+                false => None,
+            };
             return Ok(found.map_or(Standing::Open, Standing::Found));
         }
         exchange.enter("forward");

@@ -3,6 +3,7 @@
 
 use bytes::Buf;
 use http::Method;
+use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v1::server::HttpSession;
@@ -12,7 +13,6 @@ use tokio::io::AsyncWriteExt;
 
 use super::Gateway;
 use crate::exchange::Exchange;
-use crate::pipeline::cache::head_lines;
 use crate::pipeline::cache::serve::PlainHit;
 use crate::pipeline::respond::failure;
 use crate::pipeline::settle::Outcome;
@@ -60,7 +60,7 @@ impl Gateway {
     }
 
     /// The same as [`settle`](Self::settle) for an answer that no session has written.
-    pub fn note(&self, exchange: &mut Exchange, outcome: &Outcome) {
+    fn note(&self, exchange: &mut Exchange, outcome: &Outcome) {
         settle::run(exchange, outcome, &self.metrics, &self.access_log, &self.decisions);
     }
 
@@ -72,56 +72,26 @@ impl Gateway {
         Some(reusable.into_parts().0)
     }
 
-    pub async fn end_failed(
-        &self,
-        mut session: Session,
-        mut exchange: Box<Exchange>,
-        error: &Error,
-    ) -> Option<Stream> {
+    pub async fn end_failed(&self, mut session: Session, mut exchange: Box<Exchange>, error: &Error) {
         Box::pin(self.fail(&mut session, error, &mut exchange)).await;
         self.settle(&session, &mut exchange);
-        None
     }
 
     /// Gives a hit to the client as it lies there, head and body in one go: writing it by Pingora's session takes a
     /// sixth of what a hit costs outside the kernel, and one more system call for all but the shortest bodies.
-    /// `read` bytes of the request came so far.
     pub async fn give(
         &self,
-        hit: PlainHit,
-        mut session: Session,
-        exchange: Box<Exchange>,
-        read: usize,
-    ) -> Option<Stream> {
-        let message = match stays_open(&session, read) {
-            true => head_lines::message(&hit, &exchange),
-            false => Ok(None),
-        };
-        match message {
-            Ok(Some(message)) => self.write(hit, message, session, exchange).await,
-            Ok(None) => match hit.send(&mut session, &exchange).await {
-                Ok(()) => self.end(session, exchange).await,
-                Err(error) => self.end_failed(session, exchange, &error).await,
-            },
-            Err(error) => self.end_failed(session, exchange, &error).await,
-        }
-    }
-
-    async fn write(
-        &self,
-        hit: PlainHit,
+        hit: &PlainHit,
         mut message: impl Buf,
-        session: Session,
+        request: &RequestHeader,
+        mut stream: Stream,
         mut exchange: Box<Exchange>,
     ) -> Option<Stream> {
-        let request = session.req_header();
-        let (method, target) = (request.method.clone(), request.raw_path().to_vec());
-        let mut stream = into_http1(session)?.into_inner();
         let written = send(&mut stream, &mut message).await;
         exchange.refused = written.as_ref().err().map(|error| failure::code_of(error));
         let outcome = Outcome {
-            method: &method,
-            target: &target,
+            method: &request.method,
+            target: request.raw_path(),
             status: hit.answer.status.as_u16(),
             body_bytes: hit.body().filter(|_| written.is_ok()).map_or(0, |body| body.len()),
             took: exchange.started.elapsed(),
@@ -135,17 +105,6 @@ pub fn into_http1(session: Session) -> Option<HttpSession> {
     match *session.downstream_session {
         ServerSession::H1(session) => Some(session),
         _ => None,
-    }
-}
-
-/// Whether this was all that the client sent, and it may go on. What comes before its turn is the session's to
-/// deal with, as is saying goodbye.
-fn stays_open(session: &Session, read: usize) -> bool {
-    match &*session.downstream_session {
-        ServerSession::H1(session) => {
-            session.will_keepalive() && session.get_headers_raw_bytes().len() == read
-        }
-        _ => false,
     }
 }
 

@@ -27,14 +27,16 @@ impl<'r> From<&'r Session> for Arrival<'r> {
             request: session.req_header(),
             peer: client::peer_address(session),
             tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
-            request_line: request_line(session),
+            request_line: session
+                .as_http1()
+                .and_then(|session| request_line(session.get_headers_raw_bytes())),
             charged: session.subrequest_ctx.is_none(),
         }
     }
 }
 
-fn request_line(session: &Session) -> Option<Bytes> {
-    let head = session.as_http1()?.get_headers_raw_bytes();
+/// The first line of a head.
+pub fn request_line(head: Bytes) -> Option<Bytes> {
     let end = head.iter().position(|&byte| byte == b'\r' || byte == b'\n')?;
     Some(head.slice(..end))
 }

@@ -12,7 +12,7 @@ mod charges;
 mod client;
 mod content_length;
 mod excuse;
-pub use arrival::Arrival;
+pub use arrival::{Arrival, request_line};
 pub use client::{is_trusted, peer_address, unknown as unknown_client};
 pub use content_length::content_length;
 pub mod meter;
@@ -20,28 +20,26 @@ mod observe;
 pub mod target;
 mod tokens;
 
-use pingora::proxy::Session;
-
 use crate::exchange::Exchange;
 use crate::rejection::Rejection;
 
 /// Lets a request pass or says why not. Repeatable: a background revalidation comes through here
 /// again and isn't charged.
 pub async fn run(
-    session: &Session,
+    arrival: &Arrival<'_>,
     exchange: &mut Exchange,
     keys: &api_keys::KnownKeys,
     meter: &meter::Meter,
 ) -> Result<(), Rejection> {
-    if let Some(tracing) =
-        exchange.edition.policy.tracing.as_ref().filter(|_| session.subrequest_ctx.is_none())
-    {
-        exchange.trace = begin_trace::run(&session.req_header().headers, &exchange.request_id, tracing);
+    if let Some(tracing) = exchange.edition.policy.tracing.as_ref().filter(|_| arrival.charged) {
+        exchange.trace = begin_trace::run(&arrival.request.headers, &exchange.request_id, tracing);
     }
-    decide(&Arrival::from(session), exchange, keys, meter).await
+    let arrived = decide(arrival, exchange, keys, meter).await;
+    exchange.arrived_after = Some(exchange.started.elapsed());
+    arrived
 }
 
-/// The decision itself, without a connection; `rehearsal` asks it, too.
+/// The decision itself; `rehearsal` asks it, too.
 pub async fn decide(
     arrival: &Arrival<'_>,
     exchange: &mut Exchange,

@@ -5,15 +5,15 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{HeaderName, Method, Version, header};
 use pingora::Result;
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 
 use super::enable::Cache;
 use super::process_tier::ReadyAnswer;
-use super::{enable, key, outcome};
+use super::{enable, head_lines, key, outcome};
 use crate::answer;
 use crate::exchange::Exchange;
 use crate::field_values::{Fields, FieldsOfMap};
@@ -42,19 +42,21 @@ pub struct PlainHit {
     is_head_request: bool,
 }
 
-/// `None` when the request goes on to Pingora's cache.
-pub async fn find(session: &mut Session, exchange: &mut Exchange, cache: Cache) -> Option<PlainHit> {
-    let key = key_of_plain(session, exchange)?;
+/// `None` when the request, which has no body, goes on to Pingora's cache.
+pub async fn find(request: &RequestHeader, exchange: &mut Exchange, cache: Cache) -> Option<PlainHit> {
+    let key = key_of_plain(request, exchange)?;
     let storage = cache.storage;
-    let now = SystemTime::now();
-    let ready = storage.process_tier.find(&key, storage.purges.marks());
-    let (answer, tier) = match ready.filter(|answer| answer.answers(session.req_header(), now)) {
+    // Nothing was waited for since then, so that there is no need to look at the clock.
+    let checked = exchange.arrived_after.unwrap_or_default();
+    let now = SystemTime::from(exchange.arrived_at) + checked;
+    let ready = storage.process_tier.find(&key, storage.purges.marks(), exchange.started + checked);
+    let (answer, tier) = match ready.filter(|answer| answer.answers(request, now)) {
         Some(answer) => (answer, "process"),
         // Boxed: this future is made and moved for every request.
-        None => (Box::pin(ask_store(session, exchange, cache, key)).await?, storage.responses.tier()),
+        None => (Box::pin(ask_store(request, exchange, cache, key)).await?, storage.responses.tier()),
     };
     exchange.cache_outcome = Some("hit");
-    let is_head_request = session.req_header().method == Method::HEAD;
+    let is_head_request = request.method == Method::HEAD;
     Some(PlainHit { answer, tier, now, is_head_request })
 }
 
@@ -67,6 +69,11 @@ impl PlainHit {
             Some(body) => session.write_response_body(Some(body), true).await,
             None => Ok(()),
         }
+    }
+
+    /// All that is sent to an HTTP/1 client whose connection stays open; `None` where that takes a session.
+    pub fn message(&self, exchange: &Exchange) -> Result<Option<impl Buf + Send + use<>>> {
+        head_lines::message(self, exchange)
     }
 
     fn head(&self, exchange: &Exchange) -> Result<ResponseHeader> {
@@ -96,12 +103,8 @@ impl PlainHit {
 }
 
 /// `None` for a request that wants more than the plain answer, or may not have it.
-fn key_of_plain(session: &mut Session, exchange: &Exchange) -> Option<Vec<u8>> {
+fn key_of_plain(request: &RequestHeader, exchange: &Exchange) -> Option<Vec<u8>> {
     let rule = exchange.cache_rule()?;
-    if session.subrequest_ctx.is_some() || !session.is_body_empty() {
-        return None;
-    }
-    let request = session.req_header();
     let is_plain = matches!(request.version, Version::HTTP_11 | Version::HTTP_2)
         // A request has few fields: to look each of these up would take longer.
         && !request.headers.keys().any(|name| NOT_PLAIN.contains(name));
@@ -113,14 +116,14 @@ fn key_of_plain(session: &mut Session, exchange: &Exchange) -> Option<Vec<u8>> {
 
 /// What comes of it is in the exchange, should Pingora's cache have to go on.
 async fn ask_store(
-    session: &Session,
+    request: &RequestHeader,
     exchange: &mut Exchange,
     cache: Cache,
     key: Vec<u8>,
 ) -> Option<Arc<ReadyAnswer>> {
     let mut key = cache.storage.expect(key, exchange);
     let answer = match cache.may_hold(&key) {
-        true => cache.storage.find_ready(&mut key, session.req_header()).await,
+        true => cache.storage.find_ready(&mut key, request).await,
         false => None,
     };
     exchange.cache_key = Some(key);

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -279,7 +279,7 @@ impl Storage for ResponseStorage {
         let found = single_flight::run(self, key, found).await;
         let Some(Found { label, mut meta, body }) = found else { return Ok(None) };
         if let StoredBody::Whole(body) = &body
-            && self.process_tier.find(key.primary_key(), self.purges.marks()).is_none()
+            && self.process_tier.find(key.primary_key(), self.purges.marks(), Instant::now()).is_none()
         {
             let answer = ReadyAnswer::new(StoredHead::from(&meta), label, body.clone());
             self.process_tier.keep(key.primary_key(), answer);

@@ -16,6 +16,10 @@ pub fn is_meant(variance: Option<HashBinary>, answer: &HeaderMap, request: &Requ
 }
 
 fn of(answer: &HeaderMap, request: &RequestHeader) -> Option<HashBinary> {
+    // As most answers are.
+    if !answer.contains_key(header::VARY) {
+        return None;
+    }
     let mut names: Vec<String> = answer
         .get_all(header::VARY)
         .iter()
