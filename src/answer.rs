@@ -59,33 +59,26 @@ pub fn put_signature(fields: &mut impl Fields, exchange: &Exchange) -> Result<()
     put_rate_limits(fields, &exchange.verdicts)
 }
 
-/// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers). Limit names need no
-/// escaping within the structured field's quotes: the configuration lets no quote in.
+/// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
 fn put_rate_limits(fields: &mut impl Fields, verdicts: &[(Arc<Limit>, Verdict)]) -> Result<()> {
     if verdicts.is_empty() {
         return Ok(());
     }
     fields.put(&RATELIMIT_POLICY, |list| {
         for (at, (limit, _)) in verdicts.iter().enumerate() {
-            append_name(list, at, limit);
-            append_parameter(list, ";q=", limit.quota.count);
-            append_parameter(list, ";w=", limit.quota.window.as_secs().max(1));
+            append(list, if at == 0 { "" } else { ", " });
+            append(list, &limit.policy);
         }
     })?;
     fields.put(&RATELIMIT, |list| {
         for (at, (limit, verdict)) in verdicts.iter().enumerate() {
-            append_name(list, at, limit);
+            for part in [if at == 0 { "\"" } else { ", \"" }, &limit.name, "\""] {
+                append(list, part);
+            }
             append_parameter(list, ";r=", verdict.remaining);
             append_parameter(list, ";t=", seconds_up(verdict.reset_after));
         }
     })
-}
-
-/// The next member of a list, which begins with the limit's name.
-fn append_name(list: &mut BytesMut, at: usize, limit: &Limit) {
-    append(list, if at == 0 { "\"" } else { ", \"" });
-    append(list, &limit.name);
-    append(list, "\"");
 }
 
 fn append_parameter(list: &mut BytesMut, name: &str, value: impl itoa::Integer) {

@@ -173,7 +173,7 @@ impl FrontDoor {
         let head = read.freeze();
         let again = |stream| Caller { stream, read: BytesMut::from(&head[..]), remaining, shutdown };
         let stays_open = remaining > 0 && !*shutdown.borrow();
-        let Some(request) = PlainRequest::read(head.clone()).filter(|_| stays_open) else {
+        let Some(request) = PlainRequest::read(&head).filter(|_| stays_open) else {
             return Box::pin(self.receive(again(stream), None)).await;
         };
         let mut exchange = self.gateway.begin();

@@ -1,5 +1,6 @@
 //! The contents page: Pingora's phases in their order, each handed to the stage that does it.
 
+mod beginning;
 mod ending;
 
 use std::any::Any;
@@ -21,20 +22,16 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use self::ending::announce_close;
 pub use self::ending::into_http1;
 use crate::auth::bridge::Bridge;
-use crate::config::policy::AuthEndpoint;
 use crate::edition::Edition;
 use crate::exchange::Exchange;
 pub use crate::pipeline::Standing;
-pub use crate::pipeline::arrive::{Arrival, request_line};
+pub use crate::pipeline::arrive::Arrival;
 use crate::pipeline::cache::enable::Cache;
-use crate::pipeline::cache::serve::PlainHit;
 use crate::pipeline::forward::fast_lane::FastLane;
 use crate::pipeline::{arrive, cache, forward, respond};
-use crate::rejection::Rejection;
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::decisions::Decisions;
-use crate::telemetry::request_id::RequestId;
 
 /// Cheap to clone: Pingora's proxy holds one, the front door another.
 #[derive(Clone)]
@@ -282,70 +279,5 @@ impl ProxyHttp for Gateway {
     /// The access log says it; Pingora's own line would add nothing but the peer's words.
     fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
         true
-    }
-}
-
-/// The same for the front door, which asks for no more of Pingora than a session.
-impl Gateway {
-    pub fn begin(&self) -> Box<Exchange> {
-        let in_flight = &self.metrics.http_requests_in_flight;
-        Box::new(Exchange::new(self.editions.load_full(), RequestId::next(), in_flight))
-    }
-
-    /// Whether a request has a chance to need no more than that.
-    pub fn may_forward_itself(&self) -> bool {
-        self.editions.load().policy.fast_lane
-    }
-
-    /// Whether the request may pass.
-    pub async fn arrive(&self, arrival: &Arrival<'_>, exchange: &mut Exchange) -> Result<(), Rejection> {
-        arrive::run(arrival, exchange, &self.keys, &self.meter).await
-    }
-
-    /// What is stored for a request without a body that may pass.
-    pub async fn find(&self, request: &RequestHeader, exchange: &mut Exchange) -> Option<PlainHit> {
-        exchange.enter("cache");
-        cache::serve::find(request, exchange, self.cache).await
-    }
-
-    /// Answers a request that has arrived, if that can be done here. The rare ways out are boxed: this future
-    /// is made and moved for every request.
-    pub async fn answer(
-        &self,
-        session: &mut Session,
-        exchange: &mut Exchange,
-        arrived: Result<(), Rejection>,
-    ) -> Result<Standing> {
-        if let Err(rejection) = arrived {
-            exchange.enter("refuse");
-            Box::pin(respond::render_error::run(session, exchange, &rejection)).await;
-            return Ok(Standing::Answered);
-        }
-        if let Some(endpoint) = exchange.auth_endpoint() {
-            exchange.enter("auth");
-            Box::pin(self.answer_auth(session, exchange, endpoint)).await;
-            return Ok(Standing::Answered);
-        }
-        if exchange.cache_rule().is_some() {
-            let is_plain = session.subrequest_ctx.is_none() && session.is_body_empty();
-            let found = match is_plain {
-                true => self.find(session.req_header(), exchange).await,
-                false => None,
-            };
-            return Ok(found.map_or(Standing::Open, Standing::Found));
-        }
-        exchange.enter("forward");
-        if !forward::fast_lane::qualifies(session, exchange) {
-            return Ok(Standing::Open);
-        }
-        self.metrics.fast_lane_requests.inc();
-        self.fast_lane.run(session, exchange).await?;
-        Ok(Standing::Answered)
-    }
-
-    async fn answer_auth(&self, session: &mut Session, exchange: &mut Exchange, endpoint: AuthEndpoint) {
-        if let Err(rejection) = self.auth.answer(session, exchange, endpoint).await {
-            respond::render_error::run(session, exchange, &rejection).await;
-        }
     }
 }

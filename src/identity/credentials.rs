@@ -25,6 +25,9 @@ pub fn presented(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Code> {
     }
 }
 
+/// With the space after it.
+const SCHEME: &[u8] = b"bearer ";
+
 /// The text of `Authorization: Bearer`, `None` without `Authorization`.
 pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Code> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
@@ -32,12 +35,12 @@ pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Code> {
     if values.next().is_some() {
         return Err(Code::TokenMalformed);
     }
-    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| Code::TokenMalformed)?;
-    let (scheme, token) = text.split_once(' ').ok_or(Code::TokenMalformed)?;
-    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
-        return Err(Code::TokenMalformed);
+    match value.as_bytes().split_at_checked(SCHEME.len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) && !token.is_empty() => {
+            std::str::from_utf8(token).map(Some).map_err(|_| Code::TokenMalformed)
+        }
+        _ => Err(Code::TokenMalformed),
     }
-    Ok(Some(token))
 }
 
 /// What `X-API-Key` holds, if that is a key of ours; backends may have keys of their own.

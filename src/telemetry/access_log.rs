@@ -38,13 +38,11 @@ impl AccessLog {
         });
         let seen = shared.clone();
         let writer = std::thread::Builder::new().name("access-log".into()).spawn(move || {
-            let mut batch = Vec::new();
+            let mut lines = Vec::new();
             loop {
                 let closing = seen.closing.load(Ordering::Acquire);
-                seen.collect(&mut batch);
                 // Nobody reads the log any more: that must not stop the gateway.
-                let _ = out.write_all(&batch).and_then(|()| out.flush());
-                batch.clear();
+                let _ = seen.write_to(&mut out, &mut lines);
                 if closing {
                     return;
                 }
@@ -75,12 +73,16 @@ impl AccessLog {
 }
 
 impl Shared {
-    fn collect(&self, batch: &mut Vec<u8>) {
+    /// Takes what is in each buffer and leaves an empty one, so that nobody waits while lines are copied or
+    /// written. All are taken, even when some can't be written.
+    fn write_to(&self, out: &mut impl Write, lines: &mut Vec<u8>) -> std::io::Result<()> {
+        let mut written = Ok(());
         for buffer in &self.buffers {
-            let mut buffer = buffer.lock();
-            batch.extend_from_slice(&buffer);
-            buffer.clear();
+            std::mem::swap(&mut *buffer.lock(), lines);
+            written = written.and(out.write_all(lines));
+            lines.clear();
         }
+        written.and(out.flush())
     }
 }
 

@@ -207,11 +207,13 @@ fn built_in_limits(limits: &mut Names<Limit>) -> Vec<(AuthEndpoint, Vec<Arc<Limi
 
 fn built_in_limit(name: String, index: usize) -> Limit {
     let five = NonZeroU32::MIN.saturating_add(4);
+    let quota = Quota::new(five, Duration::from_secs(60), five);
     Limit {
+        policy: Limit::policy(&name, &quota),
         name,
         index,
         by: LimitBy::Address,
-        quota: Quota::new(five, Duration::from_secs(60), five),
+        quota,
         roles: std::collections::HashMap::new(),
         on_store_error: OnStoreError::Local,
         observe: false,

@@ -47,10 +47,12 @@ impl Compiler<'_> {
             self.problems.missing(at, "rate", "write it like `rate: 5/1m`");
             return None;
         };
+        let quota = self.quota(&rate, burst, &at.key("rate"))?;
         Some(Limit {
+            policy: Limit::policy(name, &quota),
             name: name.to_owned(),
             index,
-            quota: self.quota(&rate, burst, &at.key("rate"))?,
+            quota,
             by: by?,
             roles,
             on_store_error: raw.on_store_error.map_or(OnStoreError::Local, OnStoreError::from),

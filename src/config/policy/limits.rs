@@ -7,6 +7,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
     pub name: String,
+    /// What `RateLimit-Policy` says of it.
+    pub policy: String,
     /// Position in `Policy::limits`; resolves metrics without a look-up.
     pub index: usize,
     pub by: LimitBy,
@@ -16,6 +18,14 @@ pub struct Limit {
     pub on_store_error: OnStoreError,
     /// Counts and logs who would be refused, and refuses nobody.
     pub observe: bool,
+}
+
+impl Limit {
+    /// A member of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers). The name needs no escaping within the
+    /// structured field's quotes: the configuration lets no quote in.
+    pub fn policy(name: &str, quota: &Quota) -> String {
+        format!("\"{name}\";q={};w={}", quota.count, quota.window.as_secs().max(1))
+    }
 }
 
 /// Whose counter a request goes to.

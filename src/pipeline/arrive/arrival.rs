@@ -14,8 +14,8 @@ pub struct Arrival<'r> {
     /// `None` only for background requests of our own.
     pub peer: Option<IpAddr>,
     pub tls: bool,
-    /// The request line as it came, for HTTP/1: Pingora drops a fragment and encodes illegal bytes
-    /// before anybody sees the target.
+    /// The request line as it came, for HTTP/1 by Pingora's session, which drops a fragment and encodes illegal
+    /// bytes before anybody sees the target.
     pub request_line: Option<Bytes>,
     /// False for background revalidations, which nobody asked for.
     pub charged: bool,
@@ -27,16 +27,14 @@ impl<'r> From<&'r Session> for Arrival<'r> {
             request: session.req_header(),
             peer: client::peer_address(session),
             tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
-            request_line: session
-                .as_http1()
-                .and_then(|session| request_line(session.get_headers_raw_bytes())),
+            request_line: request_line(session),
             charged: session.subrequest_ctx.is_none(),
         }
     }
 }
 
-/// The first line of a head.
-pub fn request_line(head: Bytes) -> Option<Bytes> {
+fn request_line(session: &Session) -> Option<Bytes> {
+    let head = session.as_http1()?.get_headers_raw_bytes();
     let end = head.iter().position(|&byte| byte == b'\r' || byte == b'\n')?;
     Some(head.slice(..end))
 }

@@ -12,7 +12,7 @@ mod charges;
 mod client;
 mod content_length;
 mod excuse;
-pub use arrival::{Arrival, request_line};
+pub use arrival::Arrival;
 pub use client::{is_trusted, peer_address, unknown as unknown_client};
 pub use content_length::content_length;
 pub mod meter;
