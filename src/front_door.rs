@@ -63,6 +63,8 @@ struct Caller<'a> {
 struct End {
     stream: Stream,
     was_hit: bool,
+    /// Of a hit, if it was read without a session.
+    request: Option<Box<PlainRequest>>,
 }
 
 /// A request that was decided about.
@@ -111,7 +113,7 @@ impl FrontDoor {
     /// A connection from its first request to its last.
     async fn serve(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
         let origin = Origin::of(&stream);
-        let mut hits_expected = 0;
+        let (mut hits_expected, mut last_hit) = (0, None);
         for remaining in (0..MAX_REQUESTS).rev() {
             let is_first = remaining + 1 == MAX_REQUESTS;
             let Some(read) = self.await_request(&mut stream, is_first).await else { return };
@@ -119,13 +121,13 @@ impl FrontDoor {
             let end = if !is_whole_head(&caller.read) || !self.gateway.may_forward_itself() {
                 Box::pin(self.hand_over(caller, None)).await
             } else if hits_expected > 0 {
-                self.look_up(caller, origin).await
+                self.look_up(caller, origin, last_hit).await
             } else {
                 self.receive(caller, None).await
             };
             let Some(end) = end else { return };
             hits_expected = if end.was_hit { EXPECTED_AFTER_HIT } else { hits_expected.saturating_sub(1) };
-            stream = end.stream;
+            (stream, last_hit) = (end.stream, end.request);
         }
     }
 
@@ -166,14 +168,22 @@ impl FrontDoor {
         }
     }
 
-    /// Gives a request what is stored for it, if it may have that. Everything else goes on as it would have, by
+    /// Gives a request what is stored for it, if it may have that. One that is the same as the last, byte by byte,
+    /// isn't taken apart again; all else is done for it as for any other. What isn't a hit goes on as it would have, by
     /// ways that are boxed: this future is a part of every connection's.
-    async fn look_up(&self, caller: Caller<'_>, origin: Origin) -> Option<End> {
+    async fn look_up(
+        &self,
+        caller: Caller<'_>,
+        origin: Origin,
+        last_hit: Option<Box<PlainRequest>>,
+    ) -> Option<End> {
         let Caller { stream, read, remaining, shutdown } = caller;
         let head = read.freeze();
         let again = |stream| Caller { stream, read: BytesMut::from(&head[..]), remaining, shutdown };
         let stays_open = remaining > 0 && !*shutdown.borrow();
-        let Some(request) = PlainRequest::read(&head).filter(|_| stays_open) else {
+        let same = last_hit.filter(|last| last.head == head);
+        let request = same.or_else(|| PlainRequest::read(head.clone()).map(Box::new));
+        let Some(request) = request.filter(|_| stays_open) else {
             return Box::pin(self.receive(again(stream), None)).await;
         };
         let mut exchange = self.gateway.begin();
@@ -188,7 +198,7 @@ impl FrontDoor {
             return Box::pin(self.receive(again(stream), Some((exchange, arrived)))).await;
         };
         let stream = self.gateway.give(&hit, message, &request.header, stream, exchange).await?;
-        Some(End { stream, was_hit: true })
+        Some(End { stream, was_hit: true, request: Some(request) })
     }
 
     /// Answers the request, or hands it over; with what became of it so far, if it has arrived.
@@ -229,7 +239,7 @@ impl FrontDoor {
             self.gateway.end_failed(session, exchange, &error).await;
             return None;
         }
-        Some(End { stream: self.gateway.end(session, exchange).await?, was_hit })
+        Some(End { stream: self.gateway.end(session, exchange).await?, was_hit, request: None })
     }
 
     async fn refuse(&self, mut session: Session, error: &Error) {
@@ -246,7 +256,7 @@ impl FrontDoor {
         session.set_keepalive(Some(HEAD_TIMEOUT.as_secs()));
         session.set_connection_user_context(exchange.map(|exchange| exchange as _));
         let reused = self.proxy.process_new_http(session, caller.shutdown).await?;
-        Some(End { stream: reused.consume().0, was_hit: false })
+        Some(End { stream: reused.consume().0, was_hit: false, request: None })
     }
 }
 

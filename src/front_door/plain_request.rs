@@ -36,15 +36,16 @@ pub struct Origin {
 /// stays open.
 pub struct PlainRequest {
     pub header: RequestHeader,
+    pub head: Bytes,
 }
 
 impl PlainRequest {
     /// `None` for every other request, and for what isn't one. Fields are told apart by the parser that Pingora
     /// uses, and none that it would refuse is taken here.
-    pub fn read(head: &Bytes) -> Option<Self> {
+    pub fn read(head: Bytes) -> Option<Self> {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut parsed = httparse::Request::new(&mut fields);
-        if parsed.parse(head).ok()? != Status::Complete(head.len()) || parsed.version != Some(1) {
+        if parsed.parse(&head).ok()? != Status::Complete(head.len()) || parsed.version != Some(1) {
             return None;
         }
         let target = parsed.path.filter(|target| is_plain_target(target))?;
@@ -61,7 +62,7 @@ impl PlainRequest {
             let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value)).ok()?;
             request.headers.append(name, value);
         }
-        Some(Self { header: RequestHeader::from(request) })
+        Some(Self { header: RequestHeader::from(request), head })
     }
 
     pub fn arrival(&self, origin: Origin) -> Arrival<'_> {
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
 
     fn read(head: &str) -> Option<PlainRequest> {
-        PlainRequest::read(&Bytes::copy_from_slice(head.as_bytes()))
+        PlainRequest::read(Bytes::copy_from_slice(head.as_bytes()))
     }
 
     /// By Pingora's session, on a connection on which nothing follows; `None` if it isn't one that it would
@@ -245,7 +246,7 @@ mod tests {
                 let at = at.index(head.len());
                 head[at] = byte;
             }
-            if let Some(plain) = PlainRequest::read(&Bytes::copy_from_slice(&head)) {
+            if let Some(plain) = PlainRequest::read(Bytes::copy_from_slice(&head)) {
                 let session = read_by_session(&head);
                 prop_assert!(session.is_some(), "{:?}", String::from_utf8_lossy(&head));
                 let session = session.expect("it was just looked at");

@@ -10,8 +10,11 @@ use crate::harness::{self, Gateway, Setup, Stores};
 
 const CACHED: &str = r#"
     upstreams: { example: { servers: ["${BACKEND}"] } }
-    limits: { many: { rate: 1000/1h, by: address } }
+    limits: { many: { rate: 1000/1h, by: address }, few: { rate: 100/24h, by: address } }
     routes:
+      - { path: "/counted/{*rest}", upstream: example, access: public, limits: [few], cache: { ttl: 1h, vary_by: shared } }
+      - { path: "/closed/{*rest}", upstream: example, access: authenticated, cache: { ttl: 1h, vary_by: user } }
+      - { path: "/counted-passed/{*rest}", upstream: example, access: public, limits: [few] }
       - { path: "/limited/{*rest}", upstream: example, access: public, limits: [many], cache: { ttl: 1h, vary_by: shared, statuses: [200, 204, 404] } }
       - { path: "/{*rest}", upstream: example, access: public, cache: { ttl: 1h, vary_by: shared, statuses: [200, 204, 404] } }
 "#;
@@ -165,4 +168,51 @@ async fn hits_and_others_follow_each_other_on_a_connection_and_are_on_record() {
     }
     let hits = gw.metrics().await.value("cache_requests_total", &["outcome=\"hit\""]);
     assert_eq!(hits, Some(4.0));
+}
+
+#[tokio::test]
+async fn a_request_is_charged_once_whether_or_not_a_hit_was_expected() {
+    let backend = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".into()).await;
+    let gw = gateway(backend, true, &Stores::Embedded).await;
+    let mut connection = gw.raw_connection().await;
+    let mut left = Vec::new();
+
+    // Missed, hit by a session, hit without one; then what is missed, passed on and refused where a hit is expected.
+    for path in
+        ["counted/a", "counted/a", "counted/a", "counted/b", "counted-passed/a", "nowhere%2f", "counted/a"]
+    {
+        assert!(connection.send(GET.replace("PATH", path).as_bytes()).await);
+        let answer = connection.answer().await.expect("an answer");
+        let line = answer.head.lines().find(|line| line.starts_with("ratelimit: "));
+        left.push(line.and_then(|line| line.split(";r=").nth(1)?.split(';').next()?.parse::<u32>().ok()));
+    }
+
+    assert_eq!(left, [Some(99), Some(98), Some(97), Some(96), Some(95), None, Some(94)]);
+}
+
+#[tokio::test]
+async fn the_same_request_again_passes_the_same_checks() {
+    for stores in [Stores::Embedded, Stores::servers().await] {
+        let backend = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".into()).await;
+        let gw = gateway(backend, true, &stores).await;
+        let alice = gw.register("alice").await;
+        let request = format!(
+            "GET /closed/a HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {}\r\n\r\n",
+            alice.token()
+        );
+        let mut connection = gw.raw_connection().await;
+        let mut ask = async || {
+            assert!(connection.send(request.as_bytes()).await);
+            connection.answer().await.expect("an answer")
+        };
+
+        for is_hit in [false, true, true, true] {
+            let answer = ask().await;
+            assert_eq!((answer.status, answer.head.contains("portcullis; hit")), (200, is_hit));
+        }
+        alice.logout().await;
+        let answer = ask().await;
+        assert_eq!(answer.status, 401);
+        assert!(answer.head.contains("token_revoked"), "{}", answer.head);
+    }
 }
