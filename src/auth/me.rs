@@ -48,12 +48,6 @@ struct Whole {
     password: Option<String>,
 }
 
-/// What an account is to become.
-struct Profile {
-    username: String,
-    email: Option<String>,
-}
-
 /// A member that is there, be it `null`.
 fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
@@ -84,11 +78,12 @@ pub async fn read(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, R
 pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
     let changes: Changes = body::json(&call)?;
     let account = own_account(&wing, &call).await?;
-    let profile = Profile {
+    let whole = Whole {
         username: changes.username.unwrap_or_else(|| account.username.clone()),
         email: changes.email.unwrap_or_else(|| account.email.clone()),
+        password: changes.password,
     };
-    set_profile(&wing, &call, &account, profile, changes.password).await
+    set_profile(&wing, &call, &account, whole).await
 }
 
 /// Replace what the owner may change of the account.
@@ -102,8 +97,7 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>,
 pub async fn replace(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
     let whole: Whole = body::json(&call)?;
     let account = own_account(&wing, &call).await?;
-    let profile = Profile { username: whole.username, email: whole.email };
-    set_profile(&wing, &call, &account, profile, whole.password).await
+    set_profile(&wing, &call, &account, whole).await
 }
 
 /// Delete the own account, for good.
@@ -139,11 +133,10 @@ async fn set_profile(
     wing: &Wing,
     call: &Call,
     account: &Account,
-    profile: Profile,
-    password: Option<String>,
+    whole: Whole,
 ) -> Result<Json<Value>, Refusal> {
     let bad_request = |detail| Rejection::from(Code::BadRequest).because(detail);
-    let Profile { username, email } = profile;
+    let Whole { username, email, password } = whole;
     let username = name::username(&username).map_err(bad_request)?;
     if username == account.username && email == account.email {
         return Ok(Json(described::own_account(account)));

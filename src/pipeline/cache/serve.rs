@@ -46,7 +46,7 @@ pub struct PlainHit {
 pub async fn find(request: &RequestHeader, exchange: &mut Exchange, cache: Cache) -> Option<PlainHit> {
     let key = key_of_plain(request, exchange)?;
     let storage = cache.storage;
-    // Nothing was waited for since then, so that there is no need to look at the clock.
+    // No need to look at the clock again: at most the store was waited for since, by a hit that needs a session.
     let checked = exchange.arrived_after.unwrap_or_default();
     let now = SystemTime::from(exchange.arrived_at) + checked;
     let ready = storage.process_tier.find(&key, storage.purges.marks(), exchange.started + checked);
