@@ -1,6 +1,7 @@
 //! Where the time comes from. Stores and token code take it as an argument.
 
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -10,6 +11,15 @@ pub type Timestamp = DateTime<Utc>;
 /// The present, to the microsecond.
 pub fn now() -> Timestamp {
     Utc::now()
+}
+
+/// Microseconds on a clock that nobody sets back.
+pub type Monotonic = fn() -> u64;
+
+/// Since the process looked for the first time.
+pub fn monotonic_us() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(START.elapsed().as_micros()).expect("584,000 years fit")
 }
 
 /// Rounded up, for header fields that count seconds: nobody is told to come back too early.

@@ -176,9 +176,7 @@ fn code(said: &Explanation) -> String {
 }
 
 async fn take_up(gw: &Gateway, yaml: &str) {
-    let draft = gw.home().join("draft");
-    fs::write(&draft, yaml).expect("writable");
-    fs::rename(draft, gw.home().join("gateway.yaml")).expect("the same folder");
+    gw.write_file(yaml);
     let answer = post(gw, "/api/policy/reload", &json!({})).await;
     assert!(answer["last_try"]["successful"] == true, "{answer}\n{yaml}");
 }

@@ -41,7 +41,12 @@ struct TakenAll {
 
 impl RedisGatekeeper {
     pub fn new(state: Arc<RedisState>) -> Self {
-        Self { state, leases: Arc::default() }
+        Self::with_clock(state, clock::monotonic_us)
+    }
+
+    /// Its leases age by this clock.
+    pub fn with_clock(state: Arc<RedisState>, clock: clock::Monotonic) -> Self {
+        Self { state, leases: Arc::new(Leases::new(clock)) }
     }
 }
 

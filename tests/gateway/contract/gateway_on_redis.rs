@@ -36,6 +36,13 @@ impl GatewayOnRedis {
         Self { gatekeeper: Arc::new(RedisGatekeeper::new(state.clone())), state, renewals: Mutex::default() }
     }
 
+    /// Its leases don't age, so that what it does hangs on what is asked of it, not on how soon this machine
+    /// comes to it.
+    pub fn in_no_time(self) -> Self {
+        let gatekeeper = RedisGatekeeper::with_clock(self.state.clone(), || 1);
+        Self { gatekeeper: Arc::new(gatekeeper), ..self }
+    }
+
     /// Its mirror is filled.
     pub async fn mirrored(redis: &Redis) -> Self {
         Self::mirrored_for(redis, AN_HOUR).await
@@ -74,23 +81,30 @@ impl GatewayOnRedis {
     }
 
     pub async fn take(&self, charge: &Charge) -> Verdict {
-        if let Some(verdict) = self.take_at_once(charge) {
-            return verdict;
-        }
-        let admission = self.gatekeeper.admit(None, std::slice::from_ref(charge)).await;
-        admission.expect("Redis runs").verdicts[0]
+        self.admit(None, std::slice::from_ref(charge)).await[0]
     }
 
     /// `None` when Redis has to be asked.
     pub fn take_at_once(&self, charge: &Charge) -> Option<Verdict> {
-        let charges = std::slice::from_ref(charge);
-        let admission = self.gatekeeper.admit_at_once(None, charges)?;
+        Some(self.admit_at_once(None, std::slice::from_ref(charge))?[0])
+    }
+
+    /// As the request path asks.
+    pub async fn admit(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Vec<Verdict> {
+        match self.admit_at_once(bearer, charges) {
+            Some(verdicts) => verdicts,
+            None => self.gatekeeper.admit(bearer, charges).await.expect("Redis runs").verdicts,
+        }
+    }
+
+    fn admit_at_once(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Option<Vec<Verdict>> {
+        let admission = self.gatekeeper.admit_at_once(bearer, charges)?;
         if admission.runs_low
             && let Some(renewal) = self.gatekeeper.renewal(charges)
         {
             self.renewals().spawn(renewal);
         }
-        Some(admission.verdicts[0])
+        Some(admission.verdicts)
     }
 
     /// How many leases have been renewed or are about to be.

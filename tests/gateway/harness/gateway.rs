@@ -229,7 +229,7 @@ impl Gateway {
     /// The same with a whole file.
     pub async fn reload_file(&self, yaml: &str) -> Reload {
         let before = (loaded_at(&self.metrics().await), self.refusals());
-        write_config(self.home(), yaml);
+        self.write_file(yaml);
         eventually("the reload", async || {
             if loaded_at(&self.metrics().await) != before.0 {
                 return Some(Reload::InForce);
@@ -239,8 +239,13 @@ impl Gateway {
         .await
     }
 
-    /// How many files it has refused; the metric wouldn't tell two in a row apart.
-    fn refusals(&self) -> usize {
+    /// Replaces the file and doesn't wait.
+    pub fn write_file(&self, yaml: &str) {
+        write_config(self.home(), yaml);
+    }
+
+    /// How often it has refused a file; the metric wouldn't tell two in a row apart.
+    pub fn refusals(&self) -> usize {
         self.log().matches("configuration refused").count()
     }
 

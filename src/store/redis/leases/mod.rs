@@ -7,12 +7,12 @@ mod lease;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::time::Instant;
 
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use super::ask::Counter;
+use crate::clock;
 use crate::store::{Charge, Verdict};
 use known::Known;
 pub(super) use known::{Outcome, Taken, Used, Wish};
@@ -26,8 +26,7 @@ const FEW: usize = 256;
 pub(super) struct Leases {
     shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
-    /// Time zero: a clock that nobody sets back.
-    start: Instant,
+    clock: clock::Monotonic,
 }
 
 struct Shard {
@@ -35,21 +34,19 @@ struct Shard {
     prune_at: usize,
 }
 
-impl Default for Leases {
-    fn default() -> Self {
+impl Leases {
+    pub fn new(clock: clock::Monotonic) -> Self {
         let shard = || Mutex::new(Shard { known: HashMap::default(), prune_at: FEW });
         Self {
             shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
             hasher: RandomState::default(),
-            start: Instant::now(),
+            clock,
         }
     }
-}
 
-impl Leases {
     /// The present on the clock of all other methods.
     pub fn now_us(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).expect("584,000 years fit")
+        (self.clock)()
     }
 
     /// Takes one request from the key's lease, or says why not.
@@ -166,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_remembered_for_its_key_and_its_quota() {
-        let leases = Leases::default();
+        let leases = Leases::new(clock::monotonic_us);
         let refused = charge("login:address:a".into(), 3);
 
         refuse(&leases, &refused);
@@ -179,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_keys_takes_bounded_memory_and_leaves_the_warm_ones() {
-        let leases = Leases::default();
+        let leases = Leases::new(clock::monotonic_us);
         let warm = charge("warm".into(), 3);
         refuse(&leases, &warm);
 
