@@ -78,14 +78,15 @@ impl PasswordQueue {
         work: impl FnOnce(&mut Workbench) -> T + Send + 'static,
     ) -> Result<T, Rejection> {
         let (give, take) = oneshot::channel();
-        let depth = self.metrics.password_queue_depth.clone();
+        let metrics = self.metrics.clone();
         let job: Job = Box::new(move |bench| {
-            depth.dec();
+            metrics.password_queue_depth.dec();
             if give.is_closed() {
                 return; // The client went away while waiting.
             }
+            let result = metrics.password_hash_duration.observe_closure_duration(|| work(bench));
             // Whoever waits may be gone by now; then nobody needs the result.
-            let _ = give.send(work(bench));
+            let _ = give.send(result);
         });
 
         self.metrics.password_queue_depth.inc();

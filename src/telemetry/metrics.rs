@@ -36,6 +36,7 @@ pub struct Metrics {
     pub revocation_lag: Gauge,
     pub revocation_mirrored: IntGauge,
     pub password_queue_depth: IntGauge,
+    pub password_hash_duration: Histogram,
     pub store_errors: IntCounterVec,
     pub http_requests_in_flight: IntGauge,
     pub fast_lane_requests: IntCounter,
@@ -125,6 +126,11 @@ impl Metrics {
                 &registry,
                 "password_queue_depth",
                 "Passwords waiting for a hashing thread",
+            ),
+            password_hash_duration: histogram(
+                &registry,
+                "password_hash_duration_seconds",
+                "What a hashing thread takes to check a password or to hash a new one",
             ),
             store_errors: counters(&registry, "store_errors_total", "Failed calls to a store", &["store"]),
             http_requests_in_flight: int_gauge(
@@ -243,9 +249,16 @@ fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGa
     register(registry, IntGaugeVec::new(opts(name, help), labels))
 }
 
+fn histogram(registry: &Registry, name: &str, help: &str) -> Histogram {
+    register(registry, Histogram::with_opts(seconds(name, help)))
+}
+
 fn histograms(registry: &Registry, name: &str, help: &str, label: &str) -> HistogramVec {
-    let opts = HistogramOpts::new(format!("portcullis_{name}"), help).buckets(SECONDS.to_vec());
-    register(registry, HistogramVec::new(opts, &[label]))
+    register(registry, HistogramVec::new(seconds(name, help), &[label]))
+}
+
+fn seconds(name: &str, help: &str) -> HistogramOpts {
+    HistogramOpts::new(format!("portcullis_{name}"), help).buckets(SECONDS.to_vec())
 }
 
 /// The label children of one route, resolved once per policy.

@@ -26,7 +26,7 @@ const BUSY: &str = "
 ";
 
 /// DESIGN section 10, without the prefix.
-const METRICS: [&str; 19] = [
+const METRICS: [&str; 20] = [
     "http_requests_total",
     "http_request_duration_seconds_count",
     "gateway_overhead_seconds_count",
@@ -40,6 +40,7 @@ const METRICS: [&str; 19] = [
     "revocations_total",
     "revocation_lag_seconds",
     "password_queue_depth",
+    "password_hash_duration_seconds_count",
     "store_errors_total",
     "config_last_reload_successful",
     "config_last_reload_success_timestamp_seconds",

@@ -25,10 +25,19 @@ const PROCESS: &str = "(b) authenticated hit, process tier";
 const REDIS: &str = "(c) authenticated hit, Redis";
 const NGINX: &str = "(d) nginx proxy_cache, for everybody";
 const NGINX_AUTH: &str = "(e) nginx proxy_cache behind auth_request, neither revocation nor limit";
+const PROCESS_IN_TURN: &str = "(f) as (b), a thousand answers in turn";
+const NGINX_IN_TURN: &str = "(g) as (d), a thousand answers in turn";
 
 /// The gateway's row, the other one, and how many times as much as that it should serve.
-const TARGETS: [(&str, &str, f64); 4] =
-    [(PROCESS, BARE, 2.0), (REDIS, BARE, 1.3), (PROCESS, NGINX, 1.0), (PROCESS, NGINX_AUTH, 1.0)];
+const TARGETS: [(&str, &str, f64); 5] = [
+    (PROCESS, BARE, 2.0),
+    (REDIS, BARE, 1.3),
+    (PROCESS, NGINX, 1.0),
+    (PROCESS, NGINX_AUTH, 1.0),
+    (PROCESS_IN_TURN, NGINX_IN_TURN, 1.0),
+];
+/// No two requests of a connection that follow each other are the same; the process tier holds all answers.
+const IN_TURN: usize = 1000;
 
 /// With the smallest process tier and many more answers than it holds, asked for one after the other, nearly
 /// all come from Redis; each goes into the process tier and out again.
@@ -54,8 +63,9 @@ struct Size {
     spilling: Option<usize>,
 }
 
+const SMALL: &str = "/bytes/1024";
 const SIZES: [Size; 3] = [
-    Size { name: "1 KiB", path: "/bytes/1024", spilling: Some(16_384) },
+    Size { name: "1 KiB", path: SMALL, spilling: Some(16_384) },
     Size { name: "64 KiB", path: "/bytes/65536", spilling: Some(512) },
     Size {
         name: "5 MiB (8 connections; too large for the process tier)",
@@ -77,10 +87,13 @@ pub fn run(stage: &Stage) -> Result<(), Failure> {
     let peers = peers(stage)?;
     for size in &SIZES {
         say(&format!("\n### Bodies of {}\n", size.name))?;
-        let subjects = subjects(stage, size, &bare, [&gateway, &spilling], &peers)?;
+        let mut subjects = subjects(stage, size, &bare, [&gateway, &spilling], &peers)?;
+        if size.path == SMALL {
+            subjects.extend(in_turn(stage, &gateway, &peers)?);
+        }
         let rows = wrk::in_turns(&subjects, ROUNDS, SECONDS)?;
         report::print_rows(&rows)?;
-        if size.path == "/bytes/1024" {
+        if size.path == SMALL {
             print_targets(&rows)?;
         }
     }
@@ -114,9 +127,7 @@ fn subjects<'a>(
             check_tier(gateway, [path].into_iter().map(str::to_owned), "process")?;
             check_tier(spilling, (1..=count).map(|number| format!("{path}/{number}")), "redis")?;
             subjects.push(gateway.subject(PROCESS, path, true));
-            let script = stage.folder("cache-load")?.join(format!("{count}.lua"));
-            std::fs::write(&script, SCRIPT.replace("COUNT", &count.to_string()).replace("PATH", path))?;
-            let more = vec!["-s".to_owned(), script.display().to_string()];
+            let more = one_after_the_other(stage, path, count)?;
             subjects.push(Subject { more, ..spilling.subject(REDIS, path, true) });
         }
         None => {
@@ -124,14 +135,44 @@ fn subjects<'a>(
             subjects.push(Subject { more: more.clone(), ..gateway.subject(REDIS, path, true) });
         }
     }
-    subjects.extend(peers.iter().map(|peer| Subject {
+    subjects.extend(
+        peers.iter().map(|peer| Subject { more: more.clone(), ..subject_of(peer, path, &gateway.token) }),
+    );
+    Ok(subjects)
+}
+
+/// Further words for wrk.
+fn one_after_the_other(stage: &Stage, path: &str, count: usize) -> Result<Vec<String>, Failure> {
+    let script = stage.folder("cache-load")?.join(format!("{count}.lua"));
+    std::fs::write(&script, SCRIPT.replace("COUNT", &count.to_string()).replace("PATH", path))?;
+    Ok(vec!["-s".to_owned(), script.display().to_string()])
+}
+
+fn in_turn<'a>(
+    stage: &Stage,
+    gateway: &'a Gateway,
+    peers: &'a [Peer],
+) -> Result<Vec<Subject<'a>>, Failure> {
+    check_tier(gateway, (1..=IN_TURN).map(|number| format!("{SMALL}/{number}")), "process")?;
+    let more = one_after_the_other(stage, SMALL, IN_TURN)?;
+    let nginx = peers.iter().find(|peer| peer.name == NGINX);
+    let nginx = nginx.map(|peer| Subject {
+        name: NGINX_IN_TURN,
+        more: more.clone(),
+        ..subject_of(peer, SMALL, &gateway.token)
+    });
+    let own = Subject { more, ..gateway.subject(PROCESS_IN_TURN, SMALL, true) };
+    Ok(std::iter::once(own).chain(nginx).collect())
+}
+
+fn subject_of<'a>(peer: &'a Peer, path: &str, token: &str) -> Subject<'a> {
+    Subject {
         name: peer.name,
         processes: peer.processes.iter().collect(),
         url: format!("http://{}{path}", peer.address),
-        token: Some(gateway.token.clone()),
-        more: more.clone(),
-    }));
-    Ok(subjects)
+        token: Some(token.to_owned()),
+        more: Vec::new(),
+    }
 }
 
 /// Those that are to be had.
