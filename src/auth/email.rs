@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
-use super::mailer::Job;
+use super::mailer::{Job, Letter};
 use super::openapi::schemas::Email;
 use super::{Wing, audit, body, login};
 use crate::identity::{name, one_time};
@@ -90,7 +90,7 @@ pub fn confirm(wing: &Wing, call: &Call, account: &Account) {
 fn job(wing: &Wing, call: &Call, purpose: Purpose, accounts: Vec<Account>) -> Job {
     let nobody = Subject { user_id: None, username: "" };
     let record = wing.record(call, AuditEvent::VerificationSent, nobody, None);
-    Job { purpose, accounts, policy: call.settings.policy.clone(), record }
+    Job { letter: Letter::Token(purpose), accounts, policy: call.settings.policy.clone(), record }
 }
 
 /// Whose token it is.

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::answer::Refusal;
 use super::call::Call;
 use super::email::{self, Address};
+use super::notice::{self, Change};
 use super::openapi::schemas::NewPassword;
 use super::{Wing, audit, body, login, password};
 use crate::identity::{name, one_time};
@@ -62,6 +63,7 @@ pub async fn reset(State(wing): State<Wing>, call: Call) -> Result<StatusCode, R
         return email::refuse(&wing, &call).await;
     };
     audit::log(&record);
+    notice::post(&wing, &call, &changed, Change::Password);
     // Whoever guessed at the old one has locked nobody out; guesses at a second factor still count.
     if !changed.has_second_factor {
         wing.stores.lockouts.clear(&name::fold(&changed.username)).await?;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
+use super::notice::{self, Change};
 use super::openapi::schemas::{Role, Time};
 use super::{Wing, audit, body, grant, me};
 use crate::clock::Timestamp;
@@ -99,6 +100,7 @@ pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Re
         return Err(Rejection::from(Code::BadRequest).because(detail).into());
     }
     audit::log(&record);
+    notice::post(&wing, &call, &account, Change::ApiKey);
     let described = KeySeen { key: Some(minted.text.to_string()), ..describe(key) };
     Ok((StatusCode::CREATED, Json(described)).into_response())
 }

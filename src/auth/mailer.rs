@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
+use super::notice::Change;
 use super::{Stores, audit};
 use crate::clock::{Timestamp, now};
 use crate::config::policy::{MailDelivery, Policy};
 use crate::identity::one_time;
-use crate::mail::{self, Facts};
+use crate::mail::{self, Errand, Message, Notice};
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, AuditRecord, OneTimeToken, Purpose, StoreError};
 use crate::telemetry::Metrics;
@@ -30,14 +31,21 @@ pub struct Mailer {
     waiting: watch::Sender<usize>,
 }
 
-/// What somebody asked for.
+/// What somebody asked for, or is told of.
 pub struct Job {
-    pub purpose: Purpose,
+    pub letter: Letter,
     /// Nobody's, when nobody has the address.
     pub accounts: Vec<Account>,
     pub policy: Arc<Policy>,
     /// The request; event and account are filled in.
     pub record: AuditRecord,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Letter {
+    /// By which something can be done, once.
+    Token(Purpose),
+    Notice(Change),
 }
 
 impl Mailer {
@@ -111,7 +119,7 @@ impl Postman {
     async fn run(&self, job: Job) {
         let Some(delivery) = &job.policy.mail.delivery else { return };
         for account in job.accounts.iter().filter(|account| !account.disabled) {
-            let is_needed = job.purpose != Purpose::VerifyEmail || !account.email_verified;
+            let is_needed = job.letter != Letter::Token(Purpose::VerifyEmail) || !account.email_verified;
             if let (Some(email), true) = (&account.email, is_needed) {
                 self.send(&job, account, email, delivery).await;
             }
@@ -119,12 +127,12 @@ impl Postman {
     }
 
     async fn send(&self, job: &Job, account: &Account, email: &str, delivery: &MailDelivery) {
-        let (outcome, event, detail) = match self.mail(job, account, email, delivery).await {
-            Ok(true) => ("sent", sent(job.purpose), None),
-            Ok(false) => ("limited", AuditEvent::MailFailed, Some("too many mails".to_owned())),
+        let (outcome, (event, detail)) = match self.mail(job, account, email, delivery).await {
+            Ok(true) => ("sent", noted(job.letter)),
+            Ok(false) => ("limited", (AuditEvent::MailFailed, Some("too many mails".to_owned()))),
             Err(reason) => {
                 tracing::error!(user_id = %account.id, reason, "mail not sent");
-                ("failed", AuditEvent::MailFailed, Some(reason))
+                ("failed", (AuditEvent::MailFailed, Some(reason)))
             }
         };
         self.metrics.mails.with_label_values(&[outcome]).inc();
@@ -147,25 +155,11 @@ impl Postman {
         email: &str,
         delivery: &MailDelivery,
     ) -> Result<bool, String> {
-        let text = one_time::mint();
-        let token = token(job, account, email, &text);
-        let kept = self.stores.one_time_tokens.keep(&token, job.policy.auth.email.most).await;
-        let is_kept = kept.map_err(|error| self.counted(error))?;
-        if !is_kept {
-            return Ok(false);
-        }
-        let (mail, rules) = (&job.policy.mail, &job.policy.auth.email);
-        let (template, link) = match job.purpose {
-            Purpose::ResetPassword => (&mail.reset, &rules.reset_link),
-            _ => (&mail.verify, &rules.verify_link),
+        let written = match job.letter {
+            Letter::Token(purpose) => self.with_token(job, purpose, account, email).await?,
+            Letter::Notice(change) => Some(notice(job, change, account, email)?),
         };
-        let facts = Facts {
-            username: &account.username,
-            token: &text,
-            link: link.as_deref(),
-            expires_at: token.expires_at,
-        };
-        let message = mail::write(&mail.from, email, template, &facts)?;
+        let Some(message) = written else { return Ok(false) };
         for wait in RETRIES {
             match mail::deliver(message.clone(), delivery).await {
                 Ok(()) => return Ok(true),
@@ -176,23 +170,63 @@ impl Postman {
         mail::deliver(message, delivery).await.map(|()| true)
     }
 
+    /// `None` when there were too many.
+    async fn with_token(
+        &self,
+        job: &Job,
+        purpose: Purpose,
+        account: &Account,
+        email: &str,
+    ) -> Result<Option<Message>, String> {
+        let text = one_time::mint();
+        let token = token(job, purpose, account, email, &text);
+        let kept = self.stores.one_time_tokens.keep(&token, job.policy.auth.email.most).await;
+        let is_kept = kept.map_err(|error| self.counted(error))?;
+        if !is_kept {
+            return Ok(None);
+        }
+        let (mail, rules) = (&job.policy.mail, &job.policy.auth.email);
+        let (template, link) = match purpose {
+            Purpose::ResetPassword => (&mail.reset, &rules.reset_link),
+            _ => (&mail.verify, &rules.verify_link),
+        };
+        let errand = Errand {
+            username: &account.username,
+            token: &text,
+            link: link.as_deref(),
+            expires_at: token.expires_at,
+        };
+        mail::write(&mail.from, email, template, &errand.words()).map(Some)
+    }
+
     fn counted(&self, error: StoreError) -> String {
         self.metrics.store_errors.with_label_values(&[error.store]).inc();
         error.to_string()
     }
 }
 
+fn notice(job: &Job, change: Change, account: &Account, email: &str) -> Result<Message, String> {
+    let mail = &job.policy.mail;
+    let notice = Notice {
+        username: &account.username,
+        change: change.told(),
+        at: job.record.at,
+        address: job.record.address,
+    };
+    mail::write(&mail.from, email, &mail.notice, &notice.words())
+}
+
 /// A password is reset by mail to the address the account has now, unless the account has changed since.
-fn token(job: &Job, account: &Account, email: &str, text: &str) -> OneTimeToken {
+fn token(job: &Job, purpose: Purpose, account: &Account, email: &str, text: &str) -> OneTimeToken {
     let rules = &job.policy.auth.email;
-    let (ttl, version) = match job.purpose {
+    let (ttl, version) = match purpose {
         Purpose::ResetPassword => (rules.reset_ttl, Some(account.version)),
         _ => (rules.verify_ttl, None),
     };
     let created_at: Timestamp = now();
     OneTimeToken {
         hash: one_time::hash(text),
-        purpose: job.purpose,
+        purpose,
         user_id: account.id,
         address: Some(email.to_ascii_lowercase()),
         version,
@@ -201,9 +235,11 @@ fn token(job: &Job, account: &Account, email: &str, text: &str) -> OneTimeToken 
     }
 }
 
-fn sent(purpose: Purpose) -> AuditEvent {
-    match purpose {
-        Purpose::ResetPassword => AuditEvent::PasswordResetSent,
-        _ => AuditEvent::VerificationSent,
+/// What the audit log says of it once it is sent.
+fn noted(letter: Letter) -> (AuditEvent, Option<String>) {
+    match letter {
+        Letter::Token(Purpose::ResetPassword) => (AuditEvent::PasswordResetSent, None),
+        Letter::Token(_) => (AuditEvent::VerificationSent, None),
+        Letter::Notice(change) => (AuditEvent::NoticeSent, Some(change.told().to_owned())),
     }
 }

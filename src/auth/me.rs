@@ -14,6 +14,7 @@ use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
 use super::described::OwnAccount;
+use super::notice::{self, Change};
 use super::openapi::schemas::{Email, Username};
 use super::{Wing, audit, body, cookie, described, email, grant, login, password};
 use crate::identity::name;
@@ -119,6 +120,7 @@ pub async fn delete(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     let record = wing.record(&call, AuditEvent::Deleted, login::about(&account), None);
     if wing.stores.accounts.delete(account.id, &record).await? {
         audit::log(&record);
+        notice::post(&wing, &call, &account, Change::Deleted);
     }
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie::clear(&call))]).into_response())
 }
@@ -157,6 +159,7 @@ async fn set_profile(
     wing.stores.revocations.revoke(below, grant::last_token_until(call)).await?;
     wing.metrics.revocations.with_label_values(&["user"]).inc();
     if changed.email != account.email {
+        notice::post(wing, call, account, Change::Email);
         email::confirm(wing, call, &changed);
     }
     Ok(Json(described::own_account(&changed)))

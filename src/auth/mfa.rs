@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::answer::Refusal;
 use super::call::Call;
 use super::grant::{self, Delivery, Tokens, Wanted};
+use super::notice::{self, Change};
 use super::second_factor::{self, PASSWORD_AND_APP};
 use super::{Wing, audit, body, login, me, password};
 use crate::clock::unix_seconds;
@@ -126,6 +127,7 @@ pub async fn confirm(State(wing): State<Wing>, call: Call) -> Result<Response, R
     // Somebody was faster.
     let account = confirmed.ok_or(Code::MfaCodeInvalid)?;
     audit::log(&record);
+    notice::post(&wing, &call, &account, Change::SecondFactorEnabled);
     let session = grant::start_session(&wing, &call, &account, PASSWORD_AND_APP).await?;
     wing.stores.sessions.end(call.bearer()?.session_id, grant::last_token_until(&call)).await?;
     let delivery = Delivery::of(&call, refresh_token);
@@ -173,6 +175,7 @@ pub async fn renew_codes(State(wing): State<Wing>, call: Call) -> Result<Json<Re
         return Err(Code::MfaCodeInvalid.into());
     }
     audit::log(&record);
+    notice::post(&wing, &call, &account, Change::RecoveryCodes);
     Ok(Json(RecoveryCodes { recovery_codes: shown(&codes) }))
 }
 
@@ -192,6 +195,7 @@ pub async fn disable(State(wing): State<Wing>, call: Call) -> Result<StatusCode,
     let change = wing.stores.second_factors.remove(account.id, call.now, &record);
     if password::replace(&wing, &call, account.id, change).await?.is_some() {
         audit::log(&record);
+        notice::post(&wing, &call, &account, Change::SecondFactorDisabled);
     }
     Ok(StatusCode::NO_CONTENT)
 }

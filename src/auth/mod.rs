@@ -27,6 +27,7 @@ mod logout;
 mod mailer;
 mod me;
 mod mfa;
+mod notice;
 mod openapi;
 mod origin;
 mod password;

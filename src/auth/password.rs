@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::answer::Refusal;
 use super::call::Call;
 use super::grant::{self, Delivery, Tokens, Wanted};
+use super::notice::{self, Change};
 use super::openapi::schemas::NewPassword;
 use super::{Wing, audit, body, login, me};
 use crate::config::policy::Policy;
@@ -52,6 +53,7 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     // Without one, somebody was faster: this old password is no longer the old one.
     let account = replace(&wing, &call, account.id, change).await?.ok_or(Code::BadCredentials)?;
     audit::log(&record);
+    notice::post(&wing, &call, &account, Change::Password);
     // The bearer has shown the other factors before.
     let amr = call.bearer()?.amr.clone();
     let session = grant::start_session(&wing, &call, &account, &amr).await?;

@@ -1,5 +1,7 @@
 //! A mail: a template filled in, as plain text and as HTML.
 
+use std::net::IpAddr;
+
 use lettre::Message;
 use lettre::message::{Mailbox, MultiPart};
 use uuid::Uuid;
@@ -7,8 +9,23 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::config::policy::MailTemplate;
 
-/// What templates speak of.
-pub struct Facts<'a> {
+const ASKED: &str = "Enter this code where you are asked for it:";
+
+/// What stands for `{name}` in a template.
+pub struct Word {
+    name: &'static str,
+    text: String,
+    html: String,
+}
+
+impl Word {
+    fn plain(name: &'static str, text: String) -> Self {
+        Self { name, html: escape(&text), text }
+    }
+}
+
+/// For a mail by which something can be done.
+pub struct Errand<'a> {
     pub username: &'a str,
     pub token: &'a str,
     /// Where a page takes the token; `{token}` stands for it.
@@ -16,8 +33,58 @@ pub struct Facts<'a> {
     pub expires_at: Timestamp,
 }
 
+impl Errand<'_> {
+    pub fn words(&self) -> Vec<Word> {
+        let link = self.link.map(|link| link.replace("{token}", self.token));
+        vec![
+            Word::plain("username", self.username.to_owned()),
+            Word::plain("token", self.token.to_owned()),
+            Word::plain("expires", minute(self.expires_at)),
+            self.action(link.as_deref()),
+            Word::plain("link", link.unwrap_or_default()),
+        ]
+    }
+
+    fn action(&self, link: Option<&str>) -> Word {
+        let (text, html) = match link {
+            Some(link) => (format!("    {link}"), format!("<p><a href=\"{0}\">{0}</a></p>", escape(link))),
+            None => (
+                format!("{ASKED}\n\n    {}", self.token),
+                format!("<p>{ASKED}</p>\n    <p><code>{}</code></p>", escape(self.token)),
+            ),
+        };
+        Word { name: "action", text, html }
+    }
+}
+
+/// For a mail that tells what was done.
+pub struct Notice<'a> {
+    pub username: &'a str,
+    /// As a sentence without its full stop.
+    pub change: &'a str,
+    pub at: Timestamp,
+    /// Of whoever did it.
+    pub address: Option<IpAddr>,
+}
+
+impl Notice<'_> {
+    pub fn words(&self) -> Vec<Word> {
+        let address = self.address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+        vec![
+            Word::plain("username", self.username.to_owned()),
+            Word::plain("change", self.change.to_owned()),
+            Word::plain("time", minute(self.at)),
+            Word::plain("address", address),
+        ]
+    }
+}
+
+fn minute(at: Timestamp) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
 /// `Err` says in words what can't be mailed.
-pub fn write(from: &str, to: &str, template: &MailTemplate, facts: &Facts<'_>) -> Result<Message, String> {
+pub fn write(from: &str, to: &str, template: &MailTemplate, words: &[Word]) -> Result<Message, String> {
     let mailbox = |text: &str| text.parse::<Mailbox>().map_err(|error| format!("{text}: {error}"));
     let from = mailbox(from)?;
     let id = format!("<{}@{}>", Uuid::new_v4(), from.email.domain());
@@ -29,67 +96,34 @@ pub fn write(from: &str, to: &str, template: &MailTemplate, facts: &Facts<'_>) -
         // RFC 3834: no answering machine should answer.
         .header(AutoSubmitted)
         .multipart(MultiPart::alternative_plain_html(
-            facts.fill(&template.text, |text| text.to_owned(), Facts::action),
-            facts.fill(&template.html, escape, Facts::action_html),
+            fill(&template.text, words, |word| &word.text),
+            fill(&template.html, words, |word| &word.html),
         ));
     message.map_err(|error| error.to_string())
 }
 
-impl Facts<'_> {
-    fn fill(
-        &self,
-        template: &str,
-        quote: impl Fn(&str) -> String,
-        action: impl Fn(&Self, &str) -> String,
-    ) -> String {
-        let link = self.link.unwrap_or_default().replace("{token}", self.token);
-        let expires = self.expires_at.format("%Y-%m-%d %H:%M UTC").to_string();
-        // What is filled in isn't looked at again: a name may contain `{token}`.
-        let mut filled = String::with_capacity(template.len() + 512);
-        let mut rest = template;
-        while let Some((before, after)) = rest.split_once('{') {
-            filled.push_str(before);
-            let known = after.split_once('}').and_then(|(name, behind)| {
-                let value = match name {
-                    "username" => quote(self.username),
-                    "token" => quote(self.token),
-                    "link" => quote(&link),
-                    "expires" => quote(&expires),
-                    "action" => action(self, &link),
-                    _ => return None,
-                };
-                Some((value, behind))
-            });
-            match known {
-                Some((value, behind)) => {
-                    filled.push_str(&value);
-                    rest = behind;
-                }
-                None => {
-                    filled.push('{');
-                    rest = after;
-                }
+fn fill(template: &str, words: &[Word], value: impl Fn(&Word) -> &str) -> String {
+    // What is filled in isn't looked at again: a name may contain `{token}`.
+    let mut filled = String::with_capacity(template.len() + 512);
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let known = after.split_once('}').and_then(|(name, behind)| {
+            let word = words.iter().find(|word| word.name == name)?;
+            Some((value(word), behind))
+        });
+        match known {
+            Some((value, behind)) => {
+                filled.push_str(value);
+                rest = behind;
+            }
+            None => {
+                filled.push('{');
+                rest = after;
             }
         }
-        filled + rest
     }
-
-    fn action(&self, link: &str) -> String {
-        match self.link {
-            Some(_) => format!("    {link}"),
-            None => format!("Enter this code where you are asked for it:\n\n    {}", self.token),
-        }
-    }
-
-    fn action_html(&self, link: &str) -> String {
-        match self.link {
-            Some(_) => format!("<p><a href=\"{0}\">{0}</a></p>", escape(link)),
-            None => format!(
-                "<p>Enter this code where you are asked for it:</p>\n    <p><code>{}</code></p>",
-                escape(self.token)
-            ),
-        }
-    }
+    filled + rest
 }
 
 fn escape(text: &str) -> String {
@@ -128,48 +162,67 @@ impl lettre::message::header::Header for AutoSubmitted {
 mod tests {
     use super::*;
 
-    fn facts<'a>(username: &'a str, link: Option<&'a str>) -> Facts<'a> {
+    fn errand<'a>(username: &'a str, link: Option<&'a str>) -> Errand<'a> {
         let expires_at = Timestamp::from_timestamp(1_767_225_600, 0).unwrap();
-        Facts { username, token: "t0ken", link, expires_at }
+        Errand { username, token: "t0ken", link, expires_at }
     }
 
-    fn text(template: &str, facts: &Facts<'_>) -> String {
-        facts.fill(template, |text| text.to_owned(), Facts::action)
+    fn text(template: &str, words: &[Word]) -> String {
+        fill(template, words, |word| &word.text)
+    }
+
+    fn html(template: &str, words: &[Word]) -> String {
+        fill(template, words, |word| &word.html)
     }
 
     #[test]
     fn known_words_are_filled_in_and_nothing_else() {
-        let facts = facts("alice", Some("https://app.example/reset#{token}"));
+        let words = errand("alice", Some("https://app.example/reset#{token}")).words();
 
         assert_eq!(
-            text("{username} {link} {expires} {other} { {token", &facts),
+            text("{username} {link} {expires} {other} { {token", &words),
             "alice https://app.example/reset#t0ken 2026-01-01 00:00 UTC {other} { {token"
         );
-        assert_eq!(text("{action}", &facts), "    https://app.example/reset#t0ken");
+        assert_eq!(text("{action}", &words), "    https://app.example/reset#t0ken");
     }
 
     #[test]
     fn without_a_page_the_token_itself_is_told() {
-        assert!(text("{action}", &facts("alice", None)).ends_with("\n    t0ken"));
+        assert!(text("{action}", &errand("alice", None).words()).ends_with("\n    t0ken"));
     }
 
     #[test]
     fn what_is_filled_in_is_text_and_not_markup_or_another_template() {
-        let facts = facts("{token}<b>", Some("https://app.example/?a=1&t={token}"));
-        let html = facts.fill("<p>{username}</p>{action}", escape, Facts::action_html);
+        let words = errand("{token}<b>", Some("https://app.example/?a=1&t={token}")).words();
+        let html = html("<p>{username}</p>{action}", &words);
 
         assert!(html.starts_with("<p>{token}&lt;b&gt;</p>"), "{html}");
         assert!(html.contains("href=\"https://app.example/?a=1&amp;t=t0ken\""), "{html}");
     }
 
     #[test]
+    fn a_notice_says_what_happened_when_and_from_where() {
+        let at = Timestamp::from_timestamp(1_767_225_600, 0).unwrap();
+        let mut notice = Notice { username: "<i>", change: "Your name was changed", at, address: None };
+
+        let template = "{username} {change} {time} {address} {token}";
+        assert_eq!(
+            html(template, &notice.words()),
+            "&lt;i&gt; Your name was changed 2026-01-01 00:00 UTC unknown {token}"
+        );
+        notice.address = Some(IpAddr::from([192, 0, 2, 1]));
+        assert_eq!(text("{address}", &notice.words()), "192.0.2.1");
+    }
+
+    #[test]
     fn an_address_that_could_change_the_mail_is_refused() {
         let template =
             MailTemplate { subject: "s".to_owned(), text: "{token}".to_owned(), html: String::new() };
+        let words = errand("alice", None).words();
         for bad in ["a@b\r\nBcc: c@d", "a", "", "a@b, c@d"] {
-            assert!(write("x@example.org", bad, &template, &facts("alice", None)).is_err(), "{bad:?}");
+            assert!(write("x@example.org", bad, &template, &words).is_err(), "{bad:?}");
         }
-        let good = write("X <x@example.org>", "a@example.org", &template, &facts("alice", None)).unwrap();
+        let good = write("X <x@example.org>", "a@example.org", &template, &words).unwrap();
         let raw = String::from_utf8(good.formatted()).unwrap();
         assert!(
             raw.contains("To: a@example.org\r\n") && raw.contains("Auto-Submitted: auto-generated\r\n"),

@@ -8,13 +8,14 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
+pub use lettre::Message;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use uuid::Uuid;
 
 use crate::config::policy::{MailDelivery, SmtpServer, SmtpTls};
-pub use letter::{Facts, write};
+pub use letter::{Errand, Notice, write};
 
 /// For each step of a conversation with the server.
 const TIMEOUT: Duration = Duration::from_secs(10);

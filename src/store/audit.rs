@@ -32,6 +32,7 @@ pub enum AuditEvent {
     PasswordResetSent,
     PasswordReset,
     OneTimeTokenRefused,
+    NoticeSent,
     MailFailed,
     KeysRotated,
     SecondFactorEnabled,
@@ -42,7 +43,7 @@ pub enum AuditEvent {
 }
 
 impl AuditEvent {
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Registered,
         Self::LoggedIn,
         Self::LoginFailed,
@@ -66,6 +67,7 @@ impl AuditEvent {
         Self::PasswordResetSent,
         Self::PasswordReset,
         Self::OneTimeTokenRefused,
+        Self::NoticeSent,
         Self::MailFailed,
         Self::KeysRotated,
         Self::SecondFactorEnabled,
@@ -105,6 +107,7 @@ impl AuditEvent {
             Self::PasswordResetSent => "password_reset_sent",
             Self::PasswordReset => "password_reset",
             Self::OneTimeTokenRefused => "one_time_token_refused",
+            Self::NoticeSent => "notice_sent",
             Self::MailFailed => "mail_failed",
             Self::KeysRotated => "keys_rotated",
             Self::SecondFactorEnabled => "second_factor_enabled",

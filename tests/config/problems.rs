@@ -282,6 +282,10 @@ fn the_rest_of_the_file_is_checked_as_closely() {
             "1:37 mail.templates.reset.text: tells nobody what to do; it needs {action}, {link} or {token}",
         ),
         (
+            "mail: { templates: { notice: { html: Hello } } }",
+            "1:38 mail.templates.notice.html: tells nobody what was changed; it needs {change}",
+        ),
+        (
             "limits: { a: { rate: 0/1m, by: user } }",
             "1:22 limits.a.rate: a rate of 0 would refuse every request",
         ),

@@ -59,6 +59,7 @@ mod initial;
 mod lanes;
 mod limits;
 mod mail_at_the_end;
+mod notices;
 mod openapi;
 mod operating;
 mod operators;

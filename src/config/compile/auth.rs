@@ -130,6 +130,7 @@ impl Compiler<'_> {
         EmailRules {
             is_required: is_required.unwrap_or(false),
             change_needs_password: self.change_needs_password(raw.change_needs_password, at),
+            notices: raw.notices.unwrap_or(true),
             verify_ttl: self.positive_duration(at, "verify_ttl", raw.verify_ttl, minutes(24 * 60)),
             reset_ttl: self.positive_duration(at, "reset_ttl", raw.reset_ttl, minutes(30)),
             verify_link: self.mail_link(raw.verify_link, &at.key("verify_link")),

@@ -7,16 +7,28 @@ use crate::config::raw;
 use crate::identity::secret::Secret;
 
 const DEFAULT_FROM: &str = "Portcullis <portcullis@localhost>";
-/// One of these must stand in each body, or the mail is of no use.
-const ESSENTIAL: [&str; 3] = ["{action}", "{link}", "{token}"];
+/// What must stand in each body, or the mail is of no use.
+struct Essential {
+    /// One of them.
+    words: &'static [&'static str],
+    problem: &'static str,
+}
+
+const ACTION: Essential = Essential {
+    words: &["{action}", "{link}", "{token}"],
+    problem: "tells nobody what to do; it needs {action}, {link} or {token}",
+};
+const CHANGE: Essential =
+    Essential { words: &["{change}"], problem: "tells nobody what was changed; it needs {change}" };
 
 impl Compiler<'_> {
     /// `users` says where mails go in the embedded default: beside the database.
     pub fn mail(&mut self, raw: raw::Mail, users: Option<&UserStorage>, at: &Place<'_>) -> Mail {
         let templates = raw.templates.unwrap_or_default();
         let place = at.key("templates");
-        let verify = self.template(templates.verify, verify(), &place.key("verify"));
-        let reset = self.template(templates.reset, reset(), &place.key("reset"));
+        let verify = self.template(templates.verify, verify(), &ACTION, &place.key("verify"));
+        let reset = self.template(templates.reset, reset(), &ACTION, &place.key("reset"));
+        let notice = self.template(templates.notice, notice(), &CHANGE, &place.key("notice"));
         if raw.from.is_none() && raw.smtp.is_some() {
             self.problems.missing(at, "from", "write it like `from: Example <no-reply@example.org>`");
         }
@@ -40,6 +52,7 @@ impl Compiler<'_> {
             },
             verify,
             reset,
+            notice,
         }
     }
 
@@ -83,7 +96,13 @@ impl Compiler<'_> {
         SmtpServer { host, port: u16::try_from(port).unwrap_or(u16::MAX), tls, login, ca: raw.ca }
     }
 
-    fn template(&mut self, raw: Option<raw::Template>, usual: MailTemplate, at: &Place<'_>) -> MailTemplate {
+    fn template(
+        &mut self,
+        raw: Option<raw::Template>,
+        usual: MailTemplate,
+        essential: &Essential,
+        at: &Place<'_>,
+    ) -> MailTemplate {
         let raw = raw.unwrap_or_default();
         let template = MailTemplate {
             subject: self.text(at, "subject", raw.subject, &usual.subject),
@@ -91,9 +110,8 @@ impl Compiler<'_> {
             html: raw.html.unwrap_or(usual.html),
         };
         for (key, body) in [("text", &template.text), ("html", &template.html)] {
-            if !ESSENTIAL.iter().any(|part| body.contains(part)) {
-                let message = "tells nobody what to do; it needs {action}, {link} or {token}";
-                self.problems.error(&at.key(key), message);
+            if !essential.words.iter().any(|word| body.contains(word)) {
+                self.problems.error(&at.key(key), essential.problem);
             }
         }
         template
@@ -117,6 +135,14 @@ fn reset() -> MailTemplate {
         subject: "Reset your password".to_owned(),
         text: include_str!("../../mail/templates/reset.txt").to_owned(),
         html: include_str!("../../mail/templates/reset.html").to_owned(),
+    }
+}
+
+fn notice() -> MailTemplate {
+    MailTemplate {
+        subject: "Your account was changed".to_owned(),
+        text: include_str!("../../mail/templates/notice.txt").to_owned(),
+        html: include_str!("../../mail/templates/notice.html").to_owned(),
     }
 }
 

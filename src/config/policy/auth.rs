@@ -40,6 +40,8 @@ pub struct EmailRules {
     pub is_required: bool,
     /// Nobody changes an address without the current password.
     pub change_needs_password: bool,
+    /// Owners hear of what was changed in their accounts.
+    pub notices: bool,
     pub verify_ttl: Duration,
     pub reset_ttl: Duration,
     /// Pages that take the token, which stands for `{token}`.

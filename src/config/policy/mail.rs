@@ -12,6 +12,7 @@ pub struct Mail {
     pub delivery: Option<MailDelivery>,
     pub verify: MailTemplate,
     pub reset: MailTemplate,
+    pub notice: MailTemplate,
 }
 
 #[derive(Debug, Clone)]
@@ -40,7 +41,7 @@ pub enum SmtpTls {
     Never,
 }
 
-/// `{username}`, `{action}`, `{link}`, `{token}` and `{expires}` are filled in.
+/// The words of [`crate::mail::Errand`] or [`crate::mail::Notice`] are filled in.
 #[derive(Debug, Clone)]
 pub struct MailTemplate {
     pub subject: String,

@@ -58,6 +58,7 @@ pub struct Lockout {
 #[serde(deny_unknown_fields)]
 pub struct Email {
     pub change_needs_password: Option<bool>,
+    pub notices: Option<bool>,
     pub verify_ttl: Option<String>,
     pub reset_ttl: Option<String>,
     pub verify_link: Option<String>,

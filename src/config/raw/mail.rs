@@ -35,6 +35,7 @@ pub enum SmtpTls {
 pub struct Templates {
     pub verify: Option<Template>,
     pub reset: Option<Template>,
+    pub notice: Option<Template>,
 }
 
 #[derive(Debug, Default, Deserialize)]

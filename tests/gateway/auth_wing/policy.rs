@@ -47,7 +47,13 @@ pub fn policy() -> Policy {
 fn mail() -> Mail {
     let template =
         || MailTemplate { subject: "s".to_owned(), text: "{token}".to_owned(), html: "{token}".to_owned() };
-    Mail { from: "x@example.org".to_owned(), delivery: None, verify: template(), reset: template() }
+    Mail {
+        from: "x@example.org".to_owned(),
+        delivery: None,
+        verify: template(),
+        reset: template(),
+        notice: template(),
+    }
 }
 
 fn tokens() -> Tokens {
@@ -84,6 +90,7 @@ fn auth() -> Auth {
         email: EmailRules {
             is_required: false,
             change_needs_password: true,
+            notices: true,
             verify_ttl: Duration::from_secs(3600),
             reset_ttl: Duration::from_secs(3600),
             verify_link: None,

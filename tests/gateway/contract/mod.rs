@@ -10,6 +10,7 @@ mod cluster;
 mod gatekeeper;
 mod gateway_on_redis;
 mod keys;
+mod lease_questions;
 mod leases;
 mod lockouts;
 mod mirror;

@@ -148,11 +148,7 @@ fn one_after_the_other(stage: &Stage, path: &str, count: usize) -> Result<Vec<St
     Ok(vec!["-s".to_owned(), script.display().to_string()])
 }
 
-fn in_turn<'a>(
-    stage: &Stage,
-    gateway: &'a Gateway,
-    peers: &'a [Peer],
-) -> Result<Vec<Subject<'a>>, Failure> {
+fn in_turn<'a>(stage: &Stage, gateway: &'a Gateway, peers: &'a [Peer]) -> Result<Vec<Subject<'a>>, Failure> {
     check_tier(gateway, (1..=IN_TURN).map(|number| format!("{SMALL}/{number}")), "process")?;
     let more = one_after_the_other(stage, SMALL, IN_TURN)?;
     let nginx = peers.iter().find(|peer| peer.name == NGINX);

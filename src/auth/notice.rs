@@ -1,0 +1,48 @@
+//! Tells the owner of an account by mail what was changed in it, whoever did that (ASVS 6.3.7). The change
+//! waits for no mail, and stays when none can be sent.
+
+use super::call::Call;
+use super::mailer::{Job, Letter};
+use super::{Wing, login};
+use crate::store::{Account, AuditEvent};
+
+/// What owners hear of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Password,
+    Email,
+    SecondFactorEnabled,
+    SecondFactorDisabled,
+    RecoveryCodes,
+    ApiKey,
+    Deleted,
+}
+
+impl Change {
+    /// In words for the owner.
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::Password => "Your password was changed",
+            Self::Email => "This is no longer the email address of your account",
+            Self::SecondFactorEnabled => "A second factor was turned on for your account",
+            Self::SecondFactorDisabled => "The second factor of your account was turned off",
+            Self::RecoveryCodes => "Your account was given new recovery codes; those before are void",
+            Self::ApiKey => "An API key was made that acts for you",
+            Self::Deleted => "Your account was deleted",
+        }
+    }
+}
+
+/// To the address that the account had `before`, if it was confirmed: any other may be a stranger's.
+pub fn post(wing: &Wing, call: &Call, before: &Account, change: Change) {
+    let policy = &call.settings.policy;
+    if !policy.auth.email.notices || policy.mail.delivery.is_none() || !before.email_verified {
+        return;
+    }
+    let record = wing.record(call, AuditEvent::NoticeSent, login::about(before), None);
+    let accounts = vec![before.clone()];
+    let job = Job { letter: Letter::Notice(change), accounts, policy: policy.clone(), record };
+    if wing.mailer.post(job).is_err() {
+        tracing::warn!(user_id = %before.id, ?change, "too many mails are waiting; none to tell the owner");
+    }
+}
