@@ -10,6 +10,8 @@ const LABEL: usize = 200;
 /// A longer name would run into its bar.
 const LABEL_CHARS: usize = 30;
 const HEIGHT: usize = 120;
+/// Above the highest point, for what it stands for, and below the axis for the caption.
+const MARGIN: usize = 20;
 
 /// A bar for each, largest first as given.
 pub fn bars(title: &str, look: &str, rows: &[(String, u64)]) -> Markup {
@@ -35,10 +37,10 @@ pub fn bars(title: &str, look: &str, rows: &[(String, u64)]) -> Markup {
 pub fn lines(title: &str, caption: &str, series: &[(&str, Vec<f64>)]) -> Markup {
     let most = series.iter().flat_map(|(_, values)| values).copied().fold(1.0, f64::max);
     html! {
-        svg viewBox=(format!("0 0 {SPAN} {}", HEIGHT + 20)) role="img" aria-label=(title) {
-            line .axis x1="0" y1=(HEIGHT) x2=(SPAN) y2=(HEIGHT) {}
-            text .value x="0" y="12" { (format!("{most:.1}")) }
-            text .value x="0" y=(HEIGHT + 16) { (caption) }
+        svg viewBox=(format!("0 0 {SPAN} {}", MARGIN + HEIGHT + MARGIN)) role="img" aria-label=(title) {
+            line .axis x1="0" y1=(MARGIN + HEIGHT) x2=(SPAN) y2=(MARGIN + HEIGHT) {}
+            text .value x="0" y=(MARGIN - 6) { (format!("{most:.1}")) }
+            text .value x="0" y=(MARGIN + HEIGHT + 16) { (caption) }
             @for (look, values) in series {
                 polyline class=(format!("line {look}")) points=(points(values, most)) {}
             }
@@ -49,7 +51,7 @@ pub fn lines(title: &str, caption: &str, series: &[(&str, Vec<f64>)]) -> Markup 
 fn points(values: &[f64], most: f64) -> String {
     let step = SPAN as f64 / (values.len().max(2) - 1) as f64;
     let point = |(at, value): (usize, &f64)| {
-        let y = HEIGHT as f64 * (1.0 - value / most * 0.95);
+        let y = MARGIN as f64 + HEIGHT as f64 * (1.0 - value / most);
         format!("{:.1},{y:.1}", at as f64 * step)
     };
     values.iter().enumerate().map(point).collect::<Vec<_>>().join(" ")
