@@ -28,7 +28,9 @@ async fn alice(post_office: &Post) -> Client {
 
 async fn with_new_password(gw: &Gateway) -> Client {
     let credentials = json!({ "username": "alice", "password": NEW_PASSWORD });
-    let granted: Value = post(gw, "/auth/login", credentials).await.json().await.expect("tokens");
+    let granted = post(gw, "/auth/login", credentials).await;
+    assert_eq!(granted.status(), 200);
+    let granted: Value = granted.json().await.expect("tokens");
     let alice = gw.client("alice");
     alice.set_token(granted["access_token"].as_str().map(str::to_owned));
     alice
