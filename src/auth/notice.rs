@@ -1,5 +1,5 @@
-//! Tells the owner of an account by mail what was changed in it, whoever did that (ASVS 6.3.7). The change
-//! waits for no mail, and stays when none can be sent.
+//! Tells the owner of an account by mail what was changed in it by somebody who had what it takes, the owner
+//! or not (ASVS 6.3.7). The change waits for no mail, and stays when none can be sent.
 
 use super::call::Call;
 use super::mailer::{Job, Letter};
@@ -33,16 +33,17 @@ impl Change {
     }
 }
 
-/// To the address that the account had `before`, if it was confirmed: any other may be a stranger's.
-pub fn post(wing: &Wing, call: &Call, before: &Account, change: Change) {
+/// To the address of `account`, which is that of before where the address changes; if it was confirmed,
+/// since any other may be a stranger's.
+pub fn post(wing: &Wing, call: &Call, account: &Account, change: Change) {
     let policy = &call.settings.policy;
-    if !policy.auth.email.notices || policy.mail.delivery.is_none() || !before.email_verified {
+    if !policy.auth.email.notices || policy.mail.delivery.is_none() || !account.email_verified {
         return;
     }
-    let record = wing.record(call, AuditEvent::NoticeSent, login::about(before), None);
-    let accounts = vec![before.clone()];
+    let record = wing.record(call, AuditEvent::NoticeSent, login::about(account), None);
+    let accounts = vec![account.clone()];
     let job = Job { letter: Letter::Notice(change), accounts, policy: policy.clone(), record };
     if wing.mailer.post(job).is_err() {
-        tracing::warn!(user_id = %before.id, ?change, "too many mails are waiting; none to tell the owner");
+        tracing::warn!(user_id = %account.id, ?change, "too many mails are waiting; none to tell the owner");
     }
 }
