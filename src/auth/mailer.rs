@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::notice::Change;
 use super::{Stores, audit};
 use crate::clock::{Timestamp, now};
 use crate::config::policy::{MailDelivery, Policy};
@@ -45,7 +44,8 @@ pub struct Job {
 pub enum Letter {
     /// By which something can be done, once.
     Token(Purpose),
-    Notice(Change),
+    /// In words for the owner.
+    Notice(&'static str),
 }
 
 impl Mailer {
@@ -157,7 +157,7 @@ impl Postman {
     ) -> Result<bool, String> {
         let written = match job.letter {
             Letter::Token(purpose) => self.with_token(job, purpose, account, email).await?,
-            Letter::Notice(change) => Some(notice(job, change, account, email)?),
+            Letter::Notice(told) => Some(notice(job, told, account, email)?),
         };
         let Some(message) = written else { return Ok(false) };
         for wait in RETRIES {
@@ -205,14 +205,10 @@ impl Postman {
     }
 }
 
-fn notice(job: &Job, change: Change, account: &Account, email: &str) -> Result<Message, String> {
+fn notice(job: &Job, told: &str, account: &Account, email: &str) -> Result<Message, String> {
     let mail = &job.policy.mail;
-    let notice = Notice {
-        username: &account.username,
-        change: change.told(),
-        at: job.record.at,
-        address: job.record.address,
-    };
+    let notice =
+        Notice { username: &account.username, change: told, at: job.record.at, address: job.record.address };
     mail::write(&mail.from, email, &mail.notice, &notice.words())
 }
 
@@ -240,6 +236,6 @@ fn noted(letter: Letter) -> (AuditEvent, Option<String>) {
     match letter {
         Letter::Token(Purpose::ResetPassword) => (AuditEvent::PasswordResetSent, None),
         Letter::Token(_) => (AuditEvent::VerificationSent, None),
-        Letter::Notice(change) => (AuditEvent::NoticeSent, Some(change.told().to_owned())),
+        Letter::Notice(told) => (AuditEvent::NoticeSent, Some(told.to_owned())),
     }
 }

@@ -7,7 +7,7 @@ use super::{Wing, login};
 use crate::store::{Account, AuditEvent};
 
 /// What owners hear of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Change {
     Password,
     Email,
@@ -20,7 +20,7 @@ pub enum Change {
 
 impl Change {
     /// In words for the owner.
-    pub fn told(self) -> &'static str {
+    fn told(self) -> &'static str {
         match self {
             Self::Password => "Your password was changed",
             Self::Email => "This is no longer the email address of your account",
@@ -42,7 +42,7 @@ pub fn post(wing: &Wing, call: &Call, account: &Account, change: Change) {
     }
     let record = wing.record(call, AuditEvent::NoticeSent, login::about(account), None);
     let accounts = vec![account.clone()];
-    let job = Job { letter: Letter::Notice(change), accounts, policy: policy.clone(), record };
+    let job = Job { letter: Letter::Notice(change.told()), accounts, policy: policy.clone(), record };
     if wing.mailer.post(job).is_err() {
         tracing::warn!(user_id = %account.id, ?change, "too many mails are waiting; none to tell the owner");
     }

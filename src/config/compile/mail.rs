@@ -7,6 +7,7 @@ use crate::config::raw;
 use crate::identity::secret::Secret;
 
 const DEFAULT_FROM: &str = "Portcullis <portcullis@localhost>";
+
 /// What must stand in each body, or the mail is of no use.
 struct Essential {
     /// One of them.

@@ -20,8 +20,8 @@ pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
-fn gateways(redis: &Redis, count: usize) -> Vec<GatewayOnRedis> {
-    (0..count).map(|_| GatewayOnRedis::strict(redis)).collect()
+fn gateways(redis: &Redis) -> [GatewayOnRedis; 3] {
+    [(); 3].map(|()| GatewayOnRedis::strict(redis))
 }
 
 /// A counter that no other case uses.
@@ -63,7 +63,7 @@ fn no_schedule_over_several_gateways_lets_more_through_than_the_limit() {
 
     let outcome = TestRunner::new(Config::with_cases(150)).run(&(quotas, schedules), |(quota, schedule)| {
         let charge = fresh("case", quota);
-        let gateways = gateways(&redis, 3);
+        let gateways = gateways(&redis);
         let mut admitted = Vec::new();
         runtime.block_on(async {
             for turn in schedule {
@@ -90,7 +90,7 @@ fn what_was_lent_before_a_rest_does_not_come_on_top_of_a_burst() {
     let outcome = TestRunner::new(Config::with_cases(12)).run(&cases, |(quota, warm_up, rush)| {
         let charge = fresh("rest", quota);
         let key = format!("portcullis:limit:{}", charge.key);
-        let gateways = gateways(&redis, 3);
+        let gateways = gateways(&redis);
         let mut admitted = Vec::new();
         runtime.block_on(async {
             for turn in warm_up {
@@ -117,7 +117,7 @@ fn a_crowd_at_several_gateways_gets_no_more_than_the_limit() {
 
     let outcome = TestRunner::new(Config::with_cases(30)).run(&quotas, |quota| {
         let charge = fresh("crowd", quota);
-        let gateways = std::sync::Arc::new(gateways(&redis, 3));
+        let gateways = std::sync::Arc::new(gateways(&redis));
         let mut admitted: Vec<Decided> = runtime
             .block_on(in_parallel(400, |turn| {
                 let (gateways, charge) = (gateways.clone(), charge.clone());
@@ -170,7 +170,7 @@ fn what_gateways_hold_back_is_what_they_were_lent_and_did_not_use() {
 
     let outcome = TestRunner::new(Config::with_cases(80)).run(&cases, |(burst, schedule)| {
         let charge = fresh("sum", never_refilled(burst));
-        let gateways = [(); 3].map(|()| GatewayOnRedis::strict(&redis).in_no_time());
+        let gateways = gateways(&redis).map(GatewayOnRedis::in_no_time);
         let mut passed = 0;
         runtime.block_on(async {
             for turn in schedule {
@@ -196,7 +196,7 @@ fn what_gateways_hold_back_is_what_they_were_lent_and_did_not_use() {
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_of_requests_add_up_over_gateways_and_their_leases() {
     let redis = Redis::start();
-    let gateways = gateways(&redis, 3);
+    let gateways = gateways(&redis).map(GatewayOnRedis::in_no_time);
     let quarter = Charge { price: Price::part(250), ..charge("hot:user:alice", never_refilled(100)) };
 
     let mut passed = 0;

@@ -26,11 +26,11 @@ pub struct Peer {
 }
 
 impl Peer {
-    fn subject(&self, token: &str) -> Subject<'_> {
+    pub fn subject(&self, path: &str, token: &str) -> Subject<'_> {
         Subject {
             name: self.name,
             processes: self.processes.iter().collect(),
-            url: format!("http://{}/protected", self.address),
+            url: format!("http://{}{path}", self.address),
             token: Some(token.to_owned()),
             more: Vec::new(),
         }
@@ -58,7 +58,7 @@ pub fn run(stage: &Stage) -> Result<(), Failure> {
         redis.subject(targets::ON_REDIS, "/protected", true),
         embedded.subject(targets::EMBEDDED, "/protected", true),
     ];
-    subjects.extend(peers.iter().map(|peer| peer.subject(&redis.token)));
+    subjects.extend(peers.iter().map(|peer| peer.subject("/protected", &redis.token)));
     let rows = wrk::in_turns(&subjects, ROUNDS, SECONDS)?;
     report::print_rows(&rows)?;
     targets::print(&rows)?;

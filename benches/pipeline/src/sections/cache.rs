@@ -136,7 +136,7 @@ fn subjects<'a>(
         }
     }
     subjects.extend(
-        peers.iter().map(|peer| Subject { more: more.clone(), ..subject_of(peer, path, &gateway.token) }),
+        peers.iter().map(|peer| Subject { more: more.clone(), ..peer.subject(path, &gateway.token) }),
     );
     Ok(subjects)
 }
@@ -155,20 +155,10 @@ fn in_turn<'a>(stage: &Stage, gateway: &'a Gateway, peers: &'a [Peer]) -> Result
     let nginx = nginx.map(|peer| Subject {
         name: NGINX_IN_TURN,
         more: more.clone(),
-        ..subject_of(peer, SMALL, &gateway.token)
+        ..peer.subject(SMALL, &gateway.token)
     });
     let own = Subject { more, ..gateway.subject(PROCESS_IN_TURN, SMALL, true) };
     Ok(std::iter::once(own).chain(nginx).collect())
-}
-
-fn subject_of<'a>(peer: &'a Peer, path: &str, token: &str) -> Subject<'a> {
-    Subject {
-        name: peer.name,
-        processes: peer.processes.iter().collect(),
-        url: format!("http://{}{path}", peer.address),
-        token: Some(token.to_owned()),
-        more: Vec::new(),
-    }
 }
 
 /// Those that are to be had.
