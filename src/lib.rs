@@ -6,6 +6,7 @@
 //! a `Policy` without any I/O. [`server`] is the outer ring: it reads files, opens sockets, and is
 //! the only place that says "Postgres" or "Redis".
 
+pub mod accounts;
 pub mod answer;
 pub mod auth;
 pub mod balancer;

@@ -1,0 +1,2 @@
+//! What happens to accounts: sign in, factors, passwords, sessions, keys, administration. No HTTP here: `auth`
+//! reads requests, calls this module, and words its results.
