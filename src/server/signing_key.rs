@@ -13,7 +13,6 @@ use super::open_stores::OpenStores;
 use crate::clock::now;
 use crate::config::policy::{Policy, UserStorage};
 use crate::identity::secret::Secret;
-use crate::identity::token::KeyRing;
 use crate::identity::token::generated::GeneratedKeys;
 use crate::store;
 
@@ -41,7 +40,7 @@ impl KeyPlace {
     }
 
     pub async fn get_or_create(&self) -> Result<GeneratedKeys, StartError> {
-        let candidate = KeyRing::generate_secret();
+        let candidate = GeneratedKeys::generate().to_text();
         let text = match self {
             Self::File(path) => in_file(path, &candidate).map_err(keeping)?,
             Self::Table(keys) => Secret::new(keys.get_or_create(&text(&candidate)).await?),
@@ -54,7 +53,7 @@ impl KeyPlace {
     pub async fn rotate(&self, overlap: Duration, refresh_ttl: Duration) -> Result<GeneratedKeys, String> {
         let before = self.get_or_create().await.map_err(|error| error.to_string())?;
         let mut after = before.clone();
-        after.rotate(KeyRing::generate_secret(), now() + overlap, now(), refresh_ttl)?;
+        after.rotate(now() + overlap, now(), refresh_ttl)?;
         let replaced = match self {
             Self::File(path) => {
                 replace_file(path, &after.to_text()).map(|()| true).map_err(|e| e.to_string())

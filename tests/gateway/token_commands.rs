@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 use crate::harness::{self, Gateway, Reason, Setup, Stores};
 
@@ -121,7 +122,7 @@ async fn a_rotation_of_the_generated_key_breaks_no_valid_token() {
 
         let listed = run(first, &["keys", "rotate", "--overlap", "5"]).expect("nothing is in its way");
 
-        assert!(listed.starts_with("generated  HS256  signs and verifies\ngenerated-"), "{listed}");
+        assert!(listed.starts_with("generated  ES256  signs and verifies\ngenerated-"), "{listed}");
         let again = run(last, &["keys", "rotate"]).expect_err("one at a time");
         assert!(again.contains("is about to sign already"), "{again}");
         let after = first.client("alice");
@@ -147,13 +148,90 @@ async fn a_rotation_of_the_generated_key_breaks_no_valid_token() {
         assert_eq!(key_of(&before.token()), key_of(&after.token()), "an old refresh token brings a new one");
         let listed = run(first, &["keys", "list"]).expect("it works on the stores");
         assert!(
-            listed.starts_with("generated-") && listed.ends_with("generated  HS256  verifies\n"),
+            listed.starts_with("generated-") && listed.ends_with("generated  ES256  verifies\n"),
             "{listed}"
         );
         let audited = run(last, &["audit", "list", "--event", "keys_rotated"]).expect("it is there");
         assert_eq!(audited.lines().count(), 1, "{audited}");
         first.restart().await;
         assert_eq!(after.get("/protected").await.status(), 200, "after a restart, too");
+    }
+}
+
+/// The algorithms of the published keys, in order.
+async fn published(gw: &Gateway) -> Vec<String> {
+    let set: Value = gw.anonymous().get("/.well-known/jwks.json").await.json().await.expect("JSON");
+    let algorithm = |key: &Value| key["alg"].as_str().expect("every key has one").to_owned();
+    set["keys"].as_array().expect("a list").iter().map(algorithm).collect()
+}
+
+/// Signed by a published key, as a backend sees it.
+async fn verifies_by_the_published_keys(gw: &Gateway, token: &str) -> bool {
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, jwk::JwkSet};
+    let set: JwkSet = gw.anonymous().get("/.well-known/jwks.json").await.json().await.expect("a JWK set");
+    let Some(key) = set.find(&key_of(token)) else { return false };
+    let mut validation = Validation::new(Algorithm::ES256);
+    validation.set_audience(&["portcullis"]);
+    decode::<Value>(token, &DecodingKey::from_jwk(key).expect("a key"), &validation).is_ok()
+}
+
+#[tokio::test]
+async fn the_generated_key_is_an_es256_one_that_is_published_and_survives_a_restart() {
+    for fleet in fleets().await {
+        let (first, last) = (&fleet[0], &fleet[fleet.len() - 1]);
+        let alice = first.register("alice").await;
+
+        assert_eq!(published(last).await, ["ES256"]);
+        assert!(verifies_by_the_published_keys(last, &alice.token()).await);
+
+        first.restart().await;
+
+        assert_eq!(alice.get("/protected").await.status(), 200);
+        alice.refresh().await;
+        assert!(verifies_by_the_published_keys(last, &alice.token()).await, "the same key as before");
+    }
+}
+
+/// Puts a key of the version before in place of the generated one.
+async fn keep_secret(gw: &Gateway, secret: &str) {
+    match gw.stores().urls() {
+        None => fs::write(gw.home().join("data/signing-key"), secret).expect("writable"),
+        Some((database, _)) => {
+            let mut database = PgConnection::connect(&database).await.expect("it serves");
+            let update = sqlx::query("UPDATE signing_keys SET secret = $1").bind(secret);
+            let done = update.execute(&mut database).await.expect("the table is there");
+            assert_eq!(done.rows_affected(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stored_hs256_secret_stays_and_is_succeeded_by_an_es256_key() {
+    const OLD: &str = "y6Vb2kQp9sXw4nTz8mRc1dHf7gJa3eLu-from-the-version-before";
+    for fleet in fleets().await {
+        let gw = &fleet[0];
+        keep_secret(gw, OLD).await;
+        gw.restart().await;
+        let alice = gw.register("alice").await;
+        let before = crate::forge::sign(
+            OLD.as_bytes(),
+            &json!({ "alg": "HS256", "kid": "generated", "typ": "at+jwt" }),
+            &crate::forge::claims(),
+        );
+
+        let client = gw.anonymous();
+        assert_eq!(client.present(&before, "/protected").await.status, 200, "the secret goes on verifying");
+        assert_eq!(published(gw).await, Vec::<String>::new());
+        let listed = run(gw, &["keys", "rotate", "--overlap", "5"]).expect("nothing is in its way");
+        assert!(listed.starts_with("generated  HS256  signs and verifies\ngenerated-"), "{listed}");
+        harness::eventually("the new key to sign", async || {
+            alice.refresh().await;
+            (key_of(&alice.token()) != "generated").then_some(())
+        })
+        .await;
+
+        assert!(verifies_by_the_published_keys(gw, &alice.token()).await);
+        assert_eq!(client.present(&before, "/protected").await.status, 200, "no valid token breaks");
     }
 }
 

@@ -22,8 +22,7 @@ pub fn generate(algorithm: SigningAlgorithm) -> Secret {
     let made = match algorithm {
         SigningAlgorithm::HS256 => Ok(KeyRing::generate_secret()),
         SigningAlgorithm::RS256 => rsa(),
-        SigningAlgorithm::ES256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
-            .map(|document| pem(document.as_ref())),
+        SigningAlgorithm::ES256 => return pem(&p256()),
         SigningAlgorithm::EdDSA => {
             Ed25519KeyPair::generate_pkcs8v1(&random).map(|document| pem(document.as_ref()))
         }
@@ -41,11 +40,17 @@ pub(super) fn ed25519_of(seed: &[u8; 32]) -> Secret {
     pem(document.as_ref())
 }
 
+/// A private key for ES256 in DER (PKCS#8).
+pub(super) fn p256() -> Zeroizing<Vec<u8>> {
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+    Zeroizing::new(document.expect("the system has randomness").as_ref().to_vec())
+}
+
 fn rsa() -> Result<Secret, Unspecified> {
     Ok(pem(KeyPair::generate(KeySize::Rsa2048)?.as_der()?.as_ref()))
 }
 
-fn pem(der: &[u8]) -> Secret {
+pub(super) fn pem(der: &[u8]) -> Secret {
     let encoded = Zeroizing::new(STANDARD.encode(der));
     let mut text = Zeroizing::new(String::with_capacity(encoded.len() + encoded.len() / PEM_LINE + 80));
     text.push_str("-----BEGIN PRIVATE KEY-----\n");

@@ -1,14 +1,22 @@
 //! The keys that the gateway makes for itself where the file names none, kept as text: a line each, oldest
-//! first, `secret` or `secret from`: since when it signs, in seconds since 1970. Before that it verifies
+//! first, `key` or `key from`: since when it signs, in seconds since 1970. Before that it verifies
 //! only, so that all gateways know a key by the time that one of them signs with it.
+//!
+//! A key is `ES256:` with its PKCS#8 document in base64, or, from before that, a secret for HS256.
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::generate;
 use crate::clock::{Timestamp, unix_seconds};
 use crate::config::policy::{KeyMaterial, SigningAlgorithm, TokenKey};
 use crate::identity::secret::Secret;
 
 const MIN_SECRET_BYTES: usize = 32;
+const ES256: &str = "ES256:";
 /// For clocks that differ, and gateways that learn of a key late.
 const MARGIN: Duration = Duration::from_secs(3600);
 
@@ -18,12 +26,20 @@ pub struct GeneratedKeys(Vec<GeneratedKey>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct GeneratedKey {
-    secret: Secret,
+    /// As it is kept, without the time.
+    text: Secret,
+    algorithm: SigningAlgorithm,
+    material: KeyMaterial,
     /// 0 for the first one.
     signs_from: u64,
 }
 
 impl GeneratedKeys {
+    /// A first key, which nobody has yet.
+    pub fn generate() -> Self {
+        Self(vec![GeneratedKey::generate(0)])
+    }
+
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(text).map_err(|_| "no text".to_owned())?;
         let keys = text.lines().filter(|line| !line.trim().is_empty()).map(GeneratedKey::parse);
@@ -43,7 +59,6 @@ impl GeneratedKeys {
     /// more: refresh tokens live for `refresh_ttl`. `Err` while the last one doesn't sign yet.
     pub fn rotate(
         &mut self,
-        secret: Secret,
         signs_from: Timestamp,
         now: Timestamp,
         refresh_ttl: Duration,
@@ -52,7 +67,7 @@ impl GeneratedKeys {
         if let Some(key) = self.0.iter().find(|key| key.signs_from > unix_seconds(now)) {
             return Err(format!("{} is about to sign already; wait until it does", key.id()));
         }
-        self.0.push(GeneratedKey { secret, signs_from: unix_seconds(signs_from) });
+        self.0.push(GeneratedKey::generate(unix_seconds(signs_from)));
         // A key signed until its successor began to.
         let is_over = self.0.windows(2).take_while(|pair| pair[1].signs_from < oldest).count();
         self.0.drain(..is_over);
@@ -72,21 +87,40 @@ impl GeneratedKeys {
 }
 
 impl GeneratedKey {
+    fn generate(signs_from: u64) -> Self {
+        let der = generate::p256();
+        let encoded = Zeroizing::new(STANDARD.encode(&*der));
+        Self {
+            text: Secret::new([ES256, encoded.as_str()].concat()),
+            algorithm: SigningAlgorithm::ES256,
+            material: KeyMaterial::PrivatePem(generate::pem(&der)),
+            signs_from,
+        }
+    }
+
     fn parse(line: &str) -> Result<Self, String> {
         let mut words = line.split_whitespace();
-        let secret = words.next().unwrap_or_default();
-        if secret.len() < MIN_SECRET_BYTES {
+        let text = words.next().unwrap_or_default();
+        if text.len() < MIN_SECRET_BYTES {
             return Err(format!("no key of {MIN_SECRET_BYTES} bytes"));
         }
         let signs_from = words.next().unwrap_or("0").parse().map_err(|_| "no time after a key".to_owned())?;
-        Ok(Self { secret: Secret::new(secret), signs_from })
+        let (algorithm, material) = match text.strip_prefix(ES256) {
+            Some(encoded) => {
+                let der = STANDARD.decode(encoded).map(Zeroizing::new);
+                let der = der.map_err(|_| "no base64 after ES256".to_owned())?;
+                (SigningAlgorithm::ES256, KeyMaterial::PrivatePem(generate::pem(&der)))
+            }
+            None => (SigningAlgorithm::HS256, KeyMaterial::Shared(Secret::new(text))),
+        };
+        Ok(Self { text: Secret::new(text), algorithm, material, signs_from })
     }
 
     fn to_line(&self) -> String {
-        let secret = String::from_utf8_lossy(self.secret.expose());
+        let text = String::from_utf8_lossy(self.text.expose());
         match self.signs_from {
-            0 => secret.into_owned(),
-            from => format!("{secret} {from}"),
+            0 => text.into_owned(),
+            from => format!("{text} {from}"),
         }
     }
 
@@ -98,11 +132,7 @@ impl GeneratedKey {
     }
 
     fn token_key(&self) -> TokenKey {
-        TokenKey {
-            id: self.id(),
-            algorithm: SigningAlgorithm::HS256,
-            material: KeyMaterial::Shared(self.secret.clone()),
-        }
+        TokenKey { id: self.id(), algorithm: self.algorithm, material: self.material.clone() }
     }
 }
 
@@ -117,10 +147,6 @@ mod tests {
         Timestamp::from_timestamp(seconds, 0).unwrap()
     }
 
-    fn secret(name: &str) -> Secret {
-        Secret::new(format!("0f1e2d3c4b5a69788796a5b4c3d2e1f0-{name}"))
-    }
-
     fn ids(keys: &GeneratedKeys, now: i64) -> Vec<String> {
         keys.in_force(at(now)).into_iter().map(|key| key.id).collect()
     }
@@ -129,22 +155,37 @@ mod tests {
     fn a_new_key_verifies_first_and_signs_later() {
         let mut keys = GeneratedKeys::parse(format!("{FIRST}\n").as_bytes()).unwrap();
 
-        keys.rotate(secret("second"), at(1060), at(1000), DAY).unwrap();
+        keys.rotate(at(1060), at(1000), DAY).unwrap();
 
         assert_eq!(ids(&keys, 1000), ["generated", "generated-1060"]);
         assert_eq!(ids(&keys, 1060), ["generated-1060", "generated"]);
-        assert!(keys.rotate(secret("third"), at(1090), at(1030), DAY).is_err(), "one at a time");
+        assert!(keys.rotate(at(1090), at(1030), DAY).is_err(), "one at a time");
         assert_eq!(GeneratedKeys::parse(keys.to_text().expose()), Ok(keys));
+    }
+
+    #[test]
+    fn a_stored_secret_stays_and_what_is_generated_beside_it_is_for_es256() {
+        let mut keys = GeneratedKeys::parse(FIRST.as_bytes()).unwrap();
+        keys.rotate(at(1060), at(1000), DAY).unwrap();
+
+        let in_force = keys.in_force(at(1060));
+
+        let algorithms: Vec<_> = in_force.iter().map(|key| key.algorithm).collect();
+        assert_eq!(algorithms, [SigningAlgorithm::ES256, SigningAlgorithm::HS256]);
+        assert_eq!(in_force[1].material, KeyMaterial::Shared(Secret::new(FIRST)));
+        let read = GeneratedKeys::parse(keys.to_text().expose()).unwrap();
+        assert_eq!(read.in_force(at(1060)), in_force, "the same after reading it back");
+        assert_ne!(GeneratedKeys::generate(), GeneratedKeys::generate());
     }
 
     #[test]
     fn a_key_goes_when_no_refresh_token_of_it_can_be_left() {
         let mut keys = GeneratedKeys::parse(FIRST.as_bytes()).unwrap();
-        keys.rotate(secret("second"), at(1_000_000), at(999_940), DAY).unwrap();
+        keys.rotate(at(1_000_000), at(999_940), DAY).unwrap();
 
         let mut early = keys.clone();
-        early.rotate(secret("third"), at(1_080_060), at(1_080_000), DAY).unwrap();
-        keys.rotate(secret("third"), at(1_100_060), at(1_100_000), DAY).unwrap();
+        early.rotate(at(1_080_060), at(1_080_000), DAY).unwrap();
+        keys.rotate(at(1_100_060), at(1_100_000), DAY).unwrap();
 
         assert_eq!(ids(&early, 1_080_060), ["generated-1080060", "generated-1000000", "generated"]);
         assert_eq!(ids(&keys, 1_100_060), ["generated-1100060", "generated-1000000"]);
@@ -152,7 +193,8 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused() {
-        for text in ["", "short", &format!("{FIRST} soon"), &format!("{FIRST}\nshort 7")] {
+        let no_base64 = format!("ES256:{FIRST}");
+        for text in ["", "short", &format!("{FIRST} soon"), &format!("{FIRST}\nshort 7"), &no_base64] {
             assert!(GeneratedKeys::parse(text.as_bytes()).is_err(), "{text}");
         }
     }
