@@ -25,3 +25,35 @@ fn the_shipped_file_compiles_without_a_word() {
     assert!(compiled.policy.tokens.keys.is_empty());
     assert!(compiled.policy.routes.routes().iter().any(|route| route.path == "/expensive"));
 }
+
+/// What takes a password or a code, or sends mail.
+const LIMITED: [&str; 12] = [
+    "login",
+    "register",
+    "password",
+    "password-forgot",
+    "password-reset",
+    "email-verify",
+    "email-resend",
+    "login-mfa",
+    "mfa-totp",
+    "mfa-confirm",
+    "mfa-recovery-codes",
+    "mfa-disable",
+];
+
+#[test]
+fn no_shipped_file_drops_the_limit_of_an_endpoint() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["gateway.yaml", "examples/replaced-projects.yaml"] {
+        let policy = load::load(&root.join(file)).map_err(|problems| load::render(&problems)).unwrap().policy;
+        for endpoint in LIMITED {
+            let name = format!("auth:{endpoint}");
+            let mut routes = policy.routes.routes().iter().filter(|route| route.name == name).peekable();
+            assert!(routes.peek().is_some(), "{file}: {name}");
+            for route in routes {
+                assert!(!route.limits.is_empty(), "{file}: {name} at {}", route.path);
+            }
+        }
+    }
+}

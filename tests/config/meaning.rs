@@ -92,12 +92,45 @@ fn endpoints_share_an_alias_by_their_methods() {
 #[test]
 fn login_and_register_are_limited_unless_the_file_says_otherwise() {
     let built_in = policy("version: 1");
-    let off = policy("auth: { limits: {} }");
+    let off = policy("auth: { limits: off }");
+    let empty = policy("auth: { limits: {} }");
 
     let limits = &route(&built_in, "auth:login").limits;
     assert_eq!((limits[0].name.as_str(), &limits[0].by), ("auth-login", &LimitBy::Address));
     assert_eq!((limits[0].quota.count, limits[0].quota.window), (5, Duration::from_secs(60)));
     assert!(route(&off, "auth:login").limits.is_empty());
+    assert_eq!(route(&empty, "auth:login").limits, *limits, "what isn't named keeps its own");
+}
+
+#[test]
+fn a_named_endpoint_loses_its_built_in_limit_and_no_other_does() {
+    let policy = policy(
+        "auth: { limits: { login: [slow], register: [], keys: [slow] } }\n\
+         limits: { slow: { rate: 3/1h, by: address } }",
+    );
+
+    let names = |endpoint: &str| {
+        let route = route(&policy, &format!("auth:{endpoint}"));
+        route.limits.iter().map(|limit| limit.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("login"), ["slow"]);
+    assert!(names("register").is_empty());
+    assert_eq!(names("keys"), ["slow"]);
+    assert!(names("me").is_empty());
+    for endpoint in [
+        "password",
+        "password-forgot",
+        "password-reset",
+        "email-verify",
+        "email-resend",
+        "login-mfa",
+        "mfa-totp",
+        "mfa-confirm",
+        "mfa-recovery-codes",
+        "mfa-disable",
+    ] {
+        assert_eq!(names(endpoint), [format!("auth-{endpoint}")]);
+    }
 }
 
 #[test]

@@ -142,7 +142,7 @@ async fn aliases_are_further_paths_of_the_same_endpoints() {
     let gw = harness::gateway(
         "
         auth:
-          limits: {}
+          limits: off
           aliases: { /login: login, /api/v1/register: register, /token/refresh: refresh, /users/me: me }
         ",
     )
@@ -166,7 +166,7 @@ async fn aliases_are_further_paths_of_the_same_endpoints() {
 
 #[tokio::test]
 async fn with_registration_closed_only_operators_add_accounts() {
-    let gw = harness::gateway("auth: { registration: closed, limits: {} }").await;
+    let gw = harness::gateway("auth: { registration: closed, limits: off }").await;
     let client = gw.anonymous();
     let account = json!({ "username": "alice", "password": PASSWORD });
 
@@ -182,7 +182,7 @@ async fn with_registration_closed_only_operators_add_accounts() {
 async fn the_endpoints_lie_where_the_prefix_says_and_nowhere_else() {
     let setup = Setup::from(
         r#"
-        auth: { prefix: /api/identity, limits: {} }
+        auth: { prefix: /api/identity, limits: off }
         routes:
           - { path: "/{*rest}", upstream: example, access: public }
         "#,

@@ -15,7 +15,7 @@ const WRONG: &str = "not the right password";
 /// Hashes that cost next to nothing, and a queue for all of them.
 const CHEAP: &str = r#"
     auth:
-      limits: {}
+      limits: off
       password: { argon2: { memory: 64KiB, iterations: 1, parallelism: 1 }, queue: 200 }
 "#;
 
@@ -127,7 +127,7 @@ async fn class_91_a_lockout_leaves_sessions_and_other_accounts_alone() {
 
 #[tokio::test]
 async fn class_91_a_lockout_is_lifted_by_time() {
-    let short = CHEAP.replace("limits: {}", "limits: {}\n      lockout: { failures: 5, for: 1s }");
+    let short = CHEAP.replace("limits: off", "limits: off\n      lockout: { failures: 5, for: 1s }");
     let gw = harness::gateway(short.as_str()).await;
     gw.register("alice").await;
     lock(&gw, "alice").await;
@@ -199,7 +199,7 @@ async fn class_92_a_flood_of_logins_is_turned_away_at_once_and_slows_no_proxied_
     let gw = harness::gateway(
         r#"
         auth:
-          limits: {}
+          limits: off
           password: { argon2: { memory: 64MiB, iterations: 6, parallelism: 1 }, workers: 1, queue: 2 }
         "#,
     )

@@ -122,8 +122,9 @@ async fn nobody_gets_in_but_operators() {
 
 #[tokio::test]
 async fn the_same_lockout_and_audit_hold_as_for_every_login() {
-    let gw = harness::gateway("auth: { registration: open, limits: {}, lockout: { failures: 3, for: 15m } }")
-        .await;
+    let gw =
+        harness::gateway("auth: { registration: open, limits: off, lockout: { failures: 3, for: 15m } }")
+            .await;
     let root = gw.admin("root").await;
     let browser = Browser::of(&gw);
 
@@ -177,7 +178,7 @@ async fn a_second_factor_is_asked_for_here_too() {
 async fn a_role_that_needs_a_second_factor_needs_it_here_too() {
     let gw = harness::gateway("").await;
     let browser = Browser::of_operator(&gw).await;
-    let required = "auth: { registration: open, limits: {}, mfa: { required_roles: [admin] } }";
+    let required = "auth: { registration: open, limits: off, mfa: { required_roles: [admin] } }";
     assert_eq!(gw.reload(required).await, Reload::InForce);
 
     let answer = browser.get("/console/").await;

@@ -55,7 +55,7 @@ impl Post {
 }
 
 fn auth_section(more: &str) -> String {
-    format!("auth:\n  registration: open\n  limits: {{}}\n{more}")
+    format!("auth:\n  registration: open\n  limits: off\n{more}")
 }
 
 pub fn mail_section(port: u16, more: &str) -> String {

@@ -156,7 +156,7 @@ async fn without_a_place_for_mail_none_is_promised() {
 async fn templates_and_links_are_the_operators() {
     let yaml = "
         auth:
-          limits: {}
+          limits: off
           email: { verify_link: \"https://app.example.org/confirm?lang=en#{token}\" }
         mail:
           templates:

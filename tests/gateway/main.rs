@@ -5,6 +5,7 @@ mod admin_api;
 mod algorithms;
 mod api_keys;
 mod auth_endpoints;
+mod auth_limits;
 mod auth_wing;
 mod bad_input;
 

@@ -229,7 +229,7 @@ async fn what_one_gateway_takes_away_counts_at_the_other() {
 #[tokio::test]
 async fn of_a_hundred_who_want_one_name_one_gets_it() {
     // All of them may wait for a hashing thread, so that none is refused before it asks for the name.
-    let roomy = "auth:\n  registration: open\n  limits: {}\n  password: { queue: 100 }\n";
+    let roomy = "auth:\n  registration: open\n  limits: off\n  password: { queue: 100 }\n";
     let servers = Setup::default().stores(&Stores::servers().await);
     for setup in [Setup::default(), servers] {
         let gw = harness::gateway(setup.with(roomy)).await;

@@ -12,7 +12,7 @@ use crate::forge;
 use crate::harness::{self, Client, Gateway, PASSWORD, Reason as _, SECRET, Setup, Stores, eventually};
 
 const ROUTES: &str = r#"
-    auth: { registration: open, limits: {}, mfa: { required_roles: [admin], issuer: Example Shop } }
+    auth: { registration: open, limits: off, mfa: { required_roles: [admin], issuer: Example Shop } }
     routes:
       - { path: /protected, upstream: example }
       - { path: /echo, upstream: example, access: optional }

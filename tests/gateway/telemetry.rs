@@ -10,7 +10,7 @@ use sqlx::{Connection, PgConnection};
 use crate::harness::{self, Gateway, PASSWORD, Reason, Setup, Stores, eventually};
 
 const BUSY: &str = "
-    auth: { registration: open, limits: {}, lockout: { failures: 2, for: 15m } }
+    auth: { registration: open, limits: off, lockout: { failures: 2, for: 15m } }
     tokens:
       issuer: http://localhost:8080
       audience: portcullis

@@ -39,7 +39,7 @@ pub struct Plan<'a> {
 impl<'a> Plan<'a> {
     pub fn new(stage: &Stage, port: u16, state: &'a str) -> Result<Self, Failure> {
         let data = stage.folder(&format!("{port}-data"))?;
-        let auth = "limits: {}, lockout: { failures: 100, for: 1m }";
+        let auth = "limits: off, lockout: { failures: 100, for: 1m }";
         let users = String::new();
         Ok(Self {
             port,

@@ -1,15 +1,12 @@
 //! `auth:`
 
-use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::names::Names;
 use super::{Compiler, pattern, quantity};
 use crate::config::place::Place;
 use crate::config::policy::{
-    Alias, Argon2Params, Auth, AuthEndpoint, EmailRules, Limit, LimitBy, LockoutRule, MfaRules, OnStoreError,
-    PasswordRules, Quota,
+    Alias, Argon2Params, Auth, AuthEndpoint, EmailRules, Limit, LockoutRule, MfaRules, PasswordRules,
 };
 use crate::config::raw;
 
@@ -23,10 +20,7 @@ impl Compiler<'_> {
     pub fn auth(&mut self, raw: raw::Auth, limits: &mut Names<Limit>, at: &Place<'_>) -> CompiledAuth {
         let prefix = self.auth_prefix(raw.prefix, &at.key("prefix"));
         let aliases = self.aliases(raw.aliases.unwrap_or_default(), &prefix, &at.key("aliases"));
-        let limits = match raw.limits {
-            Some(table) => self.endpoint_limits(table, limits, &at.key("limits")),
-            None => built_in_limits(limits),
-        };
+        let limits = self.endpoint_limits(raw.limits, limits, &at.key("limits"));
         let policy = Auth {
             prefix,
             docs: raw.docs.unwrap_or(false),
@@ -64,30 +58,6 @@ impl Compiler<'_> {
         let message = format!("{name:?} isn't one of {}{suggestion}", choices.join(", "));
         self.problems.error(at, message);
         None
-    }
-
-    fn endpoint_limits(
-        &mut self,
-        raw: raw::Table<raw::List<String>>,
-        limits: &mut Names<Limit>,
-        at: &Place<'_>,
-    ) -> Vec<(AuthEndpoint, Vec<Arc<Limit>>)> {
-        let mut by_endpoint = Vec::new();
-        for (name, list) in self.entries(raw, at) {
-            let place = at.key(&name);
-            let list = self.named_limits(list.unwrap_or_default(), limits, &place);
-            for limit in &list {
-                if let LimitBy::Parameter(parameter) = &limit.by {
-                    let message =
-                        format!("{:?} counts by {{{parameter}}}, which no auth path has", limit.name);
-                    self.problems.error(&place, message);
-                }
-            }
-            if let Some(endpoint) = self.endpoint(&name, &place) {
-                by_endpoint.push((endpoint, list));
-            }
-        }
-        by_endpoint
     }
 
     fn password(&mut self, raw: raw::Password, at: &Place<'_>) -> PasswordRules {
@@ -174,49 +144,5 @@ impl Compiler<'_> {
             failures: self.number(at, "failures", raw.failures, 5, 1..=100),
             for_: self.positive_duration(at, "for", raw.for_, Duration::from_secs(15 * 60)),
         }
-    }
-}
-
-/// 5/1m by address for what takes passwords or sends mail, each counted on its own. A limit of that name
-/// in the file takes its place.
-fn built_in_limits(limits: &mut Names<Limit>) -> Vec<(AuthEndpoint, Vec<Arc<Limit>>)> {
-    let limited = [
-        AuthEndpoint::Login,
-        AuthEndpoint::Register,
-        AuthEndpoint::Password,
-        AuthEndpoint::PasswordForgot,
-        AuthEndpoint::PasswordReset,
-        AuthEndpoint::EmailVerify,
-        AuthEndpoint::EmailResend,
-        AuthEndpoint::LoginMfa,
-        AuthEndpoint::MfaTotp,
-        AuthEndpoint::MfaConfirm,
-        AuthEndpoint::MfaRecoveryCodes,
-        AuthEndpoint::MfaDisable,
-    ];
-    limited
-        .into_iter()
-        .map(|endpoint| {
-            let name = format!("auth-{}", endpoint.as_str());
-            if !limits.is_defined(&name) {
-                limits.define(name.clone(), Some(built_in_limit(name.clone(), limits.next_index())));
-            }
-            (endpoint, limits.take(&name).into_iter().collect())
-        })
-        .collect()
-}
-
-fn built_in_limit(name: String, index: usize) -> Limit {
-    let five = NonZeroU32::MIN.saturating_add(4);
-    let quota = Quota::new(five, Duration::from_secs(60), five);
-    Limit {
-        policy: Limit::policy(&name, &quota),
-        name,
-        index,
-        by: LimitBy::Address,
-        quota,
-        roles: std::collections::HashMap::new(),
-        on_store_error: OnStoreError::Local,
-        observe: false,
     }
 }

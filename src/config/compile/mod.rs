@@ -4,6 +4,7 @@ mod access;
 mod aliases;
 mod auth;
 mod cache;
+mod endpoint_limits;
 mod issuers;
 mod limits;
 mod listen;

@@ -1,6 +1,9 @@
 //! `auth:`
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::{self, MapAccess};
+use serde::{Deserialize, Deserializer};
 
 use super::{Alias, List, Table};
 
@@ -14,8 +17,7 @@ pub struct Auth {
     pub require_verified_email: Option<bool>,
     pub email: Option<Email>,
     pub mfa: Option<Mfa>,
-    /// Limits by endpoint. Absent: the built-in ones; empty: none.
-    pub limits: Option<Table<List<String>>>,
+    pub limits: Option<EndpointLimits>,
     pub docs: Option<bool>,
     /// By path.
     pub aliases: Option<Table<Alias>>,
@@ -72,4 +74,39 @@ pub struct Mfa {
     pub required_roles: Option<List<String>>,
     pub issuer: Option<String>,
     pub ticket_ttl: Option<String>,
+}
+
+/// `off`, or lists of limits by endpoint.
+#[derive(Debug)]
+pub enum EndpointLimits {
+    Off,
+    /// Endpoints that aren't named keep their built-in limit.
+    ByEndpoint(Table<List<String>>),
+}
+
+impl<'de> Deserialize<'de> for EndpointLimits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(EndpointLimitsForm)
+    }
+}
+
+struct EndpointLimitsForm;
+
+impl<'de> de::Visitor<'de> for EndpointLimitsForm {
+    type Value = EndpointLimits;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`off` or a mapping such as `{ login: [slow] }`")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<EndpointLimits, E> {
+        match word {
+            "off" => Ok(EndpointLimits::Off),
+            other => Err(E::unknown_variant(other, &["off"])),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<EndpointLimits, A::Error> {
+        Table::deserialize(de::value::MapAccessDeserializer::new(map)).map(EndpointLimits::ByEndpoint)
+    }
 }

@@ -25,7 +25,7 @@ use serde::Deserialize;
 
 pub use access::{Access, AccessWord, Mode, Rule};
 pub use aliases::{Alias, AliasRule, AliasTarget};
-pub use auth::{Argon2, Auth, Email, Lockout, Mfa, Password, Registration};
+pub use auth::{Argon2, Auth, Email, EndpointLimits, Lockout, Mfa, Password, Registration};
 pub use cache::{Cache, CacheSettings, Query, VaryBy};
 pub use issuers::{ClaimNames, Issuer, Words};
 pub use limits::{By, Limit, OnStoreError};

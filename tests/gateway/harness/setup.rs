@@ -26,7 +26,7 @@ tokens:
     - { id: k1, algorithm: HS256, secret: "${TOKEN_SECRET}" }
 auth:
   registration: open
-  limits: {}
+  limits: off
 upstreams:
   example: { servers: ["${UPSTREAM}"] }
 routes:
