@@ -53,6 +53,7 @@ mod forge;
 mod front_door;
 #[allow(dead_code, unused_imports, reason = "tools for every test file, whichever of them it needs")]
 mod harness;
+mod history;
 mod hits;
 mod identity_presets;
 mod importing;

@@ -32,7 +32,7 @@ pub struct App {
 }
 
 impl App {
-    fn new(base32: &str) -> Self {
+    pub fn new(base32: &str) -> Self {
         let (mut secret, mut held, mut bits) = (Vec::new(), 0_u64, 0);
         for letter in base32.bytes() {
             let value = if letter.is_ascii_uppercase() { letter - b'A' } else { letter - b'2' + 26 };
