@@ -1,5 +1,6 @@
 //! Hashing on threads of its own, at the lowest priority and with a bounded queue: a flood of
-//! logins may slow other logins, never a proxied request.
+//! logins may slow other logins, never a proxied request. Imported hashes that take long have a
+//! thread and a queue of their own, so that they hold up no other login.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ type Job = Box<dyn FnOnce(&mut Workbench) + Send>;
 #[derive(Clone)]
 pub struct PasswordQueue {
     jobs: SyncSender<Job>,
+    expensive: SyncSender<Job>,
     metrics: Arc<Metrics>,
 }
 
@@ -37,20 +39,18 @@ pub struct Verification {
 }
 
 impl PasswordQueue {
-    /// Starts `workers` threads named `password-N`; `queue` passwords may wait for them.
+    /// Starts `workers` threads named `password-N` and one for expensive hashes; `queue` passwords
+    /// may wait for them, and as many for that one.
     pub fn start(workers: usize, queue: usize, metrics: Arc<Metrics>) -> std::io::Result<Self> {
-        let (jobs, waiting) = sync_channel(queue.max(1));
-        let waiting = Arc::new(Mutex::new(waiting));
-        for number in 0..workers.max(1) {
-            let waiting = waiting.clone();
-            thread::Builder::new().name(format!("password-{number}")).spawn(move || work(&waiting))?;
-        }
-        Ok(Self { jobs, metrics })
+        let names = (0..workers.max(1)).map(|number| format!("password-{number}"));
+        let jobs = start_workers(names, queue)?;
+        let expensive = start_workers(["password-slow".to_owned()].into_iter(), queue)?;
+        Ok(Self { jobs, expensive, metrics })
     }
 
     /// A PHC string for a new password.
     pub async fn hash(&self, password: Zeroizing<String>, params: Argon2Params) -> Result<String, Rejection> {
-        self.run(move |bench| bench.hasher(params).hash(&password)).await
+        self.run(&self.jobs, move |bench| bench.hasher(params).hash(&password)).await
     }
 
     /// Compares with `stored`, or with a decoy at the same cost when there is no account.
@@ -60,7 +60,9 @@ impl PasswordQueue {
         stored: Option<String>,
         params: Argon2Params,
     ) -> Result<Verification, Rejection> {
-        self.run(move |bench| {
+        let is_expensive = stored.as_deref().is_some_and(password::is_expensive);
+        let jobs = if is_expensive { &self.expensive } else { &self.jobs };
+        self.run(jobs, move |bench| {
             let hasher = bench.hasher(params);
             let is_known = stored.is_some();
             let stored = stored.unwrap_or_else(|| password::decoy(params));
@@ -75,6 +77,7 @@ impl PasswordQueue {
     /// `internal` when the work panicked.
     async fn run<T: Send + 'static>(
         &self,
+        jobs: &SyncSender<Job>,
         work: impl FnOnce(&mut Workbench) -> T + Send + 'static,
     ) -> Result<T, Rejection> {
         let (give, take) = oneshot::channel();
@@ -90,12 +93,22 @@ impl PasswordQueue {
         });
 
         self.metrics.password_queue_depth.inc();
-        if self.jobs.try_send(job).is_err() {
+        if jobs.try_send(job).is_err() {
             self.metrics.password_queue_depth.dec();
             return Err(Rejection::from(Code::Overloaded).retry_after(OVERLOAD_RETRY));
         }
         take.await.map_err(|_| Code::Internal.into())
     }
+}
+
+fn start_workers(names: impl Iterator<Item = String>, queue: usize) -> std::io::Result<SyncSender<Job>> {
+    let (jobs, waiting) = sync_channel(queue.max(1));
+    let waiting = Arc::new(Mutex::new(waiting));
+    for name in names {
+        let waiting = waiting.clone();
+        thread::Builder::new().name(name).spawn(move || work(&waiting))?;
+    }
+    Ok(jobs)
 }
 
 /// What a worker keeps from one password to the next: the memory that Argon2 asks for.
@@ -155,7 +168,7 @@ mod tests {
         let running = passwords.clone();
         tokio::spawn(async move {
             running
-                .run(move |_| {
+                .run(&running.jobs, move |_| {
                     began.send(()).unwrap();
                     released.recv().ok()
                 })
@@ -170,13 +183,13 @@ mod tests {
         let (passwords, metrics, release) = busy(1).await;
         let waiting = tokio::spawn({
             let passwords = passwords.clone();
-            async move { passwords.run(|_| 7).await }
+            async move { passwords.run(&passwords.jobs, |_| 7).await }
         });
         while metrics.password_queue_depth.get() < 1 {
             tokio::task::yield_now().await;
         }
 
-        let refused = passwords.run(|_| 8).await.unwrap_err();
+        let refused = passwords.run(&passwords.jobs, |_| 8).await.unwrap_err();
 
         assert_eq!((refused.code, refused.retry_after_seconds()), (Code::Overloaded, Some(2)));
         drop(release);
@@ -185,16 +198,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_expensive_hash_waits_for_no_other_and_holds_up_none() {
+        const OF_ANOTHER_PROGRAM: &str = "$2b$13$UD1VEEU8TQg3Brn27jKGqO4FCp9Yqb.F1LAeqN0/yp49bKLYxppuS";
+        let (passwords, _, release) = busy(1).await;
+        let params = Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 };
+        let word = Zeroizing::new("correct horse battery".to_owned());
+
+        let verified = passwords.verify(word, Some(OF_ANOTHER_PROGRAM.to_owned()), params).await.unwrap();
+
+        assert!(verified.matches, "though the only other worker is busy");
+        assert!(!password::is_expensive(&verified.upgraded.unwrap()), "the next login goes by our own hash");
+        drop(release);
+    }
+
+    #[tokio::test]
     async fn the_work_of_a_client_that_went_away_is_skipped() {
         let (passwords, _, release) = busy(2).await;
         let (done, was_done) = mpsc::channel();
-        let abandoned = passwords.run(move |_| done.send(()).ok());
+        let abandoned = passwords.run(&passwords.jobs, move |_| done.send(()).ok());
         // Polled once, so that it is queued, and dropped.
         assert!(futures::FutureExt::now_or_never(abandoned).is_none());
 
         drop(release);
 
-        assert_eq!(passwords.run(|_| 7).await, Ok(7));
+        assert_eq!(passwords.run(&passwords.jobs, |_| 7).await, Ok(7));
         assert!(was_done.recv().is_err(), "dropped without having been run");
     }
 
@@ -202,21 +229,24 @@ mod tests {
     async fn a_panic_costs_one_answer_and_no_worker() {
         let passwords = PasswordQueue::start(1, 4, Arc::new(Metrics::new())).unwrap();
 
-        let lost = passwords.run(|_| panic!("as a test")).await.map(|()| 0);
+        let lost = passwords.run(&passwords.jobs, |_| panic!("as a test")).await.map(|()| 0);
 
         assert_eq!(lost.unwrap_err().code, Code::Internal);
-        assert_eq!(passwords.run(|_| 7).await, Ok(7));
+        assert_eq!(passwords.run(&passwords.jobs, |_| 7).await, Ok(7));
     }
 
     #[tokio::test]
     async fn workers_are_named_and_step_back() {
         let passwords = PasswordQueue::start(1, 4, Arc::new(Metrics::new())).unwrap();
 
-        let name = passwords.run(|_| thread::current().name().map(str::to_owned)).await;
+        let name = passwords.run(&passwords.jobs, |_| thread::current().name().map(str::to_owned)).await;
 
         assert_eq!(name, Ok(Some("password-0".to_owned())));
         #[cfg(target_os = "linux")]
-        assert_eq!(passwords.run(|_| rustix::process::getpriority_process(None)).await, Ok(Ok(19)));
+        assert_eq!(
+            passwords.run(&passwords.jobs, |_| rustix::process::getpriority_process(None)).await,
+            Ok(Ok(19))
+        );
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize as _;
 
 use super::imported::{DAMAGED, UNBEARABLE};
-use super::{imported, is_argon2, normalized};
+use super::{imported, is_argon2, matches_in_any_form, normalized, without_framework};
 use crate::config::policy::Argon2Params;
 
 const SALT_BYTES: usize = 16;
@@ -19,6 +19,8 @@ const HASH_BYTES: usize = 32;
 const MAX_STORED_MEMORY_KIB: u32 = 1024 * 1024;
 const MAX_STORED_KIB_PASSES: u64 = 4 * 1024 * 1024;
 const MAX_STORED_LANES: u32 = 64;
+/// More takes longer than half a second.
+const CHEAP_KIB_PASSES: u64 = 512 * 1024;
 
 /// Hashes and verifies passwords one after another in the same memory: one belongs to each worker.
 pub struct Hasher {
@@ -52,11 +54,12 @@ impl Hasher {
 
     /// As [`verify`](super::verify). A hash that needs more memory than this hasher holds gets it
     /// for this once.
-    pub fn verify(&mut self, password: &str, phc: &str) -> bool {
-        if !is_argon2(phc) {
-            return imported::verify(password, phc);
+    pub fn verify(&mut self, password: &str, stored: &str) -> bool {
+        let stored = without_framework(stored);
+        if !is_argon2(stored) {
+            return imported::verify(password, stored);
         }
-        let Ok(stored) = Stored::parse(phc) else {
+        let Ok(stored) = Stored::parse(stored) else {
             return false;
         };
         let needed = stored.argon2.params().block_count();
@@ -86,6 +89,10 @@ pub fn needs_upgrade(phc: &str, params: Argon2Params) -> bool {
 /// `Err` says why it can never verify.
 pub fn check(phc: &str) -> Result<(), &'static str> {
     Stored::parse(phc).map(drop)
+}
+
+pub fn is_expensive(phc: &str) -> bool {
+    Stored::parse(phc).is_ok_and(|stored| kib_passes(stored.argon2.params()) > CHEAP_KIB_PASSES)
 }
 
 pub fn decoy(params: Argon2Params) -> String {
@@ -118,8 +125,11 @@ impl Stored {
 
     /// Wipes `memory` afterwards.
     fn matches(&self, password: &str, memory: &mut [Block]) -> bool {
+        matches_in_any_form(password, |form| self.matches_as_written(form, memory))
+    }
+
+    fn matches_as_written(&self, password: &str, memory: &mut [Block]) -> bool {
         let mut hash = vec![0; self.hash.len()];
-        let password = normalized(password);
         let computed = self.argon2.hash_password_into_with_memory(
             password.as_bytes(),
             &self.salt,
@@ -137,10 +147,14 @@ fn wipe(memory: &mut [Block]) {
 
 fn is_bearable(params: &Params) -> bool {
     params.m_cost() <= MAX_STORED_MEMORY_KIB
-        && u64::from(params.m_cost()) * u64::from(params.t_cost()) <= MAX_STORED_KIB_PASSES
+        && kib_passes(params) <= MAX_STORED_KIB_PASSES
         && params.p_cost() <= MAX_STORED_LANES
         // These left the standard; a hash that has them isn't one we can compute.
         && params.data().is_empty()
+}
+
+fn kib_passes(params: &Params) -> u64 {
+    u64::from(params.m_cost()) * u64::from(params.t_cost())
 }
 
 fn ours(params: Argon2Params) -> Params {

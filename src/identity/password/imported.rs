@@ -7,6 +7,9 @@ use aws_lc_rs::pbkdf2::{self, PBKDF2_HMAC_SHA256, PBKDF2_HMAC_SHA512};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use super::matches_in_any_form;
 
 pub const UNKNOWN: &str = "The hash has none of the known forms.";
 pub const DAMAGED: &str = "The hash is damaged or has parameters that don't exist.";
@@ -19,12 +22,22 @@ const MAX_PBKDF2_ROUNDS: u64 = 4_000_000;
 const MAX_SCRYPT_MEMORY: u64 = 256 * 1024 * 1024;
 const MAX_SCRYPT_WORK: u64 = 1024 * 1024 * 1024;
 
+/// More takes longer than half a second.
+const CHEAP_BCRYPT_COST: u32 = 12;
+const CHEAP_PBKDF2_ROUNDS: u32 = 1_200_000;
+const CHEAP_SCRYPT_WORK: u64 = 192 * 1024 * 1024;
+
 const MAX_TEXT: usize = 1024;
 /// Shorter ones would match by chance; nobody makes longer ones.
 const HASH_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
 
 pub fn verify(password: &str, text: &str) -> bool {
-    Imported::parse(text).is_ok_and(|stored| stored.matches(password))
+    let Ok(stored) = Imported::parse(text) else { return false };
+    matches_in_any_form(password, |form| stored.matches(form))
+}
+
+pub fn is_expensive(text: &str) -> bool {
+    Imported::parse(text).is_ok_and(|stored| stored.is_expensive())
 }
 
 /// `Err` says why it can never verify.
@@ -36,6 +49,8 @@ pub fn check(text: &str) -> Result<(), &'static str> {
 enum Imported<'a> {
     /// The whole text.
     Bcrypt(&'a str),
+    /// Of the SHA-256 of the password, in hexadecimal, as Django makes it.
+    BcryptOfSha256(&'a str),
     Derived {
         by: Derivation,
         salt: Vec<u8>,
@@ -55,7 +70,10 @@ impl<'a> Imported<'a> {
         }
         let fields: Vec<_> = text.split('$').collect();
         match *fields.as_slice() {
-            ["", "2a" | "2b" | "2y", ..] => Self::bcrypt(text),
+            ["", "2a" | "2b" | "2y", ..] => bcrypt_hash(text).map(Self::Bcrypt),
+            ["bcrypt_sha256", "", "2a" | "2b" | "2y", ..] => {
+                bcrypt_hash(&text["bcrypt_sha256$".len()..]).map(Self::BcryptOfSha256)
+            }
             // The PHC form and the one of passlib, whose Base64 has a full stop for the plus sign.
             ["", method @ ("pbkdf2-sha256" | "pbkdf2-sha512"), params, salt, hash] => {
                 let (rounds, length) = phc_rounds(params)?;
@@ -75,15 +93,6 @@ impl<'a> Imported<'a> {
             }
             [method, salt, hash] => Self::werkzeug(method, salt, hash),
             _ => Err(UNKNOWN),
-        }
-    }
-
-    fn bcrypt(text: &'a str) -> Result<Self, &'static str> {
-        let cost = text.parse::<bcrypt::HashParts>().map_err(|_| DAMAGED)?.get_cost();
-        match cost {
-            0..4 => Err(DAMAGED),
-            4..=MAX_BCRYPT_COST => Ok(Self::Bcrypt(text)),
-            _ => Err(UNBEARABLE),
         }
     }
 
@@ -140,9 +149,25 @@ impl<'a> Imported<'a> {
         }
     }
 
+    fn is_expensive(&self) -> bool {
+        match self {
+            Self::Bcrypt(text) | Self::BcryptOfSha256(text) => {
+                bcrypt_cost(text).is_ok_and(|cost| cost > CHEAP_BCRYPT_COST)
+            }
+            Self::Derived { by: Derivation::Pbkdf2(_, rounds), .. } => rounds.get() > CHEAP_PBKDF2_ROUNDS,
+            Self::Derived { by: Derivation::Scrypt(params), .. } => {
+                let memory = (128 * u64::from(params.r())) << params.log_n();
+                memory * u64::from(params.p()) > CHEAP_SCRYPT_WORK
+            }
+        }
+    }
+
     fn matches(&self, password: &str) -> bool {
         let (by, salt, hash) = match self {
             Self::Bcrypt(text) => return bcrypt::verify(password, text).unwrap_or(false),
+            Self::BcryptOfSha256(text) => {
+                return bcrypt::verify(&*hexadecimal_sha256(password), text).unwrap_or(false);
+            }
             Self::Derived { by, salt, hash } => (by, salt, hash),
         };
         let mut computed = vec![0; hash.len()];
@@ -157,6 +182,24 @@ impl<'a> Imported<'a> {
         };
         is_computed && bool::from(computed.ct_eq(hash))
     }
+}
+
+/// The text, if we are willing to compute it again.
+fn bcrypt_hash(text: &str) -> Result<&str, &'static str> {
+    match bcrypt_cost(text)? {
+        0..4 => Err(DAMAGED),
+        4..=MAX_BCRYPT_COST => Ok(text),
+        _ => Err(UNBEARABLE),
+    }
+}
+
+fn bcrypt_cost(text: &str) -> Result<u32, &'static str> {
+    Ok(text.parse::<bcrypt::HashParts>().map_err(|_| DAMAGED)?.get_cost())
+}
+
+fn hexadecimal_sha256(password: &str) -> Zeroizing<String> {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, password.as_bytes());
+    Zeroizing::new(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// `i=600000`, with or without `l=32`, or a mere number; the rounds and the length.

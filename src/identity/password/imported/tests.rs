@@ -28,7 +28,57 @@ const MADE_ELSEWHERE: &[&str] = &[
     "$argon2i$v=19$m=64,t=1,p=1$sRWnxW08TH4HDY3RLzrolA$mQcVLJY5SnLUfKyXOrnrJ15VWqpoLO+cq5vZ8IsTXpw",
     "$argon2d$v=19$m=64,t=1,p=1$jmkNfCSwbOqsVXAx0Dp1TA$kYqUSU6GAycyb/yzTZWYNlUGuYC3GhB41chrgIldf1Y",
     "$argon2id$v=19$m=64,t=1,p=1$YoMYWyibmUlq974iIclUbw$t/K7BZ6is/ECPSctv8YLLVCdM3l+NQ0qtE1StrZngqc",
+    "argon2$argon2id$v=19$m=64,t=1,p=1$c1RxRWNvaTNtNWxZelRNOFlJbmJscw$chcsSdQkXOUaYQimfDEf6LTAnf85EV6T9CA7Ud+OPJc",
+    "bcrypt$$2b$05$mmupyuqPQFgMvuLFU0OG3OvAYxTwAcvbEc0lyhBYMobEChCBX21YC",
+    "bcrypt_sha256$$2b$05$E4woCa9zZft5TlYvcgGv3eOh0x1U1jJYzXljd/HP3lXDXOBAVsmji",
+    "{bcrypt}$2a$05$PUJYxwkDhOFYqvMjJCgt/ONX/Vc952/LFJUtnVuSRafCMnI6x.9XS",
+    "{argon2}$argon2id$v=19$m=64,t=1,p=1$YoMYWyibmUlq974iIclUbw$t/K7BZ6is/ECPSctv8YLLVCdM3l+NQ0qtE1StrZngqc",
+    "{argon2@SpringSecurity_v5_8}$argon2id$v=19$m=64,t=1,p=1$YoMYWyibmUlq974iIclUbw$t/K7BZ6is/ECPSctv8YLLVCdM3l+NQ0qtE1StrZngqc",
 ];
+
+/// Made by argon2-cffi and bcrypt, which hash what they are given: passwords that NFKC changes.
+const NOT_NORMALIZED: &[(&str, &str)] = &[
+    (
+        "10 m² µ",
+        "$argon2id$v=19$m=64,t=1,p=1$q1t/IlxV6shR5PuVhV9www$whQK/xVu6fC2gJErhvX2Y0EYhD/vCRdCZrxTvIcg2nY",
+    ),
+    (
+        "re\u{301}sume\u{301} horse",
+        "$argon2id$v=19$m=64,t=1,p=1$wIR8MiXeftELpRrzh0DbgA$X2VIT3I5qnvn7RckhnWyL9j2f7uasHVMEE4dD9gTu5w",
+    ),
+    ("re\u{301}sume\u{301} horse", "$2b$05$r8Yh.qeK9j1aMYLjKogFxeLhqYJkvi4x4Uzbkqa0MQ118ov4FdnLi"),
+];
+
+#[test]
+fn a_password_that_nfkc_changes_verifies_as_the_other_program_hashed_it() {
+    let mut hasher = Hasher::new(CHEAP);
+    for (password, stored) in NOT_NORMALIZED {
+        assert!(hasher.verify(password, stored), "{password} {stored}");
+        assert!(password::verify(password, stored), "{password} {stored}");
+        assert!(!hasher.verify("10 m2 μ", stored), "{stored} is of another text");
+    }
+    let ours = hasher.hash("10 m² µ");
+    assert!(hasher.verify("10 m² µ", &ours) && hasher.verify("10 m2 μ", &ours), "ours are normalised");
+}
+
+#[test]
+fn hashes_that_take_long_are_known_by_their_parameters() {
+    let salt_and_hash = "c29tZXNhbHRzb21lc2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2g";
+    for (stored, is_expensive) in [
+        ("$2b$12$L2tMaEW7e5rMLiCabQj0petZbR744kAdel1fd5mAmx.JWkzpFUmBm".to_owned(), false),
+        ("$2b$13$UD1VEEU8TQg3Brn27jKGqO4FCp9Yqb.F1LAeqN0/yp49bKLYxppuS".to_owned(), true),
+        ("{bcrypt}$2b$13$UD1VEEU8TQg3Brn27jKGqO4FCp9Yqb.F1LAeqN0/yp49bKLYxppuS".to_owned(), true),
+        (format!("$pbkdf2-sha256$i=600000${salt_and_hash}"), false),
+        (format!("$pbkdf2-sha256$i=4000000${salt_and_hash}"), true),
+        (format!("$scrypt$ln=16,r=8,p=1${salt_and_hash}"), false),
+        (format!("$scrypt$ln=17,r=8,p=3${salt_and_hash}"), true),
+        (format!("$argon2id$v=19$m=65536,t=3,p=4${salt_and_hash}"), false),
+        (format!("$argon2id$v=19$m=1048576,t=1,p=4${salt_and_hash}"), true),
+    ] {
+        assert_eq!(password::check_stored(&stored), Ok(()), "{stored}");
+        assert_eq!(password::is_expensive(&stored), is_expensive, "{stored}");
+    }
+}
 
 #[test]
 fn hashes_made_elsewhere_verify_and_are_upgraded() {
