@@ -9,8 +9,8 @@ use crate::balancer::Balancer;
 use crate::clock::{Timestamp, now};
 use crate::config::policy::{Limit, Policy, Route};
 use crate::identity::refresh::RefreshKeys;
-use crate::identity::token::KeyRing;
 use crate::identity::token::assertion::Assertions;
+use crate::identity::token::{KeyRing, TokenVerifier};
 use crate::identity::vault::Vault;
 use crate::issuers::TrustedIssuer;
 use crate::pace;
@@ -20,11 +20,10 @@ use crate::telemetry::{Metrics, RouteMeters};
 pub struct Edition {
     pub policy: Arc<Policy>,
     pub since: Timestamp,
-    pub keys: Arc<KeyRing>,
-    pub refresh_keys: Arc<RefreshKeys>,
-    pub vault: Arc<Vault>,
-    /// If an upstream wants any.
-    pub assertions: Option<Arc<Assertions>>,
+    /// Of our own access tokens.
+    pub verifier: Arc<TokenVerifier>,
+    /// `None` in a simulation, which must not be able to sign or open anything.
+    pub secrets: Option<Secrets>,
     /// By `Issuer::index`. Like balancers they outlive editions.
     pub issuers: Vec<Arc<TrustedIssuer>>,
     /// By `Upstream::index`. Balancers outlive editions: health and pools aren't reset.
@@ -32,6 +31,16 @@ pub struct Edition {
     /// Takes the spans of traced requests; `None` while tracing is off. Outlives editions.
     pub exporter: Option<Arc<Exporter>>,
     meters: Meters,
+}
+
+/// What signs, and what opens things that are stored sealed.
+#[derive(Clone)]
+pub struct Secrets {
+    pub keys: Arc<KeyRing>,
+    pub refresh_keys: Arc<RefreshKeys>,
+    pub vault: Arc<Vault>,
+    /// If an upstream wants any.
+    pub assertions: Option<Arc<Assertions>>,
 }
 
 /// The label children of all that a policy names.
@@ -53,25 +62,12 @@ pub struct LimitMeters {
 impl Edition {
     pub fn new(
         policy: Arc<Policy>,
-        keys: Arc<KeyRing>,
-        refresh_keys: Arc<RefreshKeys>,
-        vault: Arc<Vault>,
+        verifier: Arc<TokenVerifier>,
         issuers: Vec<Arc<TrustedIssuer>>,
         balancers: Vec<Arc<Balancer>>,
         meters: Meters,
     ) -> Self {
-        Self {
-            policy,
-            exporter: None,
-            since: now(),
-            keys,
-            refresh_keys,
-            vault,
-            assertions: None,
-            issuers,
-            balancers,
-            meters,
-        }
+        Self { policy, exporter: None, since: now(), verifier, secrets: None, issuers, balancers, meters }
     }
 
     pub fn meters(&self, route: Option<&Route>) -> &RouteMeters {

@@ -104,15 +104,9 @@ fn request(
     *request.headers_mut() = from.headers.clone();
     // The body was read whole; how it was framed is over.
     request.headers_mut().remove(header::TRANSFER_ENCODING);
-    let edition = &exchange.edition;
+    let settings = Settings::of(&exchange.edition).ok_or(Rejection::from(Code::Internal))?;
     let extensions = request.extensions_mut();
-    extensions.insert(Settings {
-        policy: edition.policy.clone(),
-        keys: edition.keys.clone(),
-        refresh_keys: edition.refresh_keys.clone(),
-        vault: edition.vault.clone(),
-        assertions: edition.assertions.clone(),
-    });
+    extensions.insert(settings);
     extensions.insert(Caller {
         address: exchange.client.address,
         request_id: exchange.request_id.to_string(),

@@ -51,6 +51,7 @@ pub use self::mailer::Mailer;
 use self::openapi::{Described, docs, document};
 pub use self::password_queue::PasswordQueue;
 use crate::config::policy::Policy;
+use crate::edition::{Edition, Secrets};
 use crate::identity::Identity;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
@@ -73,6 +74,14 @@ pub struct Settings {
     pub refresh_keys: Arc<RefreshKeys>,
     pub vault: Arc<Vault>,
     pub assertions: Option<Arc<Assertions>>,
+}
+
+impl Settings {
+    /// `None` of a simulated request, which reaches no endpoint.
+    pub fn of(edition: &Edition) -> Option<Self> {
+        let Secrets { keys, refresh_keys, vault, assertions } = edition.secrets.clone()?;
+        Some(Self { policy: edition.policy.clone(), keys, refresh_keys, vault, assertions })
+    }
 }
 
 /// Who is calling, as the proxy saw it; an extension of every request to the wing. Where the

@@ -73,6 +73,7 @@ impl PlainRequest {
             // It was read as a whole: such a target is neither encoded nor cut.
             request_line: None,
             charged: true,
+            given: None,
         }
     }
 }

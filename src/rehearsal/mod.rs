@@ -3,6 +3,9 @@
 //! `explain`, the `tests:` of gateway.yaml and `diff` all come here. Nothing is charged, counted,
 //! logged or forwarded. The decision is [`arrive::decide`](crate::pipeline::arrive::decide), the headers
 //! are `forward::rewrite_request`, the key is `cache::key`: the very code that requests run through.
+//!
+//! No key that signs is ever here: callers are given as identities, and where an upstream would be sent an
+//! assertion there is a placeholder.
 
 pub mod difference;
 mod explanation;
@@ -15,13 +18,10 @@ pub mod tests;
 
 use std::sync::Arc;
 
-use crate::config::policy::{KeyMaterial, Policy, SigningAlgorithm, TokenKey};
+use crate::config::policy::Policy;
 use crate::edition::{Edition, Meters};
 use crate::exchange::Exchange;
-use crate::identity::refresh::RefreshKeys;
-use crate::identity::token::KeyRing;
-use crate::identity::token::assertion::Assertions;
-use crate::identity::vault::Vault;
+use crate::identity::token::{KeyRing, TokenVerifier};
 use crate::pipeline::arrive::api_keys::KnownKeys;
 use crate::pipeline::arrive::meter::Meter;
 use crate::pipeline::arrive::{self, Arrival};
@@ -47,44 +47,30 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
-    /// Of a file alone: without its keys, tokens are signed by one made for the occasion.
+    /// Of a file alone. Without keys in it, no token can be verified.
     pub fn offline(policy: Arc<Policy>) -> Result<Self, String> {
         let metrics = Arc::new(Metrics::new());
-        let mut tokens = policy.tokens.clone();
-        let has_real_keys = !tokens.keys.is_empty();
-        if !has_real_keys {
-            tokens.keys.push(TokenKey {
-                id: "rehearsal".to_owned(),
-                algorithm: SigningAlgorithm::HS256,
-                material: KeyMaterial::Shared(KeyRing::generate_secret()),
-            });
-        }
-        let keys = Arc::new(KeyRing::new(&tokens).map_err(|error| error.to_string())?);
-        let refresh_keys = Arc::new(RefreshKeys::new(&tokens.keys));
-        let vault = Arc::new(Vault::new(&tokens.keys));
-        let (issuers, balancers) = (Vec::new(), Vec::new());
-        let assertions = Assertions::wanted(&policy, &tokens)?;
+        let has_real_keys = !policy.tokens.keys.is_empty();
+        let verifier = match has_real_keys {
+            true => KeyRing::new(&policy.tokens).map_err(|error| error.to_string())?.verifier().clone(),
+            false => Arc::new(TokenVerifier::without_keys(&policy.tokens)),
+        };
         let meters = Meters::resolve(&policy, &metrics, None);
-        let mut edition = Edition::new(policy, keys, refresh_keys, vault, issuers, balancers, meters);
-        edition.assertions = assertions;
-        let edition = Arc::new(edition);
+        let edition = Arc::new(Edition::new(policy, verifier, Vec::new(), Vec::new(), meters));
         Ok(Self { edition, metrics, gatekeeper: None, api_keys: None, has_real_keys })
     }
 
-    /// Of the policy in force, with its keys, servers and revocations; its metrics stay as they are.
+    /// Of the policy in force, with its servers, its revocations and what verifies its tokens; its metrics
+    /// stay as they are.
     pub fn live(running: &Edition, gatekeeper: Arc<dyn Gatekeeper>, api_keys: Arc<dyn ApiKeys>) -> Self {
         let metrics = Arc::new(Metrics::new());
-        let mut edition = Edition::new(
+        let edition = Arc::new(Edition::new(
             running.policy.clone(),
-            running.keys.clone(),
-            running.refresh_keys.clone(),
-            running.vault.clone(),
+            running.verifier.clone(),
             running.issuers.clone(),
             running.balancers.clone(),
             Meters::resolve(&running.policy, &metrics, None),
-        );
-        edition.assertions = running.assertions.clone();
-        let edition = Arc::new(edition);
+        ));
         Self { edition, metrics, gatekeeper: Some(gatekeeper), api_keys: Some(api_keys), has_real_keys: true }
     }
 
@@ -97,7 +83,7 @@ impl Rehearsal {
         let asked = question.prepare(&self.edition)?;
         let in_flight = &self.metrics.http_requests_in_flight;
         let mut exchange = Exchange::new(self.edition.clone(), RequestId::next(), in_flight);
-        // A token made here belongs to no session, so that nothing can have revoked it.
+        // An identity that is given belongs to no session, so that nothing can have revoked it.
         let is_real = matches!(question.caller, Caller::Token(_));
         let onlooker = Arc::new(Onlooker::new(self.gatekeeper.clone().filter(|_| is_real)));
         let meter = Meter {
@@ -116,6 +102,7 @@ impl Rehearsal {
             tls: asked.tls,
             request_line: Some(asked.request_line.clone()),
             charged: true,
+            given: asked.identity.clone(),
         };
         let decision = arrive::decide(&arrival, &mut exchange, &keys, &meter).await;
         let mut explanation = reading::read(&asked, &exchange, decision, &onlooker.charges());

@@ -1,6 +1,7 @@
 //! What is asked, and the request that it stands for.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
@@ -27,8 +28,7 @@ pub struct Question {
     pub headers: Vec<(String, String)>,
 }
 
-/// Who asks. All but a token of one's own is made into a real token, so that the request goes the
-/// whole way.
+/// Who asks. An account is given to the stages as the identity of a token that needs no verifying.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Caller {
@@ -46,8 +46,13 @@ pub enum Caller {
     },
 }
 
+/// Stands where the token of a given account would.
+const PLACEHOLDER: &str = "<token>";
+
 /// A question as the stages see it.
 pub struct Asked {
+    /// Whom the placeholder in the request stands for.
+    pub identity: Option<Arc<Identity>>,
     pub request: RequestHeader,
     pub request_line: Bytes,
     pub address: IpAddr,
@@ -71,12 +76,15 @@ impl Question {
         if !request.headers.contains_key(header::HOST) {
             request.append_header(header::HOST, host).map_err(|_| format!("{host:?} isn't a host"))?;
         }
-        if let Some(token) = self.token(edition)? {
+        let identity = self.identity(edition)?.map(Arc::new);
+        let placeholder = identity.as_ref().map(|_| PLACEHOLDER);
+        if let Some(token) = self.token().or(placeholder) {
             let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
             let bearer = bearer.map_err(|_| "the token holds characters that no header may".to_owned())?;
             request.append_header(header::AUTHORIZATION, bearer).map_err(|error| error.to_string())?;
         }
         Ok(Asked {
+            identity,
             request,
             request_line: Bytes::from(format!("{} {target} HTTP/1.1", self.method)),
             address: self.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -84,18 +92,19 @@ impl Question {
         })
     }
 
-    fn token(&self, edition: &Edition) -> Result<Option<String>, String> {
+    fn token(&self) -> Option<&str> {
         match &self.caller {
-            Caller::Anonymous => Ok(None),
-            Caller::Token(token) => Ok(Some(token.clone())),
-            Caller::Account { user, roles, scopes, mfa } => {
-                if let Some(wrong) = roles.iter().find(|role| !is_role(role)) {
-                    return Err(format!("{wrong:?} isn't the name of a role"));
-                }
-                let identity = identity(user.as_deref(), roles, scopes, *mfa, edition)?;
-                Ok(Some(edition.keys.mint(&identity)))
-            }
+            Caller::Token(token) => Some(token),
+            Caller::Anonymous | Caller::Account { .. } => None,
         }
+    }
+
+    fn identity(&self, edition: &Edition) -> Result<Option<Identity>, String> {
+        let Caller::Account { user, roles, scopes, mfa } = &self.caller else { return Ok(None) };
+        if let Some(wrong) = roles.iter().find(|role| !is_role(role)) {
+            return Err(format!("{wrong:?} isn't the name of a role"));
+        }
+        identity(user.as_deref(), roles, scopes, *mfa, edition).map(Some)
     }
 }
 

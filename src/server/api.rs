@@ -33,16 +33,12 @@ async fn introduce(
         scheme: "http",
         host: host.unwrap_or_default().to_ascii_lowercase(),
     };
-    let settings = Settings {
-        policy: edition.policy.clone(),
-        keys: edition.keys.clone(),
-        refresh_keys: edition.refresh_keys.clone(),
-        vault: edition.vault.clone(),
-        assertions: edition.assertions.clone(),
-    };
+    let settings = Settings::of(&edition);
     drop(edition);
     let extensions = request.extensions_mut();
-    extensions.insert(settings);
+    if let Some(settings) = settings {
+        extensions.insert(settings);
+    }
     extensions.insert(caller);
     next.run(request).await
 }

@@ -8,8 +8,8 @@ use tokio::task::{JoinError, spawn_blocking};
 use super::signing_key::KeyPlace;
 use crate::balancer::{Balancer, RESOLVE_EVERY};
 use crate::clock::now;
-use crate::config::policy::{Issuer, Policy, TokenKey, Upstream};
-use crate::edition::{Edition, Meters};
+use crate::config::policy::{Issuer, Policy, TokenKey, Tokens, Upstream};
+use crate::edition::{Edition, Meters, Secrets};
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
 use crate::identity::token::assertion::Assertions;
@@ -55,9 +55,7 @@ impl Builder {
             };
             tokens.keys = generated;
         }
-        let refresh_keys = Arc::new(RefreshKeys::new(&tokens.keys));
-        let vault = Arc::new(Vault::new(&tokens.keys));
-        let keys = Arc::new(KeyRing::new(&tokens).map_err(|error| error.to_string())?);
+        let secrets = secrets(&policy, &tokens)?;
         let issuers = self.issuers(&policy, running)?;
         let mut balancers = Vec::with_capacity(policy.upstreams.len());
         for upstream in &policy.upstreams {
@@ -67,10 +65,10 @@ impl Builder {
             });
         }
         let exporter = self.exporter(&policy, running)?;
-        let assertions = Assertions::wanted(&policy, &tokens)?;
-        let mut edition = Edition::new(policy, keys, refresh_keys, vault, issuers, balancers, meters);
+        let verifier = secrets.keys.verifier().clone();
+        let mut edition = Edition::new(policy, verifier, issuers, balancers, meters);
         edition.exporter = exporter;
-        edition.assertions = assertions;
+        edition.secrets = Some(secrets);
         Ok(edition)
     }
 
@@ -108,7 +106,7 @@ impl Builder {
             Err(error) => tracing::debug!(%error, "the signing keys could not be read"),
         }
         let ids: Vec<String> = self.generated().into_iter().flatten().map(|key| key.id).collect();
-        !running.keys.ids().eq(ids.iter().map(String::as_str))
+        !running.verifier.ids().eq(ids.iter().map(String::as_str))
     }
 
     /// `running` lends those that are still the same.
@@ -139,6 +137,15 @@ impl Builder {
         }
         balancer
     }
+}
+
+fn secrets(policy: &Policy, tokens: &Tokens) -> Result<Secrets, String> {
+    Ok(Secrets {
+        refresh_keys: Arc::new(RefreshKeys::new(&tokens.keys)),
+        vault: Arc::new(Vault::new(&tokens.keys)),
+        keys: Arc::new(KeyRing::new(tokens).map_err(|error| error.to_string())?),
+        assertions: Assertions::wanted(policy, tokens)?,
+    })
 }
 
 /// Long work for a new edition or on an old one, on a thread that gives way to requests.

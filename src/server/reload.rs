@@ -111,7 +111,7 @@ impl Reload {
         }
         match self.builder.build(running.policy.clone(), Some(&running)).await {
             Ok(edition) => {
-                let ids: Vec<&str> = edition.keys.ids().collect();
+                let ids: Vec<&str> = edition.verifier.ids().collect();
                 tracing::info!(?ids, "signing keys changed; the first signs");
                 drop(running);
                 self.put_in_force(edition);

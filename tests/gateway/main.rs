@@ -78,6 +78,7 @@ mod revocation;
 mod second_factor;
 mod servers;
 mod signed_assertion;
+mod simulations;
 mod stale_cache;
 mod stores_down;
 mod telemetry;

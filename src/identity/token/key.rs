@@ -1,5 +1,7 @@
 //! One configured key: checked, ready to sign and verify, and presentable as a JWK.
 
+use std::sync::Arc;
+
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair,
 };
@@ -19,10 +21,15 @@ const MAX_ID_BYTES: usize = 128;
 
 pub struct Key {
     signing: EncodingKey,
-    verifying: VerifyingKey,
-    /// The header of every token this key signs, in base64url.
-    header_segment: String,
+    trusted: Arc<Trusted>,
     public_jwk: Option<Jwk>,
+}
+
+/// What verifies the tokens of a key.
+pub struct Trusted {
+    pub verifying: VerifyingKey,
+    /// The header of every token this key signs, in base64url.
+    pub header_segment: String,
 }
 
 impl Key {
@@ -46,21 +53,26 @@ impl Key {
         };
         let verifying = VerifyingKey { id: id.clone(), algorithm, key: verifying };
         let public_jwk = public_jwk(&signing, &verifying)?;
-        let key = Self { header_segment: header_segment(&verifying), signing, verifying, public_jwk };
+        let header_segment = header_segment(&verifying);
+        let key = Self { signing, trusted: Arc::new(Trusted { verifying, header_segment }), public_jwk };
         key.try_out()?;
         Ok(key)
     }
 
     pub fn id(&self) -> &str {
-        &self.verifying.id
+        &self.trusted.verifying.id
+    }
+
+    pub fn trusted(&self) -> Arc<Trusted> {
+        self.trusted.clone()
     }
 
     pub fn verifying(&self) -> &VerifyingKey {
-        &self.verifying
+        &self.trusted.verifying
     }
 
     pub fn header_segment(&self) -> &str {
-        &self.header_segment
+        &self.trusted.header_segment
     }
 
     /// `None` for shared secrets.
@@ -70,15 +82,16 @@ impl Key {
 
     /// The signature in base64url.
     pub fn sign(&self, message: &[u8]) -> String {
-        crypto::sign(message, &self.signing, self.verifying.algorithm).expect("it signed when it was loaded")
+        crypto::sign(message, &self.signing, self.verifying().algorithm)
+            .expect("it signed when it was loaded")
     }
 
     /// A key that can't verify its own signature would lock everybody out, later.
     fn try_out(&self) -> Result<(), String> {
         let message = b"try-out";
-        crypto::sign(message, &self.signing, self.verifying.algorithm)
+        crypto::sign(message, &self.signing, self.verifying().algorithm)
             .ok()
-            .and_then(|signature| self.verifying.verify(message, &signature).ok())
+            .and_then(|signature| self.verifying().verify(message, &signature).ok())
             .ok_or_else(|| "this key doesn't verify its own signature".to_owned())
     }
 }

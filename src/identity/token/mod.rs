@@ -12,6 +12,7 @@ pub(super) mod json;
 pub mod jws;
 mod key;
 pub(super) mod verified;
+mod verifier;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,14 +22,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 
-use crate::clock::{Timestamp, unix_seconds};
+use crate::clock::Timestamp;
 use crate::config::policy::Tokens;
 use crate::identity::Identity;
 use crate::identity::secret::Secret;
-use claims::{ClaimRules, VerifiedClaims};
-use jws::{Header, Jws};
 use key::Key;
-use verified::VerifiedTokens;
+pub use verifier::TokenVerifier;
 
 /// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +48,11 @@ pub struct KeyError {
     pub problem: String,
 }
 
-/// The keys that sign and verify access tokens, and the tokens they have verified lately.
+/// The keys that sign access tokens, and what verifies these.
 pub struct KeyRing {
     /// Never empty; the first signs.
     keys: Vec<Key>,
-    rules: ClaimRules,
-    verified: VerifiedTokens,
+    verifier: Arc<TokenVerifier>,
 }
 
 impl KeyRing {
@@ -73,7 +71,13 @@ impl KeyRing {
             keys.push(Key::new(configured).map_err(refused)?);
         }
 
-        Ok(Self { keys, rules: ClaimRules::new(tokens), verified: VerifiedTokens::new() })
+        let trusted = keys.iter().map(Key::trusted).collect();
+        Ok(Self { keys, verifier: Arc::new(TokenVerifier::new(trusted, tokens)) })
+    }
+
+    /// The half of the ring that can't sign.
+    pub fn verifier(&self) -> &Arc<TokenVerifier> {
+        &self.verifier
     }
 
     /// The first signs.
@@ -81,27 +85,20 @@ impl KeyRing {
         self.keys.iter().map(Key::id)
     }
 
-    /// Who presents this token, by its signature and claims alone. Whether it has been revoked is
-    /// asked elsewhere.
+    /// See [`TokenVerifier::verify`].
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Identity, TokenError> {
-        self.check(token, unix_seconds(now)).map(|claims| claims.identity)
+        self.verifier.verify(token, now)
     }
 
-    /// The same answer as [`verify`](Self::verify), without repeating the work for a token that
-    /// was good a moment ago.
+    /// See [`TokenVerifier::verify_cached`].
     pub fn verify_cached(&self, token: &str, now: Timestamp) -> Result<Arc<Identity>, TokenError> {
-        let now = unix_seconds(now);
-        if let Some(identity) = self.verified.get(token, now) {
-            return Ok(identity);
-        }
-        let claims = self.check(token, now)?;
-        Ok(self.verified.keep(token, claims))
+        self.verifier.verify_cached(token, now)
     }
 
     /// A token that says what `identity` says, signed by the first key. An address that can't
     /// stand in a header is left out; anything else [`verify`](Self::verify) refuses stays refused.
     pub fn mint(&self, identity: &Identity) -> String {
-        let claims = self.rules.write(identity);
+        let claims = self.verifier.rules.write(identity);
         let mut token = self.keys[0].header_segment().to_owned();
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
@@ -123,29 +120,6 @@ impl KeyRing {
         let mut bytes = zeroize::Zeroizing::new([0; 48]);
         rand::fill(bytes.as_mut()).expect("the system has randomness");
         Secret::new(URL_SAFE_NO_PAD.encode(bytes.as_ref()))
-    }
-
-    fn check(&self, token: &str, now: u64) -> Result<VerifiedClaims, TokenError> {
-        let jws = Jws::split(token)?;
-        let key = self.key_of(&jws)?;
-        let payload = jws.verified_payload(key.verifying())?;
-        let claims = self.rules.read(&payload)?;
-        claims.check_time(now)?;
-        Ok(claims)
-    }
-
-    /// The configured key that the header names. Tokens of ours carry a header known beforehand,
-    /// byte for byte; any other spelling is parsed.
-    fn key_of(&self, jws: &Jws<'_>) -> Result<&Key, TokenError> {
-        if let Some(key) = self.keys.iter().find(|key| key.header_segment() == jws.header) {
-            return Ok(key);
-        }
-        let header = Header::parse(jws.header)?;
-        let key = self.keys.iter().find(|key| header.names(key.verifying())).ok_or(TokenError::Invalid)?;
-        if !header.is_access_token() {
-            return Err(TokenError::Invalid);
-        }
-        Ok(key)
     }
 }
 

@@ -2,12 +2,14 @@
 //! `rehearsal` can ask the same stages about a request that nobody sent.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::client;
+use crate::identity::Identity;
 
 pub struct Arrival<'r> {
     pub request: &'r RequestHeader,
@@ -19,6 +21,8 @@ pub struct Arrival<'r> {
     pub request_line: Option<Bytes>,
     /// False for background revalidations, which nobody asked for.
     pub charged: bool,
+    /// In a simulation: whom the bearer token stands for, in place of verifying it.
+    pub given: Option<Arc<Identity>>,
 }
 
 impl<'r> From<&'r Session> for Arrival<'r> {
@@ -29,6 +33,7 @@ impl<'r> From<&'r Session> for Arrival<'r> {
             tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
             request_line: request_line(session),
             charged: session.subrequest_ctx.is_none(),
+            given: None,
         }
     }
 }

@@ -4,8 +4,7 @@
 
 use std::sync::Arc;
 
-use pingora::http::RequestHeader;
-
+use super::Arrival;
 use super::api_keys::KnownKeys;
 use super::tokens;
 use crate::config::policy::Access;
@@ -26,7 +25,7 @@ pub enum Presented {
 
 /// `Err` only when nobody can say at the moment.
 pub async fn run(
-    request: &RequestHeader,
+    arrival: &Arrival<'_>,
     exchange: &Exchange,
     keys: &KnownKeys,
 ) -> Result<Presented, Rejection> {
@@ -35,7 +34,7 @@ pub async fn run(
         Some(Access::Optional) => false,
         Some(Access::Authenticated(_)) => true,
     };
-    Ok(match credentials::presented(&request.headers) {
+    Ok(match credentials::presented(&arrival.request.headers) {
         Ok(None) if required => Presented::Bad(Code::NoCredentials),
         Ok(None) => Presented::Nothing,
         Err(code) => Presented::Bad(code),
@@ -51,7 +50,11 @@ pub async fn run(
         Ok(Some(Credential::Key(_))) if !accepts_own(exchange) => Presented::Bad(Code::TokenInvalid),
         // Boxed: this future is made and moved for every request.
         Ok(Some(Credential::Key(key))) => Box::pin(keys.identify(key, exchange)).await?,
-        Ok(Some(Credential::Token(token))) => tokens::run(token, exchange).await,
+        Ok(Some(Credential::Token(token))) => match &arrival.given {
+            None => tokens::run(token, exchange).await,
+            Some(identity) if accepts_own(exchange) => Presented::Token(identity.clone()),
+            Some(_) => Presented::Bad(Code::TokenInvalid),
+        },
     })
 }
 

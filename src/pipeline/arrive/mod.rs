@@ -51,7 +51,7 @@ pub async fn decide(
     exchange.enter("assign_route");
     assign_route::run(arrival.request, exchange)?;
     exchange.enter("authenticate");
-    let presented = authenticate::run(arrival.request, exchange, keys).await?;
+    let presented = authenticate::run(arrival, exchange, keys).await?;
     // At most one round trip for revocation and limits; a bad token is charged to its address first, so
     // that guessing costs. Before authorize: a revoked token learns nothing of the rules.
     exchange.enter("meter");

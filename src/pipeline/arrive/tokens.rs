@@ -39,7 +39,7 @@ fn verify(token: &str, exchange: &Exchange) -> Result<Presented, UnknownKey> {
         return Ok(Presented::Token(identity));
     }
     let own = match accepted.is_some_and(|accepted| accepted.own) {
-        true => edition.keys.verify_cached(token, now),
+        true => edition.verifier.verify_cached(token, now),
         false => Err(TokenError::Invalid),
     };
     let error = match own {

@@ -3,6 +3,7 @@
 //! can't have our headers removed (class 24).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
@@ -12,10 +13,11 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use super::choose_upstream::upstream;
 use super::identity_headers;
 use super::reserved::is_reserved;
-use crate::config::policy::{CacheRule, QueryKey, VaryBy};
+use crate::config::policy::{CacheRule, QueryKey, Upstream, VaryBy};
+use crate::edition::Secrets;
 use crate::exchange::Exchange;
 use crate::field_values::FieldValues;
-use crate::identity::credentials;
+use crate::identity::{Identity, credentials};
 use crate::pipeline::arrive;
 use crate::pipeline::arrive::begin_trace::{self, TRACEPARENT, TRACESTATE};
 use crate::pipeline::cache::key::selected_query;
@@ -83,16 +85,27 @@ pub fn fields(
     if let Some(identity) = &exchange.identity {
         identity_headers::set(&mut fields, upstream.identity, identity, cached, &mut values)?;
         // It names one user, so that an answer for others mustn't be made of it.
-        if let (true, Some(assertions)) = (upstream.assertion, &exchange.edition.assertions)
+        if upstream.assertion
             && matches!(cached, None | Some(VaryBy::User))
+            && let Some(assertion) = assertion(identity, upstream, exchange)
         {
-            fields.insert(X_AUTH_ASSERTION, assertions.of(identity, upstream, exchange.arrived_at));
+            fields.insert(X_AUTH_ASSERTION, assertion);
         }
     }
     set_forwarded(&mut fields, received, peer, exchange, &mut values)?;
     fields.insert(X_REQUEST_ID, values.put(exchange.request_id.as_str())?);
     set_trace(&mut fields, received, exchange, &mut values)?;
     Ok(fields)
+}
+
+/// A simulation has no key to sign one with, and says only that there would be one.
+fn assertion(identity: &Arc<Identity>, upstream: &Upstream, exchange: &Exchange) -> Option<HeaderValue> {
+    match &exchange.edition.secrets {
+        Some(Secrets { assertions, .. }) => {
+            Some(assertions.as_ref()?.of(identity, upstream, exchange.arrived_at))
+        }
+        None => Some(HeaderValue::from_static("<assertion>")),
+    }
 }
 
 /// A valid trace goes on, with our own span in between if we record it; anything else makes place for a
