@@ -28,6 +28,7 @@ pub enum Code {
     BodyTooLarge,
     UnsupportedMediaType,
     CrossOrigin,
+    WrongHost,
     BadCredentials,
     AccountLocked,
     AccountDisabled,
@@ -46,7 +47,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 35] = [
+    pub const ALL: [Code; 36] = [
         Code::NoCredentials,
         Code::TokenMalformed,
         Code::TokenInvalid,
@@ -67,6 +68,7 @@ impl Code {
         Code::BodyTooLarge,
         Code::UnsupportedMediaType,
         Code::CrossOrigin,
+        Code::WrongHost,
         Code::BadCredentials,
         Code::AccountLocked,
         Code::AccountDisabled,
@@ -106,6 +108,7 @@ impl Code {
             Code::BodyTooLarge => "body_too_large",
             Code::UnsupportedMediaType => "unsupported_media_type",
             Code::CrossOrigin => "cross_origin",
+            Code::WrongHost => "wrong_host",
             Code::BadCredentials => "bad_credentials",
             Code::AccountLocked => "account_locked",
             Code::AccountDisabled => "account_disabled",
@@ -153,6 +156,7 @@ impl Code {
             Code::BadPath | Code::BadRequest | Code::OneTimeTokenInvalid | Code::WeakPassword => {
                 StatusCode::BAD_REQUEST
             }
+            Code::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Code::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Code::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -184,6 +188,7 @@ impl Code {
             Code::BodyTooLarge => "The request body is too large",
             Code::UnsupportedMediaType => "The request body has the wrong content type",
             Code::CrossOrigin => "The request comes from another origin",
+            Code::WrongHost => "This server isn't known by the name in the Host field",
             Code::BadCredentials => "Wrong username or password",
             Code::AccountLocked => "The account is locked for a while after too many failures",
             Code::AccountDisabled => "The account is disabled",

@@ -22,6 +22,7 @@ pub mod import;
 mod introspect;
 mod jwks;
 mod keys;
+mod local_operator;
 mod login;
 mod logout;
 mod mailer;
@@ -47,6 +48,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use serde_json::Value;
 
+pub use self::local_operator::LocalOperator;
 pub use self::mailer::Mailer;
 use self::openapi::{Described, docs, document};
 pub use self::password_queue::PasswordQueue;

@@ -1,10 +1,10 @@
 //! `portcullis cache`: purges, and what the cache holds. With Redis a purge goes straight into the log
-//! that all gateways follow; an embedded cache is in the running gateway, which is asked by its
-//! admin port.
+//! that all gateways follow; an embedded cache is in the running gateway, which is asked.
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
-use super::health::ask;
+use super::admin_client::{AdminArg, Question, TokenArg, refusal};
 use super::{ConfigArg, block_on, print};
 use crate::config::policy::{Policy, StateStorage};
 use crate::server::{self, open_stores};
@@ -14,6 +14,10 @@ use crate::store::Purge;
 pub struct CacheArgs {
     #[command(flatten)]
     config: ConfigArg,
+    #[command(flatten)]
+    admin: AdminArg,
+    #[command(flatten)]
+    token: TokenArg,
     #[command(subcommand)]
     command: CacheCommand,
 }
@@ -47,17 +51,22 @@ struct PurgeArgs {
 }
 
 pub fn run(args: &CacheArgs) -> Result<(), String> {
-    let policy = server::load_policy(&args.config.config)?;
     match &args.command {
-        CacheCommand::Purge(purge) => block_on(perform(purge, &policy))?,
-        CacheCommand::Stats => {
-            let answer = ask(policy.listen.admin, "GET", "/cache/stats", "")?;
-            print(answer.body())
+        CacheCommand::Purge(purge) => {
+            let policy = server::load_policy(&args.config.config)?;
+            block_on(perform(args, purge, &policy))?
         }
+        CacheCommand::Stats => print(&ask(args, &Question::get("/api/cache/stats"))?.to_string()),
     }
 }
 
-async fn perform(args: &PurgeArgs, policy: &Policy) -> Result<(), String> {
+fn ask(args: &CacheArgs, question: &Question<'_>) -> Result<Value, String> {
+    let token = args.token.token.as_deref();
+    let (status, answer) = args.admin.ask(&args.config.config, token, question)?;
+    if status == 200 { Ok(answer) } else { Err(refusal(status, &answer)) }
+}
+
+async fn perform(cache: &CacheArgs, args: &PurgeArgs, policy: &Policy) -> Result<(), String> {
     let stores = open_stores::open(policy, false).await.map_err(|error| error.to_string())?;
     let what = match args {
         PurgeArgs { route: Some(name), .. } => Purge::Route(name.clone()),
@@ -76,11 +85,8 @@ async fn perform(args: &PurgeArgs, policy: &Policy) -> Result<(), String> {
     match policy.storage.state {
         StateStorage::Redis { .. } => stores.purges.purge(&what).await.map_err(|error| error.to_string())?,
         StateStorage::Embedded(_) => {
-            let body = serde_json::to_string(&what).map_err(|error| error.to_string())?;
-            let answer = ask(policy.listen.admin, "POST", "/cache/purge", &body)?;
-            if !answer.is_ok() {
-                return Err(format!("the gateway refused: {}", answer.body()));
-            }
+            let what = serde_json::to_value(&what).map_err(|error| error.to_string())?;
+            ask(cache, &Question::post("/api/cache/purge", &what))?;
         }
     }
     print("purged")

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::admin_client::AdminArg;
+use super::admin_client::{AdminArg, Question, TokenArg, refusal};
 use super::{ConfigArg, OutputArg, print, snippet};
 use crate::rehearsal::difference::{Change, Kind, compare};
 use crate::rehearsal::shape::Shape;
@@ -29,6 +29,8 @@ pub struct Diff {
     config: ConfigArg,
     #[command(flatten)]
     admin: AdminArg,
+    #[command(flatten)]
+    token: TokenArg,
     #[command(flatten)]
     output: OutputArg,
 }
@@ -74,6 +76,11 @@ fn shape(path: &Path) -> Result<Shape, String> {
 }
 
 fn running(args: &Diff) -> Result<Shape, String> {
-    let (_, shape) = args.admin.ask(&args.config.config, "GET", "/api/policy/routes", None)?;
+    let token = args.token.token.as_deref();
+    let question = Question::get("/api/policy/routes");
+    let (status, shape) = args.admin.ask(&args.config.config, token, &question)?;
+    if status != 200 {
+        return Err(refusal(status, &shape));
+    }
     serde_json::from_value(shape).map_err(|error| format!("reading the answer: {error}"))
 }

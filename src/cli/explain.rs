@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use clap::Args;
 use futures::FutureExt;
 
-use super::admin_client::AdminArg;
+use super::admin_client::{self, AdminArg, refusal};
 use super::{ConfigArg, OutputArg, print, snippet};
 use crate::rehearsal::{Caller, Explanation, Question, Rehearsal};
 use crate::server::load;
@@ -43,6 +43,9 @@ pub struct Explain {
     /// Ask the running gateway: its policy, keys, accounts and revocations
     #[arg(long)]
     live: bool,
+    /// With --live over HTTP: the access token of an operator; the control socket needs none
+    #[arg(long, env = "PORTCULLIS_TOKEN", hide_env_values = true)]
+    operator_token: Option<String>,
     #[command(flatten)]
     config: ConfigArg,
     #[command(flatten)]
@@ -97,10 +100,10 @@ fn ask_file(args: &Explain, question: &Question) -> Result<Explanation, String> 
 
 fn ask_gateway(args: &Explain, question: &Question) -> Result<Explanation, String> {
     let question = serde_json::to_value(question).map_err(|error| error.to_string())?;
-    let (status, answer) =
-        args.admin.ask(&args.config.config, "POST", "/api/policy/explain", Some(&question))?;
+    let question = admin_client::Question::post("/api/policy/explain", &question);
+    let (status, answer) = args.admin.ask(&args.config.config, args.operator_token.as_deref(), &question)?;
     if status != 200 {
-        return Err(answer["problem"].as_str().unwrap_or("the gateway refused the question").to_owned());
+        return Err(refusal(status, &answer));
     }
     serde_json::from_value(answer).map_err(|error| format!("reading the answer: {error}"))
 }

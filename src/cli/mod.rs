@@ -68,7 +68,7 @@ enum Command {
     /// Purge the response cache, and see what it holds
     Cache(cache::CacheArgs),
     /// Ask the running gateway whether it is ready
-    Health(ConfigArg),
+    Health(health::Health),
     /// Print the version
     Version,
 }
@@ -125,7 +125,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Token(args) => token::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Cache(args) => cache::run(&args),
-        Command::Health(arg) => health::run(&arg),
+        Command::Health(args) => health::run(&args),
         Command::Version => print(&format!("portcullis {}", env!("CARGO_PKG_VERSION"))),
     };
     match done {

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::admin_client::AdminArg;
+use super::admin_client::{AdminArg, Question, TokenArg, refusal};
 use super::{ConfigArg, OutputArg, print};
 
 #[derive(Debug, Args)]
@@ -13,14 +13,21 @@ pub struct Reload {
     #[command(flatten)]
     admin: AdminArg,
     #[command(flatten)]
+    token: TokenArg,
+    #[command(flatten)]
     output: OutputArg,
 }
 
 /// Fails when the gateway kept its old policy.
 pub fn run(args: &Reload) -> Result<(), String> {
-    let (status, outcome) =
-        args.admin.ask(&args.config.config, "POST", "/api/policy/reload", Some(&json!({})))?;
+    let order = json!({});
+    let question = Question::post("/api/policy/reload", &order);
+    let token = args.token.token.as_deref();
+    let (status, outcome) = args.admin.ask(&args.config.config, token, &question)?;
     let is_good = status == 200;
+    if !is_good && outcome["last_try"].is_null() {
+        return Err(refusal(status, &outcome));
+    }
     if args.output.is_json() {
         print(&format!("{outcome:#}"))?;
         return if is_good { Ok(()) } else { Err("refused; the running policy stays".to_owned()) };

@@ -1,4 +1,4 @@
-//! The response cache on the admin port: `POST /cache/purge` and `GET /cache/stats`.
+//! The response cache in the admin API: `POST /api/cache/purge` and `GET /api/cache/stats`.
 
 use std::sync::Arc;
 
@@ -6,11 +6,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Serialize;
 use serde_json::json;
 
 use super::open_stores::OpenStores;
+use crate::identity::Identity;
 use crate::pipeline::cache::process_tier::ProcessTier;
 use crate::store::{Purge, Purges, Responses};
 
@@ -38,6 +39,7 @@ impl AdminCache {
         }
     }
 
+    /// Beneath `/api`.
     pub fn router(self) -> Router {
         Router::new().route("/cache/purge", post(purge)).route("/cache/stats", get(stats)).with_state(self)
     }
@@ -56,15 +58,18 @@ impl AdminCache {
     }
 }
 
-/// `Json` takes only `application/json`, which no web page can send here unasked.
-async fn purge(State(cache): State<AdminCache>, Json(what): Json<Purge>) -> Response {
+async fn purge(
+    State(cache): State<AdminCache>,
+    Extension(operator): Extension<Arc<Identity>>,
+    Json(what): Json<Purge>,
+) -> Response {
     let what = match what.check() {
         Ok(what) => what,
         Err(problem) => return (StatusCode::BAD_REQUEST, Json(json!({ "error": problem }))).into_response(),
     };
     match cache.purges.purge(&what).await {
         Ok(()) => {
-            tracing::info!(?what, "purged from the response cache");
+            tracing::info!(?what, operator = operator.username, "purged from the response cache");
             Json(json!({ "purged": what })).into_response()
         }
         Err(error) => {

@@ -1,6 +1,6 @@
-//! Brings the admin API and the console onto the admin port: what each of their requests must carry.
+//! What each request to the admin side must carry: the settings in force, and who is calling.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -10,35 +10,56 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use http::header::HOST;
 
-use crate::auth::{Caller, Settings};
+use super::control;
+use crate::auth::{Caller, LocalOperator, Settings};
 use crate::edition::Edition;
 use crate::telemetry::request_id::RequestId;
 
-/// The endpoints; by the edition in force when a request comes in.
-pub fn router(editions: Arc<ArcSwap<Edition>>, endpoints: Router) -> Router {
-    endpoints.layer(from_fn_with_state(editions, introduce))
+type Editions = Arc<ArcSwap<Edition>>;
+
+/// By the edition in force when a request comes in.
+pub fn over_tcp(editions: Editions, router: Router) -> Router {
+    router.layer(from_fn_with_state(editions, introduce))
+}
+
+/// The same for requests by the control socket, whose senders are operators.
+pub fn over_socket(editions: Editions, router: Router) -> Router {
+    router.layer(from_fn_with_state(editions, introduce_local))
 }
 
 async fn introduce(
-    State(editions): State<Arc<ArcSwap<Edition>>>,
+    State(editions): State<Editions>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let edition = editions.load();
+    equip(&mut request, &editions, peer.ip());
+    next.run(request).await
+}
+
+async fn introduce_local(
+    State(editions): State<Editions>,
+    ConnectInfo(peer): ConnectInfo<control::Peer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    equip(&mut request, &editions, IpAddr::V4(Ipv4Addr::LOCALHOST));
+    request.extensions_mut().insert(LocalOperator { name: peer.name() });
+    next.run(request).await
+}
+
+fn equip(request: &mut Request, editions: &ArcSwap<Edition>, address: IpAddr) {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let caller = Caller {
-        address: peer.ip(),
+        address,
         request_id: RequestId::next().to_string(),
         scheme: "http",
         host: host.unwrap_or_default().to_ascii_lowercase(),
     };
-    let settings = Settings::of(&edition);
-    drop(edition);
+    let settings = Settings::of(&editions.load());
     let extensions = request.extensions_mut();
+    extensions.insert(caller);
     if let Some(settings) = settings {
         extensions.insert(settings);
     }
-    extensions.insert(caller);
-    next.run(request).await
 }

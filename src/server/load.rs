@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::config::compile::{Compiled, compile};
 use crate::config::document::Document;
 use crate::config::include;
+use crate::config::policy::{ControlSocket, UserStorage};
 use crate::config::problem::{Problem, Problems};
 use crate::config::substitute::{Surroundings, substitute};
 use crate::config::unchanged_routes::LastReading;
@@ -61,13 +62,31 @@ fn test(compiled: Compiled) -> Result<Compiled, Vec<Problem>> {
     if failures.is_empty() { Ok(compiled) } else { Err([failures, compiled.warnings].concat()) }
 }
 
-/// The admin address of a file that may be wrong elsewhere: whoever mends it wants to reach the gateway.
-pub fn admin_address(path: &Path) -> Option<SocketAddr> {
-    let document = Document::read("", &read_text(path, MAX_FILE_BYTES).ok()?).ok()?;
-    let mut admin = document.tree.get("listen")?.get("admin")?.clone();
-    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    substitute(&mut admin, &Machine { folder }, &mut Problems::default());
-    admin.as_str()?.parse().ok()
+/// Where the gateway of a file is reached, as far as the file says. It may be wrong elsewhere: whoever mends
+/// it wants to reach the gateway.
+pub struct Reach {
+    pub admin: Option<SocketAddr>,
+    pub control: PathBuf,
+}
+
+impl Reach {
+    pub fn of(path: &Path) -> Self {
+        let text = read_text(path, MAX_FILE_BYTES).ok();
+        let document = text.and_then(|text| Document::read("", &text).ok());
+        let machine = Machine { folder: path.parent().map(Path::to_path_buf).unwrap_or_default() };
+        let said = |section: &str, key: &str| {
+            let mut value = document.as_ref()?.tree.get(section)?.get(key)?.clone();
+            substitute(&mut value, &machine, &mut Problems::default());
+            value.as_str().map(str::to_owned)
+        };
+        let control = said("listen", "control").map(|path| machine.locate(&path));
+        let users = said("storage", "users");
+        let users = users.and_then(|url| Some(UserStorage::Sqlite(url.strip_prefix("sqlite://")?.into())));
+        Self {
+            admin: said("listen", "admin").and_then(|admin| admin.parse().ok()),
+            control: control.unwrap_or_else(|| ControlSocket::beside(users.as_ref())),
+        }
+    }
 }
 
 /// The same for a text that is already there; `name` is what problems begin with.

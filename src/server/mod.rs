@@ -5,13 +5,16 @@ mod admin;
 mod admin_cache;
 mod api;
 mod console;
+mod control;
 mod editions;
+mod guard;
 mod health;
 pub mod load;
 pub mod open_stores;
 pub mod policy_api;
 mod proxy;
 pub mod reload;
+pub mod run_file;
 mod shared;
 mod shutdown;
 pub mod signing_key;
@@ -25,7 +28,9 @@ use tokio::runtime::Runtime;
 
 use open_stores::OpenStores;
 use parking_lot::Mutex;
+use run_file::RunFile;
 use shared::Shared;
+use shutdown::Traces;
 use signing_key::KeyPlace;
 
 use crate::clock::now;
@@ -42,6 +47,8 @@ pub enum StartError {
     Store(#[from] crate::store::StoreError),
     #[error("listening on {address}: {cause}")]
     Listen { address: std::net::SocketAddr, cause: std::io::Error },
+    #[error("opening the control socket {}: {cause}", .path.display())]
+    Control { path: PathBuf, cause: String },
     #[error("reading the certificate of {address}: {cause}")]
     Tls { address: std::net::SocketAddr, cause: String },
     #[error("{doing}: {cause}")]
@@ -69,8 +76,14 @@ pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
         retired: Mutex::default(),
     };
     let reloads = reload.start(changes, &office).map_err(watching)?;
-    office.block_on(shared.open_admin_port(policy.listen.admin, reloads))?;
-    proxy::run(gateway, &policy.listen, office.handle(), shared.status.clone(), shared.remains())
+    let control = office.block_on(shared.open_admin(&policy.listen, reloads))?;
+    let run_file = RunFile::write(config, control.as_ref().map(|placed| placed.path()), policy.listen.admin);
+    let remains = shared.remains(Traces { control, run_file });
+    let ran = proxy::run(gateway, &policy.listen, office.handle(), shared.status.clone(), remains.clone());
+    if ran.is_err() {
+        remains.settle();
+    }
+    ran
 }
 
 /// `tokens:` with the keys that the gateway has made for itself where the file names none.

@@ -1,27 +1,21 @@
 //! The admin port's view of the policy in force: which it is, what became of the last try to replace
-//! it, and what it would do with a request.
-//!
-//! Nobody signs in here, so that `portcullis reload` works while the account store is down; instead only this
-//! machine is answered. Questions come as JSON, which no web page can send here without being asked first
-//! (CORS), and under an address or `localhost`, which no page elsewhere can make its own name (DNS rebinding).
+//! it, and what it would do with a request. Part of the admin API: who may ask is settled before.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
-use axum::http::header::HOST;
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::reload::Reloads;
 use super::status::{LastTry, Status};
 use crate::edition::Edition;
+use crate::identity::Identity;
 use crate::rehearsal::shape::Shape;
 use crate::rehearsal::{Caller, Explanation, Question, Rehearsal};
 use crate::store::{Accounts, ApiKeys, Gatekeeper};
@@ -39,37 +33,15 @@ pub struct PolicyApi {
     pub api_keys: Arc<dyn ApiKeys>,
 }
 
+/// Beneath `/api`.
 pub fn router(api: PolicyApi) -> Router {
     Router::new()
-        .route("/api/policy", get(show))
-        .route("/api/policy/routes", get(routes))
-        .route("/api/policy/reload", post(reload))
-        .route("/api/policy/explain", post(explain))
+        .route("/policy", get(show))
+        .route("/policy/routes", get(routes))
+        .route("/policy/reload", post(reload))
+        .route("/policy/explain", post(explain))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn(only_from_here))
         .with_state(api)
-}
-
-async fn only_from_here(
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if peer.ip().to_canonical().is_loopback() && is_own_name(host) {
-        return next.run(request).await;
-    }
-    refuse(StatusCode::FORBIDDEN, "the policy is told and changed from this machine only")
-}
-
-/// An address, or `localhost`; with or without a port.
-fn is_own_name(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || name.parse::<IpAddr>().is_ok()
 }
 
 async fn show(State(api): State<PolicyApi>) -> Response {
@@ -86,7 +58,12 @@ async fn routes(State(api): State<PolicyApi>) -> Json<Shape> {
 struct ReloadOrder {}
 
 /// 200 when the file is in force, 422 when the running policy stays.
-async fn reload(State(api): State<PolicyApi>, Json(_): Json<ReloadOrder>) -> Response {
+async fn reload(
+    State(api): State<PolicyApi>,
+    Extension(operator): Extension<Arc<Identity>>,
+    Json(_): Json<ReloadOrder>,
+) -> Response {
+    tracing::info!(operator = operator.username, "asked for a reload");
     let Some(last_try) = api.reloads.ask().await else {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the gateway is ending");
     };

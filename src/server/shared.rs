@@ -1,6 +1,5 @@
 //! What the proxy, the auth wing and the admin port share, and each of them as it is made of that.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -8,19 +7,22 @@ use axum::Router;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
+use super::admin::Admin;
+use super::admin_cache::AdminCache;
+use super::control::Placed;
 use super::editions::{Builder, Generated};
 use super::health::Health;
 use super::open_stores::{self, OpenStores};
 use super::policy_api::{self, PolicyApi};
 use super::reload::Reloads;
-use super::shutdown::Remains;
+use super::shutdown::{Remains, Traces};
 use super::signing_key::KeyPlace;
 use super::status::Status;
-use super::{StartError, admin, api, console};
+use super::{StartError, console};
 use crate::auth::bridge::Bridge;
 use crate::auth::console::Door;
 use crate::auth::{self, Mailer, PasswordQueue};
-use crate::config::policy::{Policy, Storage};
+use crate::config::policy::{Listen, Policy, Storage};
 use crate::edition::Edition;
 use crate::gateway::{Gateway, Stages};
 use crate::pipeline::arrive::api_keys::KnownKeys;
@@ -84,21 +86,22 @@ impl Shared {
         })
     }
 
-    /// Must run in the office.
-    pub async fn open_admin_port(&self, address: SocketAddr, reloads: Reloads) -> Result<(), StartError> {
-        let health = Health::new(self.status.clone(), &self.stores);
+    /// The admin port, and the control socket if there can be one. Must run in the office.
+    pub async fn open_admin(&self, listen: &Listen, reloads: Reloads) -> Result<Option<Placed>, StartError> {
+        let health = Health::new(self.editions.clone(), self.status.clone(), &self.stores);
         let policy = self.policy_api(reloads);
-        let console = self.console(health.clone(), policy.clone());
-        let for_operators = self.admin_api().merge(console::router(console));
-        let pages = api::router(self.editions.clone(), for_operators).merge(policy_api::router(policy));
-        admin::start(address, self.status.clone(), &self.stores, health, pages).await
+        let console = console::router(self.console(health.clone(), policy.clone()));
+        let api = self.admin_api(policy_api::router(policy).merge(AdminCache::new(&self.stores).router()));
+        let admin = Admin::new(self.editions.clone(), self.status.clone(), &self.stores, health, api);
+        admin.open_port(listen.admin, console).await?;
+        admin.open_socket(&listen.control).await
     }
 
-    fn admin_api(&self) -> Router {
+    /// With `more` for the same callers.
+    fn admin_api(&self, more: Router) -> Router {
         let Self { stores, passwords, mailer, metrics, decisions, .. } = self;
         let (passwords, mailer) = (passwords.clone(), mailer.clone());
-        let api = auth::api::router(stores.for_auth(), passwords, mailer, metrics.clone(), decisions.clone());
-        Router::new().nest("/api", api)
+        auth::api::router(stores.for_auth(), passwords, mailer, metrics.clone(), decisions.clone(), more)
     }
 
     fn policy_api(&self, reloads: Reloads) -> PolicyApi {
@@ -124,8 +127,9 @@ impl Shared {
         }
     }
 
-    pub fn remains(&self) -> Remains {
-        Remains { mailer: self.mailer.clone(), access_log: self.access_log.clone() }
+    pub fn remains(&self, traces: Traces) -> Remains {
+        let (mailer, access_log) = (self.mailer.clone(), self.access_log.clone());
+        Remains { mailer, access_log, traces: Arc::new(traces) }
     }
 }
 

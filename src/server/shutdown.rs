@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::control::Placed;
+use super::run_file::RunFile;
 use super::status::Status;
 use crate::auth::Mailer;
 use crate::telemetry::Metrics;
@@ -30,11 +32,24 @@ pub struct Signals {
 pub struct Remains {
     pub mailer: Mailer,
     pub access_log: Arc<AccessLog>,
+    pub traces: Arc<Traces>,
+}
+
+/// What the process leaves in the file system for the command line.
+pub struct Traces {
+    pub control: Option<Placed>,
+    pub run_file: Option<RunFile>,
 }
 
 impl Remains {
     /// The last that the process does.
     pub fn settle(&self) {
+        if let Some(control) = &self.traces.control {
+            control.remove();
+        }
+        if let Some(run_file) = &self.traces.run_file {
+            run_file.remove();
+        }
         self.mailer.give_up();
         self.access_log.close();
     }

@@ -60,7 +60,7 @@ pub trait Revocations: Send + Sync {
     fn standing_at_once(&self, _bearer: Bearer, _now: Timestamp) -> Option<Standing> {
         None
     }
-    /// Whether the store answers at all; for `/readyz`.
+    /// Whether the store answers and takes writes, by writing something; for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError>;
     /// How well this process knows them by itself; `None` when it asks for every request.
     fn mirroring(&self) -> Option<Mirroring> {

@@ -6,9 +6,11 @@ use http::Method;
 use std::sync::Arc;
 
 use portcullis::config::policy::{
-    Access, Assignment, AuthEndpoint, Destination, LimitBy, MethodSet, Policy, Route, StateStorage,
+    Access, Admin, Assignment, AuthEndpoint, Destination, LimitBy, MethodSet, Policy, Route, StateStorage,
     UserStorage,
 };
+
+use portcullis::identity::secret::Secret;
 
 use crate::surroundings::load;
 
@@ -37,6 +39,28 @@ fn a_file_may_be_as_short_as_one_line() {
     assert_eq!(policy.tokens.session_ttl, Duration::from_secs(90 * 24 * 3600));
     assert!(!policy.revocation.admit_unchecked_bearers);
     assert_eq!(policy.revocation.max_staleness, Some(Duration::from_secs(2)));
+}
+
+#[test]
+fn the_control_socket_lies_beside_the_data_unless_the_file_says_otherwise() {
+    for (yaml, path, is_required) in [
+        ("version: 1", "data/portcullis.sock", false),
+        ("storage: { users: 'sqlite:///var/lib/gate/users.db' }", "/var/lib/gate/portcullis.sock", false),
+        ("storage: { users: 'postgres://gate:0f1e2d3c4b5a6978@db/gate' }", "data/portcullis.sock", false),
+        ("listen: { control: /run/gate.sock }", "/run/gate.sock", true),
+    ] {
+        let control = policy(yaml).listen.control.clone();
+        assert_eq!((control.path.to_str(), control.is_required), (Some(path), is_required), "{yaml}");
+    }
+}
+
+#[test]
+fn the_admin_port_may_have_names_and_its_metrics_a_token() {
+    let named = policy("admin: { hosts: [Gate.Example, '[::1]'] }\nmetrics: { token: 8f1c0d5e7a9b4c2d }");
+
+    assert_eq!(named.admin.hosts, ["gate.example", "[::1]"]);
+    assert_eq!(named.admin.metrics_token, Some(Secret::new("8f1c0d5e7a9b4c2d")));
+    assert_eq!(policy("version: 1").admin, Admin::default());
 }
 
 #[test]

@@ -86,7 +86,6 @@ async fn purge_each_kind(stores: &Stores) {
 #[tokio::test]
 async fn a_purge_at_one_gateway_counts_at_another_within_100_ms() {
     let (one, other) = pair(&Stores::servers().await).await;
-    let admin = one.admin_url("/cache/purge");
     let here = one.anonymous();
     let there = other.anonymous();
     let mut took = Vec::new();
@@ -94,8 +93,9 @@ async fn a_purge_at_one_gateway_counts_at_another_within_100_ms() {
         get(&here, "/headers").await;
         assert!(is_hit(&get(&there, "/headers").await));
 
-        let answer = reqwest::Client::new().post(&admin).json(&serde_json::json!({ "route": "headers" }));
-        assert_eq!(answer.send().await.expect("the admin port answers").status(), 200);
+        let order = one.control(Method::POST, "/api/cache/purge");
+        let answer = order.json(&serde_json::json!({ "route": "headers" })).send().await;
+        assert_eq!(answer.expect("the control socket answers").status(), 200);
         let purged_at = Instant::now();
         while is_hit(&get(&there, "/headers").await) {
             assert!(purged_at.elapsed() < Duration::from_secs(5), "the purge doesn't arrive");
@@ -108,7 +108,7 @@ async fn a_purge_at_one_gateway_counts_at_another_within_100_ms() {
 }
 
 #[tokio::test]
-async fn an_embedded_cache_is_purged_through_the_admin_port() {
+async fn an_embedded_cache_is_purged_through_the_control_socket() {
     let gw = harness::gateway(CACHED).await;
     let client = gw.anonymous();
     get(&client, "/expensive").await;

@@ -9,9 +9,11 @@ use tokio::net::TcpSocket;
 
 use crate::harness::{self, Client, Gateway, Reason, Reload, eventually};
 
+/// Over HTTP, where the token counts.
 fn tail(gw: &Gateway, token: &str, arguments: &[&str]) -> Child {
     let mut command: Command = gw.command(env!("CARGO_BIN_EXE_portcullis"));
-    command.env("PORTCULLIS_TOKEN", token).arg("tail").args(arguments);
+    command.env("PORTCULLIS_TOKEN", token).args(["tail", "--admin", &gw.admin_address().to_string()]);
+    command.args(arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it was built")
 }
 
@@ -124,8 +126,10 @@ async fn a_reader_that_reads_nothing_holds_up_no_request() {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("small");
     let mut reader = socket.connect(gw.admin_address()).await.expect("the admin port listens");
-    let head =
-        format!("GET /api/decisions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\n\r\n", root.token());
+    let head = format!(
+        "GET /api/decisions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n",
+        root.token()
+    );
     reader.write_all(head.as_bytes()).await.expect("it is taken");
     let mut answer = [0; 12];
     reader.read_exact(&mut answer).await.expect("an answer");

@@ -9,6 +9,7 @@ use portcullis::server::load::load_text;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::harness::{self, Client, Gateway, Reason};
@@ -182,10 +183,7 @@ async fn take_up(gw: &Gateway, yaml: &str) {
 }
 
 async fn post(gw: &Gateway, path: &str, body: &serde_json::Value) -> serde_json::Value {
-    let url = format!("http://{}{path}", gw.admin_address());
-    static HTTP: std::sync::OnceLock<reqwest::Client> = std::sync::OnceLock::new();
-    let http = HTTP.get_or_init(reqwest::Client::new);
-    let answer = http.post(url).json(body).send().await.expect("it answers");
+    let answer = gw.control(Method::POST, path).json(body).send().await.expect("it answers");
     answer.json().await.expect("JSON")
 }
 

@@ -2,6 +2,7 @@
 
 mod access_rules;
 mod admin_api;
+mod admin_side;
 mod algorithms;
 mod api_keys;
 mod auth_endpoints;
@@ -67,6 +68,7 @@ mod operating;
 mod operators;
 mod own_account;
 mod proxying;
+mod readiness;
 mod readme;
 mod redis_cluster;
 mod redis_sentinel;

@@ -258,7 +258,7 @@ async fn of_many_routes_those_that_are_edited_change_and_no_others() {
 }
 
 async fn digest(gw: &Gateway) -> String {
-    let policy = gw.admin_request(reqwest::Method::GET, "/api/policy").send().await.expect("it answers");
+    let policy = gw.control(reqwest::Method::GET, "/api/policy").send().await.expect("it answers");
     let policy: serde_json::Value = policy.json().await.expect("JSON");
     policy["digest"].as_str().expect("a hash").to_owned()
 }

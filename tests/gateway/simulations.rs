@@ -34,7 +34,7 @@ async fn a_simulation_never_mints_an_assertion_or_a_token() {
 
     let account = json!({ "account": { "user": "alice", "roles": ["admin"], "mfa": true } });
     let question = json!({ "method": "GET", "url": "/adm/x", "caller": account });
-    let answer = gw.admin_request(Method::POST, "/api/policy/explain").json(&question).send().await;
+    let answer = gw.control(Method::POST, "/api/policy/explain").json(&question).send().await;
     is_unsigned(&answer.expect("it answers").json().await.expect("JSON"));
     let given = ["/adm/x", "--user", "alice", "--role", "admin", "--mfa"];
     is_unsigned(&explained(&gw, &given));

@@ -58,7 +58,7 @@ impl<'a> Plan<'a> {
         let Self { port, state, mode, auth, more_limits, more_routes, more, .. } = self;
         format!(
             "version: 1
-listen: {{ proxy: [{{ address: \"127.0.0.1:{port}\" }}], admin: \"127.0.0.1:{admin}\" }}
+listen: {{ proxy: [{{ address: \"127.0.0.1:{port}\" }}], admin: \"127.0.0.1:{admin}\", control: \"{data}/{port}.sock\" }}
 storage: {{ users: \"{users}\", state: \"{state}\" }}
 tokens: {{ issuer: {NAME}, audience: {NAME}, access_ttl: 1h, keys: [{{ id: {NAME}, algorithm: HS256, secret: \"{SECRET}\" }}] }}
 auth: {{ {auth} }}
@@ -76,6 +76,7 @@ routes:
 {more_routes}
 ",
             admin = port + 1,
+            data = self.data.display(),
             users = match self.users.as_str() {
                 "" => format!("sqlite://{}/users.db", self.data.display()),
                 url => url.to_owned(),

@@ -1,6 +1,7 @@
 //! The admin API, at `/api/` on the admin port: what the command line does to accounts, sessions and
-//! the audit log, over HTTP. Every request needs the access token of an account with the role `admin`,
-//! from wherever it comes: a loopback address proves nothing.
+//! the audit log, and what the running gateway tells and takes of its policy and cache. Every request needs the
+//! access token of an account with the role `admin`, from wherever it comes: a loopback address proves nothing.
+//! Requests by the control socket need none, as only the gateway's own user can open that.
 
 mod audit;
 mod call;
@@ -20,29 +21,31 @@ use http::HeaderMap;
 
 use super::answer::{self, Refusal};
 use super::openapi::Described;
-use super::{BODY_LIMIT_BYTES, Mailer, PasswordQueue, Settings, Stores, Wing, lacks_factor};
+use super::{BODY_LIMIT_BYTES, LocalOperator, Mailer, PasswordQueue, Settings, Stores, Wing, lacks_factor};
 use crate::clock;
 use crate::identity::{Identity, credentials};
 use crate::rejection::Code;
-use crate::store::{Bearer, Standing};
+use crate::store::{Bearer, Revocations, Standing};
 use crate::telemetry::Metrics;
 use crate::telemetry::decisions::Decisions;
 
 const ROLE: &str = "admin";
 
-/// The endpoints beneath `/api`. Every request must carry the extensions [`Settings`] and
-/// [`Caller`](super::Caller).
+/// The endpoints beneath `/api`, with `more` for the same callers. Every request must carry the extensions
+/// [`Settings`] and [`Caller`](super::Caller), and [`LocalOperator`] if it came by the control socket.
 pub fn router(
     stores: Stores,
     passwords: PasswordQueue,
     mailer: Mailer,
     metrics: Arc<Metrics>,
     decisions: Arc<Decisions>,
+    more: Router,
 ) -> Router {
     let (endpoints, description) = endpoints().finish();
     let wing = Wing { stores, passwords, mailer, metrics, description: Arc::new(description) };
     let open = Router::new().route("/openapi.json", get(description::openapi));
     endpoints
+        .merge(more.with_state(()))
         .fallback(answer::no_such_endpoint)
         .method_not_allowed_fallback(answer::wrong_method)
         .layer(Extension(decisions))
@@ -74,8 +77,9 @@ fn endpoints() -> Described {
 }
 
 async fn admit(State(wing): State<Wing>, mut request: Request, next: Next) -> Response {
-    let settings = request.extensions().get::<Settings>().cloned();
-    match authenticate(&wing, settings, request.headers()).await {
+    let operators = Operators { revocations: wing.stores.revocations.clone() };
+    let known = Known::of(&request);
+    match operators.recognise(known, request.headers()).await {
         Ok(identity) => {
             request.extensions_mut().insert(identity);
             next.run(request).await
@@ -84,9 +88,37 @@ async fn admit(State(wing): State<Wing>, mut request: Request, next: Next) -> Re
     }
 }
 
+/// What a request carries apart from its fields.
+pub struct Known {
+    settings: Option<Settings>,
+    local: Option<LocalOperator>,
+}
+
+impl Known {
+    pub fn of(request: &Request) -> Self {
+        let extensions = request.extensions();
+        Self { settings: extensions.get().cloned(), local: extensions.get().cloned() }
+    }
+}
+
+/// Tells operators from others.
+#[derive(Clone)]
+pub struct Operators {
+    pub revocations: Arc<dyn Revocations>,
+}
+
+impl Operators {
+    pub async fn recognise(&self, known: Known, headers: &HeaderMap) -> Result<Arc<Identity>, Refusal> {
+        if let Some(local) = known.local {
+            return Ok(Arc::new(local.identity()));
+        }
+        authenticate(&*self.revocations, known.settings, headers).await
+    }
+}
+
 /// In the order of the proxy: a revoked token learns nothing about roles.
 async fn authenticate(
-    wing: &Wing,
+    revocations: &dyn Revocations,
     settings: Option<Settings>,
     headers: &HeaderMap,
 ) -> Result<Arc<Identity>, Refusal> {
@@ -95,7 +127,6 @@ async fn authenticate(
     let now = clock::now();
     let identity = settings.keys.verify_cached(token, now).map_err(Code::from)?;
     let bearer = Bearer::from(&*identity);
-    let revocations = &wing.stores.revocations;
     let standing = match revocations.standing_at_once(bearer, now) {
         Some(standing) => standing,
         None => revocations.standing(bearer, now).await?,

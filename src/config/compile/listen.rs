@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use super::Compiler;
 use crate::config::place::Place;
-use crate::config::policy::{Listen, ProxyListener, TlsFiles};
+use crate::config::policy::{ControlSocket, Listen, ProxyListener, TlsFiles, UserStorage};
 use crate::config::raw;
 
 const DEFAULT_PROXY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
 
+/// Some systems take no more, the last of them a zero.
+const MAX_SOCKET_PATH: usize = 103;
+
 impl Compiler<'_> {
-    pub fn listen(&mut self, raw: raw::Listen, at: &Place<'_>) -> Listen {
+    pub fn listen(&mut self, raw: raw::Listen, users: Option<&UserStorage>, at: &Place<'_>) -> Listen {
         let admin = match raw.admin {
             Some(address) => self.socket_address(&at.key("admin"), &address).unwrap_or(DEFAULT_ADMIN),
             None => DEFAULT_ADMIN,
@@ -24,6 +27,7 @@ impl Compiler<'_> {
         Listen {
             proxy,
             admin,
+            control: self.control_socket(raw.control, users, &at.key("control")),
             idle_timeout: self.positive_duration(
                 at,
                 "idle_timeout",
@@ -38,6 +42,25 @@ impl Compiler<'_> {
                 Duration::from_secs(30),
             ),
         }
+    }
+
+    fn control_socket(
+        &mut self,
+        raw: Option<String>,
+        users: Option<&UserStorage>,
+        at: &Place<'_>,
+    ) -> ControlSocket {
+        let Some(path) = raw else {
+            return ControlSocket { path: ControlSocket::beside(users), is_required: false };
+        };
+        let is_file = !path.is_empty() && !path.ends_with('/');
+        if !is_file {
+            self.problems.error(at, "expected the path of a socket; write it like data/portcullis.sock");
+        } else if path.len() > MAX_SOCKET_PATH {
+            let message = format!("a socket's path may have {MAX_SOCKET_PATH} bytes; choose a shorter one");
+            self.problems.error(at, message);
+        }
+        ControlSocket { path: self.surroundings.locate(&path), is_required: true }
     }
 
     fn proxy_listeners(

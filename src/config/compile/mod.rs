@@ -1,6 +1,7 @@
 //! Raw → policy: gives the file its meaning, and gathers everything that is wrong with it.
 
 mod access;
+mod admin;
 mod aliases;
 mod auth;
 mod cache;
@@ -118,12 +119,13 @@ impl Compiler<'_> {
     ) -> Option<Policy> {
         let root = Place::Root;
         self.version(gateway.version, &root.key("version"));
-        let listen = self.listen(gateway.listen.unwrap_or_default(), &root.key("listen"));
+        let storage = self.storage(gateway.storage.unwrap_or_default(), &root.key("storage"));
+        let users = storage.as_ref().map(|storage| &storage.users);
+        let listen = self.listen(gateway.listen.unwrap_or_default(), users, &root.key("listen"));
+        let admin = self.admin(gateway.admin.unwrap_or_default(), gateway.metrics.unwrap_or_default(), &root);
         let log = self.log(gateway.log.unwrap_or_default(), &root.key("log"));
         let tracing = self.tracing(gateway.tracing.unwrap_or_default(), &root.key("tracing"));
         let trusted_proxies = self.trusted_proxies(gateway.trusted_proxies, &root.key("trusted_proxies"));
-        let storage = self.storage(gateway.storage.unwrap_or_default(), &root.key("storage"));
-        let users = storage.as_ref().map(|storage| &storage.users);
         let mail = self.mail(gateway.mail.unwrap_or_default(), users, &root.key("mail"));
         let tokens = self.tokens(gateway.tokens.unwrap_or_default(), &root.key("tokens"));
         let issuers = gateway.issuers.unwrap_or_default();
@@ -157,6 +159,7 @@ impl Compiler<'_> {
         let policy = Policy {
             digest,
             listen,
+            admin,
             log,
             tracing,
             trusted_proxies,

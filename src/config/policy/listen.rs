@@ -4,16 +4,39 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::UserStorage;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     pub proxy: Vec<ProxyListener>,
     pub admin: SocketAddr,
+    pub control: ControlSocket,
     /// A client's connection without a request is closed after this; up to a quarter later over HTTP/1.
     pub idle_timeout: Duration,
     /// On SIGTERM: how long `/readyz` says 503 while requests are still taken.
     pub drain: Duration,
     /// After that: how long running requests may still take.
     pub shutdown_timeout: Duration,
+}
+
+/// The Unix socket by which the command line reaches the gateway on its own machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlSocket {
+    pub path: PathBuf,
+    /// Named by the file: then the gateway doesn't start without it.
+    pub is_required: bool,
+}
+
+impl ControlSocket {
+    const NAME: &str = "portcullis.sock";
+
+    /// Where it lies if nobody says otherwise: beside the data.
+    pub fn beside(users: Option<&UserStorage>) -> PathBuf {
+        match users {
+            Some(UserStorage::Sqlite(database)) => database.with_file_name(Self::NAME),
+            _ => PathBuf::from("data").join(Self::NAME),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

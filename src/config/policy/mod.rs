@@ -2,6 +2,7 @@
 //! started with.
 
 mod access;
+mod admin;
 mod aliases;
 mod auth;
 mod cache;
@@ -20,12 +21,13 @@ mod tracing;
 mod upstreams;
 
 pub use access::{Access, Owner, Requirement};
+pub use admin::Admin;
 pub use aliases::{Alias, AnswerShape};
 pub use auth::{Argon2Params, Auth, AuthEndpoint, EmailRules, LockoutRule, MfaRules, PasswordRules};
 pub use cache::{CacheRule, CacheSettings, QueryKey, VaryBy};
 pub use issuers::{AcceptedIssuers, ClaimNames, ForeignAlgorithm, Issuer, KeySource};
 pub use limits::{Limit, LimitBy, OnStoreError, Quota};
-pub use listen::{Listen, ProxyListener, TlsFiles};
+pub use listen::{ControlSocket, Listen, ProxyListener, TlsFiles};
 pub use log::{Log, LogLevel, Share};
 pub use mail::{Mail, MailDelivery, MailTemplate, SmtpServer, SmtpTls};
 pub use revocation::Revocation;
@@ -47,6 +49,7 @@ pub struct Policy {
     /// SHA-256 of the file after substitution, in hex: tells editions apart in logs and metrics.
     pub digest: String,
     pub listen: Listen,
+    pub admin: Admin,
     pub log: Log,
     /// `None`: nothing is traced.
     pub tracing: Option<Tracing>,

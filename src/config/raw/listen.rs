@@ -9,6 +9,7 @@ use super::List;
 pub struct Listen {
     pub proxy: Option<List<ProxyListener>>,
     pub admin: Option<String>,
+    pub control: Option<String>,
     pub idle_timeout: Option<String>,
     pub drain: Option<String>,
     pub shutdown_timeout: Option<String>,

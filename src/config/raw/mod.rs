@@ -2,6 +2,7 @@
 //! here; `compile` knows which ones must be there, so that one missing key hides no other problem.
 
 mod access;
+mod admin;
 mod aliases;
 mod auth;
 mod cache;
@@ -10,6 +11,7 @@ mod limits;
 mod listen;
 mod log;
 mod mail;
+mod metrics;
 mod reader;
 mod revocation;
 mod routes;
@@ -24,6 +26,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use access::{Access, AccessWord, Mode, Rule};
+pub use admin::Admin;
 pub use aliases::{Alias, AliasRule, AliasTarget};
 pub use auth::{Argon2, Auth, Email, EndpointLimits, Lockout, Mfa, Password, Registration};
 pub use cache::{Cache, CacheSettings, Query, VaryBy};
@@ -32,6 +35,7 @@ pub use limits::{By, Limit, OnStoreError};
 pub use listen::{Listen, ProxyListener, Tls};
 pub use log::{Log, LogLevel};
 pub use mail::{Mail, Smtp, SmtpTls, Template, Templates};
+pub use metrics::Metrics;
 pub use reader::{Mismatch, Reader, Wrong, read, read_route};
 pub use revocation::{OnUncheckedBearer, Revocation, RevocationMode};
 pub use routes::{Defaults, Route};
@@ -53,6 +57,8 @@ pub struct Gateway {
     pub version: Option<u64>,
     pub include: Option<Words>,
     pub listen: Option<Listen>,
+    pub admin: Option<Admin>,
+    pub metrics: Option<Metrics>,
     pub log: Option<Log>,
     pub tracing: Option<Tracing>,
     pub trusted_proxies: Option<List<String>>,

@@ -37,6 +37,8 @@ pub(super) enum Key<'a> {
     RevokedUser(Layout, UserId),
     /// The stream of all revocations.
     Revocations(Layout),
+    /// Written to see whether the server that holds them takes writes.
+    Probe(Layout),
     Session(SessionId),
     SessionsOf(UserId),
     Lockout(&'a str),
@@ -61,6 +63,8 @@ impl fmt::Display for Key<'_> {
             Self::RevokedSession(layout, id) => write!(f, "{}sid:{id}", layout.revoked()),
             Self::RevokedUser(layout, id) => write!(f, "{}user:{id}", layout.revoked()),
             Self::Revocations(layout) => f.write_str(layout.stream()),
+            Self::Probe(Layout::OneServer) => f.write_str("portcullis:probe"),
+            Self::Probe(Layout::Cluster) => f.write_str("portcullis:{revoked}:probe"),
             Self::Session(id) => write!(f, "portcullis:session:{id}"),
             Self::SessionsOf(id) => write!(f, "portcullis:sessions:{id}"),
             Self::Lockout(name) => write!(f, "portcullis:lockout:{name}"),

@@ -8,6 +8,7 @@
 //! | `portcullis:revoked:sid:<sid>` | `1` | until the session's last token has expired |
 //! | `portcullis:revoked:user:<user>` | the lowest version that still counts | until the last older token has expired |
 //! | `portcullis:revocations` | stream: the same revocations in their order, for the gateways' mirrors | until the last of them expires; expired entries are removed with each new one |
+//! | `portcullis:probe` | `1`: a server that takes no writes shows by this one | ten seconds |
 //! | `portcullis:lockout:<name>` | hash: failed logins in a row | until `lockout.for` has gone by without one |
 //! | `portcullis:limit:<counter>` | microseconds since the epoch at which the bucket is empty again | until then |
 //! | `portcullis:cache:<hash>` | a stored answer: format, times, head, and the body if it isn't long | until it may not even be served stale |

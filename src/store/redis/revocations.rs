@@ -12,6 +12,9 @@ use super::{RedisState, millis, parse};
 use crate::clock::Timestamp;
 use crate::store::{Bearer, Mirroring, Revocation, Revocations, Standing, StoreError};
 
+/// Nobody reads what a probe has written.
+const PROBE_KEPT_MS: u32 = 10_000;
+
 static REVOKE: LazyLock<Script> = LazyLock::new(|| revoking(Layout::OneServer));
 static REVOKE_IN_CLUSTER: LazyLock<Script> = LazyLock::new(|| revoking(Layout::Cluster));
 
@@ -48,7 +51,9 @@ impl Revocations for RedisState {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.connections.run(&redis::cmd("PING")).await?;
+        let mut command = redis::cmd("SET");
+        command.arg(Key::Probe(self.layout()).to_string()).arg(1).arg("PX").arg(PROBE_KEPT_MS);
+        self.connections.run(&command).await?;
         Ok(())
     }
 

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis::config::policy::{
-    Argon2Params, Auth, CacheSettings, EmailRules, KeyMaterial, Listen, Log, LogLevel, Mail, MailTemplate,
-    MfaRules, PasswordRules, Policy, Revocation, RouteTable, Share, SigningAlgorithm, StateStorage, Storage,
-    TokenKey, Tokens, UserStorage,
+    Admin, Argon2Params, Auth, CacheSettings, ControlSocket, EmailRules, KeyMaterial, Listen, Log, LogLevel,
+    Mail, MailTemplate, MfaRules, PasswordRules, Policy, Revocation, RouteTable, Share, SigningAlgorithm,
+    StateStorage, Storage, TokenKey, Tokens, UserStorage,
 };
 use portcullis::identity::secret::Secret;
 use portcullis::store::LockoutRule;
@@ -19,10 +19,12 @@ pub fn policy() -> Policy {
         listen: Listen {
             proxy: Vec::new(),
             admin: ([127, 0, 0, 1], 0).into(),
+            control: ControlSocket { path: PathBuf::new(), is_required: false },
             drain: Duration::ZERO,
             idle_timeout: Duration::from_secs(75),
             shutdown_timeout: Duration::ZERO,
         },
+        admin: Admin::default(),
         log: Log { level: LogLevel::Info, allowed: Share::ALL, denied: Share::ALL },
         tracing: None,
         trusted_proxies: Vec::new(),

@@ -6,8 +6,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use super::routes::{self, FEW};
 use super::verdict;
 use crate::Failure;
@@ -25,6 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Until the gateway has noticed a file by itself and taken it up.
 const PATIENCE: Duration = Duration::from_secs(10);
 const MOST: f64 = 1.3;
+const TAKEN_UP_AT: &str = "portcullis_config_last_reload_success_timestamp_seconds";
 
 pub fn run(stage: &Stage, seconds: Option<&str>) -> Result<(), Failure> {
     let seconds = seconds.map_or(Ok(SECONDS), str::parse)?;
@@ -76,7 +75,7 @@ fn save_until(
     is_over: &AtomicBool,
 ) -> Result<usize, Failure> {
     let mut admin = Client::connect(&gateway.admin_address)?;
-    let (text, mut before) = (plan.yaml(), digest(&mut admin)?);
+    let (text, mut before) = (plan.yaml(), reload_time(&mut admin)?);
     let (mut saved, mut taken_up, mut last_taken_up) = (0, 0, Instant::now());
     let begun = Instant::now();
     while !is_over.load(Ordering::Acquire) {
@@ -86,7 +85,7 @@ fn save_until(
             saved += 1;
         }
         std::thread::sleep(LOOK_EVERY);
-        let now = digest(&mut admin)?;
+        let now = reload_time(&mut admin)?;
         if now != before {
             (before, last_taken_up) = (now, Instant::now());
             taken_up += 1;
@@ -98,7 +97,9 @@ fn save_until(
     Ok(taken_up)
 }
 
-fn digest(admin: &mut Client) -> Result<String, Failure> {
-    let policy: Value = serde_json::from_str(&admin.get("/api/policy", None)?.body)?;
-    Ok(policy["digest"].as_str().ok_or("a policy without a hash")?.to_owned())
+/// When the gateway last took up a file, as its metrics say.
+fn reload_time(admin: &mut Client) -> Result<String, Failure> {
+    let page = admin.get("/metrics", None)?.body;
+    let value = page.lines().find_map(|line| line.strip_prefix(TAKEN_UP_AT)).map(str::trim);
+    Ok(value.ok_or("no time of a reload among the metrics")?.to_owned())
 }

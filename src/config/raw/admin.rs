@@ -1,0 +1,11 @@
+//! `admin:`
+
+use serde::Deserialize;
+
+use super::List;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    pub hosts: Option<List<String>>,
+}
