@@ -1,2 +1,4 @@
 //! What happens to accounts: sign in, factors, passwords, sessions, keys, administration. No HTTP here: `auth`
 //! reads requests, calls this module, and words its results.
+
+pub mod operators;

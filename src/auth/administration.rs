@@ -7,7 +7,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{PasswordQueue, Stores, audit, password};
+use super::{Mailer, PasswordQueue, Stores, audit, password};
+use crate::accounts::operators::Grant;
 use crate::clock::{Timestamp, now};
 use crate::config::policy::Policy;
 use crate::identity::{SessionId, UserId, name};
@@ -44,6 +45,8 @@ pub struct NewUser<'a> {
     pub password: &'a str,
     pub email: Option<&'a str>,
     pub roles: &'a [String],
+    /// Whether it was said that the account may become an operator.
+    pub allow_operators: bool,
 }
 
 /// Who does it, for the audit log.
@@ -60,6 +63,7 @@ pub struct Administration {
     pub stores: Stores,
     pub policy: Arc<Policy>,
     pub passwords: PasswordQueue,
+    pub mailer: Mailer,
     pub operator: Operator,
 }
 
@@ -72,6 +76,7 @@ impl Administration {
             name::check_email(email).map_err(AdministrationError::Bad)?;
         }
         check_roles(new.roles)?;
+        let granted = self.check_grant(&[], new.roles, new.allow_operators)?;
         let account = NewAccount {
             id: Uuid::now_v7(),
             password_hash: self.hash(new.password, &username, new.email).await?,
@@ -90,6 +95,8 @@ impl Administration {
             CreateError::Store(error) => error.into(),
         })?;
         audit::log(&record);
+        self.note_grants(&[Grant { id: account.id, username: account.username.clone(), roles: granted }])
+            .await?;
         Ok(account)
     }
 
@@ -107,12 +114,17 @@ impl Administration {
         found.ok_or_else(|| AdministrationError::Unknown(user.to_owned()))
     }
 
-    pub async fn set_roles(&self, user: &str, roles: &[String]) -> Done<Account> {
+    /// `allow_operators`: whether it was said that the account may become an operator.
+    pub async fn set_roles(&self, user: &str, roles: &[String], allow_operators: bool) -> Done<Account> {
         check_roles(roles)?;
         let account = self.find(user).await?;
+        let granted = self.check_grant(&account.roles, roles, allow_operators)?;
         let record = self.about(AuditEvent::RolesChanged, &account, Some(roles.join(",")));
         let changed = self.stores.accounts.set_roles(account.id, roles, now(), &record).await?;
-        self.make_stale(user, changed, &record).await
+        let changed = self.make_stale(user, changed, &record).await?;
+        self.note_grants(&[Grant { id: changed.id, username: changed.username.clone(), roles: granted }])
+            .await?;
+        Ok(changed)
     }
 
     pub async fn set_disabled(&self, user: &str, disabled: bool) -> Done<Account> {
@@ -251,7 +263,7 @@ impl Administration {
         now() + tokens.access_ttl + tokens.leeway + std::time::Duration::from_secs(1)
     }
 
-    async fn append(&self, record: AuditRecord) -> Done<()> {
+    pub(super) async fn append(&self, record: AuditRecord) -> Done<()> {
         audit::log(&record);
         Ok(self.stores.audit.append(&record).await?)
     }

@@ -1,4 +1,4 @@
-//! Who is at the operator console: an account with the role `admin`, signed in there by name and password like
+//! Who is at the operator console: an account with a role of `admin.roles`, signed in there by name and password like
 //! everywhere else, with a session that can be seen and ended like any other.
 //!
 //! The cookie holds an access token, which is renewed while the console is used and the session lasts. Who
@@ -33,7 +33,6 @@ use crate::rejection::{Code, Rejection};
 use crate::store::{AuditEvent, Bearer, Standing};
 use crate::telemetry::Metrics;
 
-const ROLE: &str = "admin";
 pub const PATH: &str = "/console";
 const SECURE_NAME: &str = "__Secure-portcullis_console";
 const LOCAL_NAME: &str = "portcullis_console";
@@ -108,7 +107,7 @@ impl Door {
             return Err(Code::CrossOrigin.into());
         }
         let account = login::authenticate(wing, call, username, password).await?;
-        if !account.roles.iter().any(|role| role == ROLE) {
+        if !call.settings.policy.admin.is_operator(&account.roles) {
             wing.audit(call, AuditEvent::LoginFailed, login::about(&account), Some("no operator")).await;
             return Err(Code::RoleMissing.into());
         }
@@ -146,7 +145,9 @@ impl Door {
         let token = presented(call).ok_or(Code::NoCredentials)?;
         let identity = call.settings.keys.verify_cached(&token, call.now).map_err(Code::from)?;
         match self.wing.stores.revocations.standing(Bearer::from(&*identity), call.now).await? {
-            Standing::Good if !identity.has_role(ROLE) => Err(Code::RoleMissing.into()),
+            Standing::Good if !call.settings.policy.admin.is_operator(&identity.roles) => {
+                Err(Code::RoleMissing.into())
+            }
             Standing::Good if lacks_factor(&call.settings.policy, &identity) => {
                 Err(lacks_second_factor(&call.settings.policy).into())
             }
@@ -217,6 +218,7 @@ impl Guest {
             stores: self.wing.stores.clone(),
             policy: self.call.settings.policy.clone(),
             passwords: self.wing.passwords.clone(),
+            mailer: self.wing.mailer.clone(),
             operator: Operator {
                 name: self.identity.username.clone(),
                 address: Some(self.call.caller.address),

@@ -8,9 +8,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::administration::{Administration, AdministrationError, Done, check_roles};
-use super::register::DEFAULT_ROLE;
+use crate::accounts::operators::{self, Grant};
 use crate::clock::now;
-use crate::identity::{name, password};
+use crate::identity::name::{self, DEFAULT_ROLE};
+use crate::identity::password;
 use crate::store::{AuditEvent, CreateError, ImportedAccount, NewAccount};
 
 /// As many names are looked up with one question.
@@ -39,13 +40,22 @@ pub struct ImportProblem {
 
 impl Administration {
     /// The rows that can be added, and why the others can't.
-    pub async fn check_import(&self, rows: Vec<ImportRow>) -> Done<(Vec<ImportRow>, Vec<ImportProblem>)> {
+    /// `allow_operators`: whether it was said that rows may make operators.
+    pub async fn check_import(
+        &self,
+        rows: Vec<ImportRow>,
+        allow_operators: bool,
+    ) -> Done<(Vec<ImportRow>, Vec<ImportProblem>)> {
         let taken = self.taken(&rows).await?;
         let mut lines = HashMap::new();
         let (mut good, mut problems) = (Vec::new(), Vec::new());
         for row in rows {
             let mut wrong = wrong_fields(&row);
             let folded = name::fold(&row.username);
+            let roles = row.roles.as_deref().unwrap_or_default();
+            if let Err(error) = self.check_grant(&[], roles, allow_operators) {
+                wrong.push(format!("{error}."));
+            }
             if taken.contains(&folded) {
                 wrong.push("The username is taken.".to_owned());
             }
@@ -78,7 +88,8 @@ impl Administration {
         })?;
         // One line for all: the records of each are in the audit log.
         tracing::info!(accounts = rows.len(), actor = self.operator.name, "accounts imported");
-        Ok(())
+        let grants: Vec<Grant> = rows.iter().filter_map(|row| self.granted(&row.account)).collect();
+        self.note_grants(&grants).await
     }
 
     fn imported(&self, row: ImportRow) -> ImportedAccount {
@@ -96,6 +107,11 @@ impl Administration {
         let roles = Some(account.roles.join(","));
         let note = self.record(AuditEvent::Imported, account.id, &account.username, roles);
         ImportedAccount { account, disabled: row.disabled, note }
+    }
+
+    fn granted(&self, account: &NewAccount) -> Option<Grant> {
+        let roles = operators::granted(&self.policy.admin, &[], &account.roles);
+        (!roles.is_empty()).then(|| Grant { id: account.id, username: account.username.clone(), roles })
     }
 
     async fn taken(&self, rows: &[ImportRow]) -> Done<HashSet<String>> {

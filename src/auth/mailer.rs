@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{Stores, audit};
 use crate::clock::{Timestamp, now};
-use crate::config::policy::{MailDelivery, Policy};
+use crate::config::policy::{MailDelivery, MailTemplate, Policy};
 use crate::identity::one_time;
 use crate::mail::{self, Errand, Message, Notice};
 use crate::rejection::{Code, Rejection};
@@ -40,12 +40,14 @@ pub struct Job {
     pub record: AuditRecord,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Letter {
     /// By which something can be done, once.
     Token(Purpose),
     /// In words for the owner.
     Notice(&'static str),
+    /// In words for operators.
+    Operators(String),
 }
 
 impl Mailer {
@@ -128,7 +130,7 @@ impl Postman {
 
     async fn send(&self, job: &Job, account: &Account, email: &str, delivery: &MailDelivery) {
         let (outcome, (event, detail)) = match self.mail(job, account, email, delivery).await {
-            Ok(true) => ("sent", noted(job.letter)),
+            Ok(true) => ("sent", noted(&job.letter)),
             Ok(false) => ("limited", (AuditEvent::MailFailed, Some("too many mails".to_owned()))),
             Err(reason) => {
                 tracing::error!(user_id = %account.id, reason, "mail not sent");
@@ -155,9 +157,11 @@ impl Postman {
         email: &str,
         delivery: &MailDelivery,
     ) -> Result<bool, String> {
-        let written = match job.letter {
-            Letter::Token(purpose) => self.with_token(job, purpose, account, email).await?,
-            Letter::Notice(told) => Some(notice(job, told, account, email)?),
+        let templates = &job.policy.mail;
+        let written = match &job.letter {
+            Letter::Token(purpose) => self.with_token(job, *purpose, account, email).await?,
+            Letter::Notice(told) => Some(notice(job, &templates.notice, told, account, email)?),
+            Letter::Operators(told) => Some(notice(job, &templates.operators, told, account, email)?),
         };
         let Some(message) = written else { return Ok(false) };
         for wait in RETRIES {
@@ -205,11 +209,16 @@ impl Postman {
     }
 }
 
-fn notice(job: &Job, told: &str, account: &Account, email: &str) -> Result<Message, String> {
-    let mail = &job.policy.mail;
+fn notice(
+    job: &Job,
+    template: &MailTemplate,
+    told: &str,
+    account: &Account,
+    email: &str,
+) -> Result<Message, String> {
     let notice =
         Notice { username: &account.username, change: told, at: job.record.at, address: job.record.address };
-    mail::write(&mail.from, email, &mail.notice, &notice.words())
+    mail::write(&job.policy.mail.from, email, template, &notice.words())
 }
 
 /// A password is reset by mail to the address the account has now, unless the account has changed since.
@@ -232,10 +241,11 @@ fn token(job: &Job, purpose: Purpose, account: &Account, email: &str, text: &str
 }
 
 /// What the audit log says of it once it is sent.
-fn noted(letter: Letter) -> (AuditEvent, Option<String>) {
+fn noted(letter: &Letter) -> (AuditEvent, Option<String>) {
     match letter {
         Letter::Token(Purpose::ResetPassword) => (AuditEvent::PasswordResetSent, None),
         Letter::Token(_) => (AuditEvent::VerificationSent, None),
-        Letter::Notice(told) => (AuditEvent::NoticeSent, Some(told.to_owned())),
+        Letter::Notice(told) => (AuditEvent::NoticeSent, Some((*told).to_owned())),
+        Letter::Operators(told) => (AuditEvent::NoticeSent, Some(told.clone())),
     }
 }

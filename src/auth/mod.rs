@@ -30,6 +30,7 @@ mod me;
 mod mfa;
 mod notice;
 mod openapi;
+mod operators;
 mod origin;
 mod password;
 mod password_queue;

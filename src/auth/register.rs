@@ -15,11 +15,9 @@ use super::audit::Subject;
 use super::call::Call;
 use super::openapi::schemas::{Email, NewPassword, Role, Username};
 use super::{Wing, audit, body, email, password};
-use crate::identity::name;
+use crate::identity::name::{self, DEFAULT_ROLE};
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, NewAccount};
-
-pub const DEFAULT_ROLE: &str = "user";
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Register)]

@@ -21,6 +21,9 @@ pub struct ImportArgs {
     /// Leave out the rows that have a problem and import the others
     #[arg(long)]
     skip_bad: bool,
+    /// Let rows make operators of the gateway
+    #[arg(long)]
+    allow_operators: bool,
 }
 
 pub async fn perform(
@@ -31,7 +34,7 @@ pub async fn perform(
     let file = args.file.display();
     let bytes = std::fs::read(&args.file).map_err(|error| format!("{file}: {error}"))?;
     let (rows, mut problems) = import_file::read(&bytes).map_err(|error| format!("{file}: {error}"))?;
-    let checked = administration.check_import(rows).await;
+    let checked = administration.check_import(rows, args.allow_operators).await;
     let (good, more) = checked.map_err(|error| error.to_string())?;
     problems.extend(more);
     problems.sort_by_key(|problem| problem.line);

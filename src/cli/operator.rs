@@ -2,16 +2,20 @@
 //! keyboard, and how to print.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use super::{ConfigArg, print};
-use crate::auth::PasswordQueue;
 use crate::auth::administration::{Administration, Operator};
+use crate::auth::{Mailer, PasswordQueue};
 use crate::server;
 use crate::server::open_stores::{self, OpenStores};
 use crate::telemetry::Metrics;
+
+/// So long a command waits for a mail server.
+const MAIL: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -45,11 +49,21 @@ pub async fn administration(arg: &ConfigArg) -> Result<Administration, String> {
 pub async fn open(arg: &ConfigArg) -> Result<(Administration, OpenStores), String> {
     let policy = server::load_policy(&arg.config)?;
     let stores = open_stores::open(&policy, false).await.map_err(|error| error.to_string())?;
-    let passwords = PasswordQueue::start(1, 1, Arc::new(Metrics::new()));
+    let metrics = Arc::new(Metrics::new());
+    let mailer = Mailer::new(stores.for_auth(), metrics.clone());
+    let passwords = PasswordQueue::start(1, 1, metrics);
     let passwords = passwords.map_err(|error| format!("starting a thread: {error}"))?;
     let administration =
-        Administration { stores: stores.for_auth(), policy, passwords, operator: operator() };
+        Administration { stores: stores.for_auth(), policy, passwords, mailer, operator: operator() };
     Ok((administration, stores))
+}
+
+/// A command that has mail to send doesn't end before it.
+pub async fn until_mail_is_sent(administration: &Administration) {
+    let mailer = &administration.mailer;
+    if tokio::time::timeout(MAIL, mailer.idle()).await.is_err() {
+        eprintln!("{} mails could not be sent", mailer.waiting());
+    }
 }
 
 fn operator() -> Operator {

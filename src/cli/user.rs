@@ -33,6 +33,12 @@ enum UserCommand {
         /// May be given several times
         #[arg(long = "role", value_name = "ROLE", default_value = "user")]
         roles: Vec<String>,
+        /// An operator of the gateway: also the first role of `admin.roles`
+        #[arg(long)]
+        operator: bool,
+        /// Let --role name a role of operators
+        #[arg(long)]
+        allow_operators: bool,
         #[arg(long)]
         email: Option<String>,
     },
@@ -51,6 +57,9 @@ enum UserCommand {
         name: String,
         #[arg(required = true)]
         roles: Vec<String>,
+        /// Let them make an operator of the gateway
+        #[arg(long)]
+        allow_operators: bool,
     },
     /// Replace the password of an account and end its sessions; it comes as with `add`
     SetPassword { name: String },
@@ -72,7 +81,9 @@ enum UserCommand {
 pub fn run(args: &UserArgs) -> Result<(), String> {
     block_on(async {
         let administration = operator::administration(&args.config).await?;
-        perform(&args.command, &administration, &args.output).await
+        let done = perform(&args.command, &administration, &args.output).await;
+        operator::until_mail_is_sent(&administration).await;
+        done
     })?
 }
 
@@ -84,16 +95,20 @@ async fn perform(
     let said = |error: AdministrationError| error.to_string();
     let print = |account: &Account| output.print(&line(account), &described::account(account));
     match command {
-        UserCommand::Add { name, roles, email } => {
+        UserCommand::Add { name, roles, operator, allow_operators, email } => {
             let password = password()?;
-            let new = NewUser { username: name, password: &password, email: email.as_deref(), roles };
+            let allow_operators = *operator || *allow_operators;
+            let operator = operator.then(|| administration.policy.admin.roles.first()).flatten();
+            let roles: Vec<String> = roles.iter().chain(operator).cloned().collect();
+            let email = email.as_deref();
+            let new = NewUser { username: name, password: &password, email, roles: &roles, allow_operators };
             print(&administration.add(new).await.map_err(said)?)
         }
         UserCommand::Import(args) => import::perform(args, administration, output).await,
         UserCommand::List { search } => list(administration, search.as_deref(), print).await,
         UserCommand::Show { name } => print(&administration.find(name).await.map_err(said)?),
-        UserCommand::SetRole { name, roles } => {
-            print(&administration.set_roles(name, roles).await.map_err(said)?)
+        UserCommand::SetRole { name, roles, allow_operators } => {
+            print(&administration.set_roles(name, roles, *allow_operators).await.map_err(said)?)
         }
         UserCommand::SetPassword { name } => {
             print(&administration.set_password(name, &password()?).await.map_err(said)?)

@@ -113,6 +113,9 @@ pub fn in_header(username: &str) -> Cow<'_, str> {
     percent::encoded(username, |byte| byte.is_ascii() && byte != b'%')
 }
 
+/// The role of whoever registers, and of accounts for which no other is named.
+pub const DEFAULT_ROLE: &str = "user";
+
 /// Whether it matches `[a-z0-9][a-z0-9_.:-]*`, in at most 64 characters.
 pub fn is_role(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();

@@ -60,8 +60,9 @@ pub struct Change {
     pub kind: Kind,
     /// `None`: every host that no route names.
     pub host: Option<String>,
-    /// A path or a pattern.
+    /// A path or a pattern, or `admin.roles`.
     pub path: String,
+    /// None for what isn't about requests.
     pub methods: Vec<String>,
     pub before: String,
     pub after: String,
@@ -69,17 +70,14 @@ pub struct Change {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let methods =
-            if self.methods.len() == METHODS.len() { "any".to_owned() } else { self.methods.join(",") };
+        let methods = match self.methods.len() {
+            0 => String::new(),
+            count if count == METHODS.len() => "any ".to_owned(),
+            _ => self.methods.join(",") + " ",
+        };
         let host = self.host.as_deref().unwrap_or_default();
-        write!(
-            f,
-            "{:<15} {methods} {host}{}: {} → {}",
-            self.kind.as_str(),
-            self.path,
-            self.before,
-            self.after
-        )
+        let kind = self.kind.as_str();
+        write!(f, "{kind:<15} {methods}{host}{}: {} → {}", self.path, self.before, self.after)
     }
 }
 
@@ -105,7 +103,25 @@ pub fn compare(old: &Shape, new: &Shape) -> Result<Vec<Change>, String> {
     }
     let change =
         |((kind, host, path, before, after), methods)| Change { kind, host, path, methods, before, after };
-    Ok(methods_of.into_iter().map(change).collect())
+    let mut changes: Vec<Change> = methods_of.into_iter().map(change).collect();
+    changes.extend(operator_change(&old.operators, &new.operators));
+    changes.sort_by_key(|change| change.kind);
+    Ok(changes)
+}
+
+/// Whose accounts operate the gateway. Nothing where one of the two doesn't tell.
+fn operator_change(before: &[String], after: &[String]) -> Option<Change> {
+    let (was, is): (BTreeSet<_>, BTreeSet<_>) = (before.iter().collect(), after.iter().collect());
+    if was == is || was.is_empty() || is.is_empty() {
+        return None;
+    }
+    let kind = match (was.is_subset(&is), is.is_subset(&was)) {
+        (true, _) => Kind::Looser,
+        (_, true) => Kind::Stricter,
+        _ => Kind::Different,
+    };
+    let (path, methods) = ("admin.roles".to_owned(), Vec::new());
+    Some(Change { kind, host: None, path, methods, before: before.join(", "), after: after.join(", ") })
 }
 
 fn hosts<'s>(old: &'s Shape, new: &'s Shape) -> BTreeSet<Option<&'s str>> {

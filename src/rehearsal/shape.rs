@@ -15,6 +15,9 @@ use crate::config::policy::{
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Shape {
     pub digest: String,
+    /// The roles of operators; empty where an older gateway doesn't tell.
+    #[serde(default)]
+    pub operators: Vec<String>,
     pub routes: Vec<RouteShape>,
 }
 
@@ -48,6 +51,7 @@ impl Shape {
         let routes = policy.routes.routes().iter();
         Self {
             digest: policy.digest.clone(),
+            operators: policy.admin.roles.clone(),
             routes: routes.filter_map(|route| RouteShape::of(route, policy)).collect(),
         }
     }

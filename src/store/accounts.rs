@@ -80,6 +80,8 @@ pub trait Accounts: Send + Sync {
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError>;
     /// Without regard to case; oldest first, `limit` at most.
     async fn find_by_email(&self, email: &str, limit: u32) -> Result<Vec<Account>, StoreError>;
+    /// Those with at least one of these roles; oldest first, `limit` at most.
+    async fn find_by_roles(&self, roles: &[String], limit: u32) -> Result<Vec<Account>, StoreError>;
     /// In order of username, `limit` at most.
     async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Result<Vec<Account>, StoreError>;
     /// Replaces username and email, and raises the version; the changed account, or `None` if

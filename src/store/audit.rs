@@ -16,6 +16,7 @@ pub enum AuditEvent {
     RefreshReused,
     LoggedOut,
     RolesChanged,
+    OperatorGranted,
     Disabled,
     Enabled,
     Unlocked,
@@ -43,7 +44,7 @@ pub enum AuditEvent {
 }
 
 impl AuditEvent {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Registered,
         Self::LoggedIn,
         Self::LoginFailed,
@@ -51,6 +52,7 @@ impl AuditEvent {
         Self::RefreshReused,
         Self::LoggedOut,
         Self::RolesChanged,
+        Self::OperatorGranted,
         Self::Disabled,
         Self::Enabled,
         Self::Unlocked,
@@ -91,6 +93,7 @@ impl AuditEvent {
             Self::RefreshReused => "refresh_reused",
             Self::LoggedOut => "logged_out",
             Self::RolesChanged => "roles_changed",
+            Self::OperatorGranted => "operator_granted",
             Self::Disabled => "disabled",
             Self::Enabled => "enabled",
             Self::Unlocked => "unlocked",

@@ -34,6 +34,8 @@ fn a_file_may_be_as_short_as_one_line() {
     let policy = policy("version: 1");
 
     assert_eq!(policy.listen.admin.port(), 9090);
+    assert!(policy.admin.is_operator(&["user".into(), "operator".into()]));
+    assert!(!policy.admin.is_operator(&["admin".into(), "user".into()]));
     assert_eq!(policy.storage.users, UserStorage::Sqlite("data/portcullis.db".into()));
     assert_eq!(policy.storage.state, StateStorage::Embedded("data/state.db".into()));
     assert_eq!(policy.tokens.session_ttl, Duration::from_secs(90 * 24 * 3600));

@@ -31,6 +31,21 @@ fn a_mirror_is_neither_younger_nor_older_than_makes_sense() {
 }
 
 #[test]
+fn no_file_leaves_the_gateway_without_operators_or_makes_everybody_one() {
+    let cases = [
+        ("[]", "admin.roles: without such a role there are no operators"),
+        ("[operator, user]", "admin.roles[1]: everybody who registers has this role"),
+        ("[Operator]", "admin.roles[0]: \"Operator\" isn't a role name"),
+    ];
+    for (roles, expected) in cases {
+        let lines = said(&format!("{HEAD}- {{ path: /, upstream: billing }}\nadmin: {{ roles: {roles} }}"));
+
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains(expected), "{lines:?}");
+    }
+}
+
+#[test]
 fn mistakes_all_over_the_file_are_told_in_one_run() {
     let text = "\
 version: 2

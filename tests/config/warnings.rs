@@ -37,6 +37,10 @@ fn every_oddity_is_told_at_its_place() {
             &["path: /a, access: { roles: [editro] }", "path: /b, access: { roles: [editor, editor] }"],
             "gateway.yaml:3:46 warning: routes[0].access.roles[0]: nothing else names the role \"editro\"; did you mean \"editor\"?",
         ),
+        (
+            &["path: /a, access: { roles: [operator] }"],
+            "gateway.yaml:3:36 warning: routes[0].access: \"operator\" is a role of `admin.roles`",
+        ),
     ];
 
     for (routes, expected) in cases {
@@ -53,6 +57,7 @@ fn what_is_meant_as_it_stands_is_not_warned_of() {
         &["path: /a", "path: /b, host: api.example.com"],
         &["path: /a, methods: [GET], cache: { ttl: 1m, vary_by: user }"],
         &["path: '/a/{*rest}', access: public", "path: /b"],
+        &["path: /a, access: { roles: [admin] }"],
     ];
 
     for routes in cases {

@@ -86,6 +86,7 @@ async fn both_editions() -> [Gateway; 2] {
 async fn nobody_gets_in_but_operators() {
     let gw = harness::gateway("").await;
     gw.register("alice").await;
+    assert!(gw.cli(&["user", "add", "eve", "--role", "admin"]).status.success());
     let browser = Browser::of(&gw);
 
     for path in [
@@ -107,6 +108,7 @@ async fn nobody_gets_in_but_operators() {
     assert!(text(browser.get("/console/login").await).await.contains("Sign in"));
     for (username, password, said) in [
         ("alice", PASSWORD, "no operator"),
+        ("eve", PASSWORD, "no operator"),
         ("alice", "wrong", "Username or password is wrong"),
         ("nobody", "wrong", "Username or password is wrong"),
         ("<script>alert(1)</script>", "wrong", "Username or password is wrong"),
@@ -342,6 +344,31 @@ async fn a_deed_needs_the_form_of_this_session_and_this_origin() {
 }
 
 #[tokio::test]
+async fn an_operator_is_made_here_only_with_the_box_ticked() {
+    for gw in both_editions().await {
+        let alice = gw.register("alice").await;
+        let browser = Browser::of_operator(&gw).await;
+        let path = format!("/console/users/{}/roles", alice.id().await);
+        let token = browser.form_token().await;
+        let roles = ("roles", "user  operator");
+
+        let refused = browser.post(&path, &[("form_token", &token), roles]).await;
+        assert_eq!(refused.status(), 400);
+        assert!(text(refused).await.contains("makes an operator of the gateway"));
+        let forged = browser.post(&path, &[("form_token", "x"), roles, ("allow_operators", "true")]).await;
+        assert_eq!(forged.status(), 403);
+        assert_eq!(Browser::of(&gw).sign_in("alice", PASSWORD).await.status(), 403);
+
+        let fields = [("form_token", token.as_str()), roles, ("allow_operators", "true")];
+        let done = browser.post(&path, &fields).await;
+        assert!(leads_to(&done).expect("a page").ends_with("?done=roles"));
+        assert_eq!(Browser::of(&gw).sign_in("alice", PASSWORD).await.status(), 303);
+        let page = browser.page("/console/audit?event=operator_granted").await;
+        assert!(page.contains("alice") && page.contains("root"), "{page}");
+    }
+}
+
+#[tokio::test]
 async fn an_operator_who_is_one_no_more_is_out() {
     let gw = harness::gateway("").await;
     let browser = Browser::of_operator(&gw).await;
@@ -351,7 +378,7 @@ async fn an_operator_who_is_one_no_more_is_out() {
     eventually("the end", async || (browser.get("/console/").await.status() != 200).then_some(())).await;
     assert_eq!(leads_to(&browser.get("/console/").await), Some("/console/login?ended=true"));
 
-    assert!(gw.cli(&["user", "set-role", "root", "admin"]).status.success());
+    assert!(gw.cli(&["user", "set-role", "root", "operator", "--allow-operators"]).status.success());
     assert_eq!(browser.sign_in("root", PASSWORD).await.status(), 303);
     let out = browser.act("/console/logout").await;
     assert_eq!(leads_to(&out), Some("/console/login"));

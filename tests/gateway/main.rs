@@ -65,6 +65,7 @@ mod mail_at_the_end;
 mod notices;
 mod openapi;
 mod operating;
+mod operator_role;
 mod operators;
 mod own_account;
 mod proxying;

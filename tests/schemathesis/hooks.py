@@ -1,5 +1,5 @@
 """Who calls: for the auth API an account, a new one whenever a request has ended its session or deleted it; for
-the admin API an admin, by a token made with the key of gateway.yaml beside this file."""
+the admin API an operator, by a token made with the key of gateway.yaml beside this file."""
 
 import base64
 import hashlib
@@ -30,7 +30,7 @@ def admin_token() -> str:
         "iat": now,
         "exp": now + 600,
         "ver": 1,
-        "roles": ["admin"],
+        "roles": ["operator"],
         "preferred_username": "schemathesis",
     }
     header = {"typ": "at+jwt", "alg": "HS256", "kid": "k1"}

@@ -32,6 +32,7 @@ pub fn administration(wing: &Wing, call: &Call) -> Result<Administration, Refusa
         stores: wing.stores.clone(),
         policy: call.settings.policy.clone(),
         passwords: wing.passwords.clone(),
+        mailer: wing.mailer.clone(),
         operator: Operator {
             name: bearer.username.clone(),
             address: Some(call.caller.address),

@@ -1,6 +1,6 @@
 //! The admin API, at `/api/` on the admin port: what the command line does to accounts, sessions and
 //! the audit log, and what the running gateway tells and takes of its policy and cache. Every request needs the
-//! access token of an account with the role `admin`, from wherever it comes: a loopback address proves nothing.
+//! access token of an operator (`admin.roles`), from wherever it comes: a loopback address proves nothing.
 //! Requests by the control socket need none, as only the gateway's own user can open that.
 
 mod audit;
@@ -28,8 +28,6 @@ use crate::rejection::Code;
 use crate::store::{Bearer, Revocations, Standing};
 use crate::telemetry::Metrics;
 use crate::telemetry::decisions::Decisions;
-
-const ROLE: &str = "admin";
 
 /// The endpoints beneath `/api`, with `more` for the same callers. Every request must carry the extensions
 /// [`Settings`] and [`Caller`](super::Caller), and [`LocalOperator`] if it came by the control socket.
@@ -132,11 +130,13 @@ async fn authenticate(
         None => revocations.standing(bearer, now).await?,
     };
     match standing {
-        Standing::Good if identity.has_role(ROLE) => match lacks_factor(&settings.policy, &identity) {
+        Standing::Good if !settings.policy.admin.is_operator(&identity.roles) => {
+            Err(Code::RoleMissing.into())
+        }
+        Standing::Good => match lacks_factor(&settings.policy, &identity) {
             true => Err(Code::MfaRequired.into()),
             false => Ok(identity),
         },
-        Standing::Good => Err(Code::RoleMissing.into()),
         Standing::Revoked => Err(Code::TokenRevoked.into()),
         Standing::Stale => Err(Code::TokenStale.into()),
     }

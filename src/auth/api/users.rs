@@ -15,9 +15,8 @@ use crate::auth::call::Call;
 use crate::auth::described::AccountSeen;
 use crate::auth::openapi::schemas::{Email, NewPassword, Role, Username};
 use crate::auth::{Wing, body, described};
+use crate::identity::name::DEFAULT_ROLE;
 use crate::store::AccountFilter;
-
-const DEFAULT_ROLE: &str = "user";
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -43,6 +42,9 @@ struct New {
     email: Option<String>,
     #[schema(value_type = Option<Vec<Role>>)]
     roles: Option<Vec<String>>,
+    /// That the roles may make an operator of the gateway.
+    #[serde(default)]
+    allow_operators: bool,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -50,6 +52,9 @@ struct New {
 struct Roles {
     #[schema(value_type = Vec<Role>)]
     roles: Vec<String>,
+    /// That the roles may make an operator of the gateway.
+    #[serde(default)]
+    allow_operators: bool,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -108,8 +113,13 @@ pub async fn add(State(wing): State<Wing>, call: Call) -> Result<(StatusCode, Js
     let new: New = body::json(&call)?;
     let password = Zeroizing::new(new.password);
     let roles = new.roles.unwrap_or_else(|| vec![DEFAULT_ROLE.to_owned()]);
-    let new =
-        NewUser { username: &new.username, password: &password, email: new.email.as_deref(), roles: &roles };
+    let new = NewUser {
+        username: &new.username,
+        password: &password,
+        email: new.email.as_deref(),
+        roles: &roles,
+        allow_operators: new.allow_operators,
+    };
     let account = call::administration(&wing, &call)?.add(new).await?;
     Ok((StatusCode::CREATED, Json(described::account(&account))))
 }
@@ -128,6 +138,8 @@ pub async fn show(State(wing): State<Wing>, Named(user): Named, call: Call) -> R
 }
 
 /// Replace the roles of an account; its older tokens are stale at once.
+///
+/// A role of operators (`admin.roles`) that the account doesn't have yet needs `allow_operators`.
 #[utoipa::path(
     put, path = "/users/{user}/roles", operation_id = "set_roles", tag = "users",
     request_body = Roles,
@@ -141,8 +153,8 @@ pub async fn set_roles(
     Named(user): Named,
     call: Call,
 ) -> Result<Json<Value>, Refusal> {
-    let Roles { roles } = body::json(&call)?;
-    let account = call::administration(&wing, &call)?.set_roles(&user, &roles).await?;
+    let Roles { roles, allow_operators } = body::json(&call)?;
+    let account = call::administration(&wing, &call)?.set_roles(&user, &roles, allow_operators).await?;
     Ok(Json(described::account(&account)))
 }
 

@@ -30,6 +30,7 @@ impl Compiler<'_> {
         let verify = self.template(templates.verify, verify(), &ACTION, &place.key("verify"));
         let reset = self.template(templates.reset, reset(), &ACTION, &place.key("reset"));
         let notice = self.template(templates.notice, notice(), &CHANGE, &place.key("notice"));
+        let operators = self.template(templates.operators, operators(), &CHANGE, &place.key("operators"));
         if raw.from.is_none() && raw.smtp.is_some() {
             self.problems.missing(at, "from", "write it like `from: Example <no-reply@example.org>`");
         }
@@ -54,6 +55,7 @@ impl Compiler<'_> {
             verify,
             reset,
             notice,
+            operators,
         }
     }
 
@@ -144,6 +146,14 @@ fn notice() -> MailTemplate {
         subject: "Your account was changed".to_owned(),
         text: include_str!("../../mail/templates/notice.txt").to_owned(),
         html: include_str!("../../mail/templates/notice.html").to_owned(),
+    }
+}
+
+fn operators() -> MailTemplate {
+    MailTemplate {
+        subject: "The operators of the gateway have changed".to_owned(),
+        text: include_str!("../../mail/templates/operators.txt").to_owned(),
+        html: include_str!("../../mail/templates/operators.html").to_owned(),
     }
 }
 

@@ -143,6 +143,7 @@ impl Compiler<'_> {
         let routes = self.routes(
             routes,
             routes::Surrounds {
+                admin: &admin,
                 auth: &auth,
                 upstreams: &mut upstreams,
                 limits: &mut limits,
@@ -155,7 +156,7 @@ impl Compiler<'_> {
         upstreams.warn_unused(&root.key("upstreams"), &mut self.problems);
         issuers.warn_unused(&root.key("issuers"), &mut self.problems);
         limits.warn_unused(&root.key("limits"), &mut self.problems);
-        self.roles.warn_lonely(&mut self.problems);
+        self.roles.warn_lonely(&admin.roles, &mut self.problems);
         let policy = Policy {
             digest,
             listen,

@@ -28,9 +28,9 @@ impl Roles {
     }
 
     /// A role that stands in one place only may be a misspelling of another.
-    pub fn warn_lonely(&self, problems: &mut Problems) {
+    pub fn warn_lonely(&self, operators: &[String], problems: &mut Problems) {
         for (role, (path, times)) in &self.mentions {
-            if *times > 1 || WELL_KNOWN.contains(&role.as_str()) {
+            if *times > 1 || WELL_KNOWN.contains(&role.as_str()) || operators.contains(role) {
                 continue;
             }
             let others = self.mentions.keys().map(String::as_str).filter(|other| other != role);
@@ -54,14 +54,18 @@ impl Compiler<'_> {
     }
 
     pub fn role(&mut self, at: &Place<'_>, role: String) -> Option<String> {
-        if !is_role(&role) {
-            self.problems.error(
-                at,
-                format!("{role:?} isn't a role name: lower-case letters, digits, `_`, `.`, `:`, `-`"),
-            );
-            return None;
-        }
+        let role = self.role_name(at, role)?;
         self.roles.note(&role, at);
         Some(role)
+    }
+
+    /// The same for a role that needs no second mention.
+    pub fn role_name(&mut self, at: &Place<'_>, role: String) -> Option<String> {
+        if is_role(&role) {
+            return Some(role);
+        }
+        let message = format!("{role:?} isn't a role name: lower-case letters, digits, `_`, `.`, `:`, `-`");
+        self.problems.error(at, message);
+        None
     }
 }

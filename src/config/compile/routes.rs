@@ -12,7 +12,7 @@ use super::names::Names;
 use super::{Compiler, pattern};
 use crate::config::place::Place;
 use crate::config::policy::{
-    AcceptedIssuers, Access, Destination, Issuer, Limit, LimitBy, MethodSet, Route, RouteConflict,
+    AcceptedIssuers, Access, Admin, Destination, Issuer, Limit, LimitBy, MethodSet, Route, RouteConflict,
     RouteTable, RouteTableBuilder, Upstream,
 };
 use crate::config::raw;
@@ -27,6 +27,7 @@ const METHODS: [Method; 7] =
 
 /// What routes speak of.
 pub struct Surrounds<'p> {
+    pub admin: &'p Admin,
     pub auth: &'p CompiledAuth,
     pub upstreams: &'p mut Names<Upstream>,
     pub limits: &'p mut Names<Limit>,
@@ -107,6 +108,7 @@ impl Compiler<'_> {
         if let Access::Authenticated(requirement) = &mut access {
             requirement.mfa_roles.clone_from(&surrounds.auth.policy.mfa.required_roles);
         }
+        self.warn_of_operator_role(&access, &surrounds.admin.roles, &at.key("access"));
         let issuers = self.accepted_issuers(raw.issuers, surrounds.issuers, &at.key("issuers"));
         let limits = self.route_limits(raw.limits, surrounds, parameters, at);
         let cache = raw.cache.map(|cache| self.cache(cache, &methods, &access, &at.key("cache")));

@@ -13,6 +13,8 @@ pub struct Mail {
     pub verify: MailTemplate,
     pub reset: MailTemplate,
     pub notice: MailTemplate,
+    /// To operators, of other operators.
+    pub operators: MailTemplate,
 }
 
 #[derive(Debug, Clone)]

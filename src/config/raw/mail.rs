@@ -36,6 +36,7 @@ pub struct Templates {
     pub verify: Option<Template>,
     pub reset: Option<Template>,
     pub notice: Option<Template>,
+    pub operators: Option<Template>,
 }
 
 #[derive(Debug, Default, Deserialize)]

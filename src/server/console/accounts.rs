@@ -33,6 +33,13 @@ struct Done {
     done: Option<String>,
 }
 
+/// The fields of the form for roles; a box that isn't ticked isn't sent.
+#[derive(Deserialize)]
+struct Roles {
+    roles: String,
+    allow_operators: Option<String>,
+}
+
 pub async fn list(State(console): State<Console>, Extension(guest): Extension<Arc<Guest>>) -> Response {
     answer("Users", &guest, find(&console, &guest).await)
 }
@@ -116,6 +123,7 @@ async fn one(console: &Console, guest: &Guest, id: &str) -> Shown {
         section {
             h2 { "What can be done" }
             (deeds(guest, &account))
+            (roles_form(guest, &account))
             p .faint { "Disabling and ending sessions take effect at every gateway at once." }
         }
         section { h2 { "Sessions" } (table_of(guest, &sessions)) }
@@ -132,6 +140,17 @@ fn deeds(guest: &Guest, account: &Account) -> Markup {
             (deed(&format!("{path}/enable"), guest, "Enable", "", None))
         } @else {
             (deed(&format!("{path}/disable"), guest, "Disable", "danger", Some("Disable this account and end its sessions?")))
+        }
+    }
+}
+
+fn roles_form(guest: &Guest, account: &Account) -> Markup {
+    html! {
+        form .line method="post" action=(format!("{}/roles", path_of(account))) {
+            input type="hidden" name="form_token" value=(guest.form_token);
+            label { "Roles, with spaces between them" input name="roles" value=(account.roles.join(" ")) required; }
+            label { "They may make an operator of the gateway" input type="checkbox" name="allow_operators" value="true"; }
+            button .quiet { "Replace roles" }
         }
     }
 }
@@ -163,6 +182,7 @@ fn said(done: &str) -> Option<&'static str> {
         "enable" => "Enabled.",
         "end-sessions" => "All sessions have ended.",
         "session" => "The session has ended.",
+        "roles" => "The roles have been replaced; older tokens are stale.",
         _ => return None,
     })
 }
@@ -180,6 +200,11 @@ pub async fn act(
             "disable" => administration.set_disabled(&id, true).await.map(drop),
             "enable" => administration.set_disabled(&id, false).await.map(drop),
             "end-sessions" => administration.end_sessions(&id).await.map(drop),
+            "roles" => {
+                let Roles { roles, allow_operators } = guest.form()?;
+                let roles: Vec<String> = roles.split_whitespace().map(str::to_owned).collect();
+                administration.set_roles(&id, &roles, allow_operators.is_some()).await.map(drop)
+            }
             _ => return Err(Code::RouteNotFound.into()),
         };
         let account = match done {

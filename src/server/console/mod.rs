@@ -1,4 +1,4 @@
-//! The operator console: `/console/` on the admin port. Pages made here, for accounts with the role `admin`;
+//! The operator console: `/console/` on the admin port. Pages made here, for operators (`admin.roles`);
 //! they work without scripts, load nothing from elsewhere and run nothing that stands in a page. What they
 //! show and do is what `/metrics`, `/readyz`, `/api/…` and the command line do.
 

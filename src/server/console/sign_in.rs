@@ -95,7 +95,7 @@ fn status(rejection: &Rejection) -> StatusCode {
 
 fn words(rejection: &Rejection) -> String {
     match rejection.code {
-        Code::RoleMissing => "This account is no operator: it lacks the role admin.".to_owned(),
+        Code::RoleMissing => "This account is no operator: it has no role of admin.roles.".to_owned(),
         Code::BadCredentials => "Username or password is wrong.".to_owned(),
         Code::MfaRequired if rejection.detail.is_none() => {
             "A code of your authenticator app is needed, too.".to_owned()

@@ -142,6 +142,14 @@ impl Accounts for PostgresUsers {
         rows.into_iter().map(UserRow::account).collect()
     }
 
+    async fn find_by_roles(&self, roles: &[String], limit: u32) -> Result<Vec<Account>, StoreError> {
+        let select =
+            sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE roles && $1 ORDER BY id LIMIT $2");
+        let select = select.bind(roles).bind(i64::from(limit));
+        let rows = in_time(select.fetch_all(&self.pool)).await.map_err(failed)?;
+        rows.into_iter().map(UserRow::account).collect()
+    }
+
     async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Result<Vec<Account>, StoreError> {
         // Bounds rather than conditions that may be absent: the index finds its way by them even in
         // a plan made for every filter. Nothing sorts after the last code point.

@@ -134,6 +134,17 @@ impl Accounts for SqliteUsers {
         rows.into_iter().map(UserRow::account).collect()
     }
 
+    async fn find_by_roles(&self, roles: &[String], limit: u32) -> Result<Vec<Account>, StoreError> {
+        let select = sqlx::query_as::<_, UserRow>(
+            "SELECT * FROM users \
+             WHERE EXISTS (SELECT 1 FROM json_each(roles) AS own \
+                           JOIN json_each(?1) AS wanted ON own.value = wanted.value) \
+             ORDER BY id LIMIT ?2",
+        );
+        let rows = select.bind(column::roles_json(roles)).bind(limit).fetch_all(&self.pool).await;
+        rows.map_err(failed)?.into_iter().map(UserRow::account).collect()
+    }
+
     async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Result<Vec<Account>, StoreError> {
         // Nothing sorts after the last code point.
         let select = sqlx::query_as::<_, UserRow>(

@@ -76,6 +76,9 @@ impl Accounts for Faulty {
     async fn find_by_email(&self, email: &str, limit: u32) -> Result<Vec<Account>, StoreError> {
         self.call("accounts.find_by_email")?.accounts.find_by_email(email, limit).await
     }
+    async fn find_by_roles(&self, roles: &[String], limit: u32) -> Result<Vec<Account>, StoreError> {
+        self.call("accounts.find_by_roles")?.accounts.find_by_roles(roles, limit).await
+    }
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
         self.call("accounts.find_by_id")?.accounts.find_by_id(id).await
     }

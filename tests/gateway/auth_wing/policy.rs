@@ -55,6 +55,7 @@ fn mail() -> Mail {
         verify: template(),
         reset: template(),
         notice: template(),
+        operators: template(),
     }
 }
 

@@ -147,6 +147,7 @@ impl Wing {
             stores: self.shared.clone(),
             policy: self.settings.policy.clone(),
             passwords: self.passwords.clone(),
+            mailer: Mailer::new(self.shared.clone(), self.metrics.clone()),
             operator: Operator { name, address: None, user_agent: None, request_id: None },
         }
     }

@@ -16,6 +16,7 @@ contract!([postgres_users, sqlite_users] {
     of_many_accounts_with_one_name_in_different_case_one_is_created
     accounts_are_listed_by_name_page_by_page
     accounts_are_found_by_what_their_names_begin_with
+    accounts_are_found_by_their_roles
     a_profile_is_replaced_whole_and_raises_the_version
     a_profile_never_takes_the_name_of_another
     a_password_is_replaced_and_raises_the_version
@@ -250,6 +251,27 @@ async fn accounts_are_found_by_what_their_names_begin_with(accounts: Arc<impl Ac
     for odd in ["%", "\\", "\0", "' OR 1=1 --", "\u{10ffff}"] {
         assert_eq!(search(odd, None, 10).await, Vec::<String>::new(), "{odd:?}");
     }
+}
+
+async fn accounts_are_found_by_their_roles(accounts: Arc<impl Accounts>) {
+    let of = |username: &str, roles: &[&str]| NewAccount {
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        ..new_account(username)
+    };
+    for new in [of("a", &["user", "operator"]), of("b", &["user"]), of("c", &["chief"]), of("d", &["chiefs"])]
+    {
+        accounts.create(&new, &note(AuditEvent::Registered, &new.username)).await.expect("the name is free");
+    }
+
+    let found = async |roles: &[&str], limit| {
+        let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
+        let found = accounts.find_by_roles(&roles, limit).await.unwrap();
+        found.into_iter().map(|account| account.username).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&["operator", "chief"], 10).await, ["a", "c"]);
+    assert_eq!(found(&["operator", "chief", "user"], 2).await, ["a", "b"]);
+    assert_eq!(found(&["nobody", "%", "operator\""], 10).await, [""; 0]);
+    assert_eq!(found(&[], 10).await, [""; 0]);
 }
 
 async fn a_profile_is_replaced_whole_and_raises_the_version(accounts: Arc<impl Accounts>) {

@@ -137,9 +137,9 @@ impl Gateway {
         client
     }
 
-    /// An account made by `portcullis user add --role admin`, logged in.
+    /// An administrator of the application who is an operator of the gateway too, logged in.
     pub async fn admin(&self, username: &str) -> Client {
-        let output = self.cli(&["user", "add", username, "--role", "admin", "--config", "gateway.yaml"]);
+        let output = self.cli(&["user", "add", username, "--role", "admin", "--operator"]);
         assert!(output.status.success(), "{output:?}");
         let client = self.client(username);
         client.login().await;
