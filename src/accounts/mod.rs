@@ -1,4 +1,5 @@
 //! What happens to accounts: sign in, factors, passwords, sessions, keys, administration. No HTTP here: `auth`
 //! reads requests, calls this module, and words its results.
 
+pub mod ending;
 pub mod operators;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{Mailer, PasswordQueue, Stores, audit, password};
+use crate::accounts::ending::Ending;
 use crate::accounts::operators::Grant;
 use crate::clock::{Timestamp, now};
 use crate::config::policy::Policy;
@@ -15,7 +16,7 @@ use crate::identity::{SessionId, UserId, name};
 use crate::rejection::Rejection;
 use crate::store::{
     Account, AccountFilter, AuditEntry, AuditEvent, AuditFilter, AuditPage, AuditPosition, AuditRecord,
-    CreateError, NewAccount, Revocation, Session, StoreError,
+    CreateError, NewAccount, Session, StoreError,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,8 @@ pub enum AdministrationError {
     UnknownSession(SessionId),
     #[error("the username {0:?} is taken")]
     Taken(String),
+    #[error("the account {0:?} is being changed by others; try again")]
+    Changed(String),
     /// One sentence about what was wrong with the input.
     #[error("{0}")]
     Bad(String),
@@ -66,6 +69,20 @@ pub struct Administration {
     pub mailer: Mailer,
     pub operator: Operator,
 }
+
+/// What operators change of an account whatever it was before, so that it is tried again when something else
+/// changes the account at the same time.
+enum Change<'a> {
+    Roles(&'a [String]),
+    Disabled(bool),
+    /// The hash.
+    Password(&'a str),
+    NoSecondFactor,
+    Mended,
+}
+
+/// How often a change is tried while others change the account.
+const ATTEMPTS: usize = 5;
 
 pub(super) type Done<T> = Result<T, AdministrationError>;
 
@@ -117,55 +134,91 @@ impl Administration {
     /// `allow_operators`: whether it was said that the account may become an operator.
     pub async fn set_roles(&self, user: &str, roles: &[String], allow_operators: bool) -> Done<Account> {
         check_roles(roles)?;
-        let account = self.find(user).await?;
-        let granted = self.check_grant(&account.roles, roles, allow_operators)?;
-        let record = self.about(AuditEvent::RolesChanged, &account, Some(roles.join(",")));
-        let changed = self.stores.accounts.set_roles(account.id, roles, now(), &record).await?;
-        let changed = self.make_stale(user, changed, &record).await?;
-        self.note_grants(&[Grant { id: changed.id, username: changed.username.clone(), roles: granted }])
-            .await?;
-        Ok(changed)
+        for _ in 0..ATTEMPTS {
+            let account = self.find(user).await?;
+            let granted = self.check_grant(&account.roles, roles, allow_operators)?;
+            let record = self.about(AuditEvent::RolesChanged, &account, Some(roles.join(",")));
+            if let Some(changed) = self.try_change(&account, &Change::Roles(roles), &record).await? {
+                audit::log(&record);
+                let grant = Grant { id: changed.id, username: changed.username.clone(), roles: granted };
+                self.note_grants(&[grant]).await?;
+                return Ok(changed);
+            }
+        }
+        Err(AdministrationError::Changed(user.to_owned()))
     }
 
     pub async fn set_disabled(&self, user: &str, disabled: bool) -> Done<Account> {
-        let account = self.find(user).await?;
         let event = if disabled { AuditEvent::Disabled } else { AuditEvent::Enabled };
-        let record = self.about(event, &account, None);
-        let changed = self.stores.accounts.set_disabled(account.id, disabled, now(), &record).await?;
-        let changed = self.make_stale(user, changed, &record).await?;
-        if disabled {
-            self.stores.sessions.end_all(changed.id, self.last_token_dies()).await?;
-        }
-        Ok(changed)
+        self.change(user, event, None, Change::Disabled(disabled)).await
     }
 
     /// A new password, whatever the old one was; every session ends.
     pub async fn set_password(&self, user: &str, password: &str) -> Done<Account> {
         let account = self.find(user).await?;
         let hash = self.hash(password, &account.username, account.email.as_deref()).await?;
-        let record = self.about(AuditEvent::PasswordChanged, &account, None);
-        let changed = self.stores.accounts.set_password(account.id, None, &hash, now(), &record).await?;
-        let changed = self.make_stale(user, changed, &record).await?;
-        self.stores.sessions.end_all(changed.id, self.last_token_dies()).await?;
-        Ok(changed)
+        self.change(user, AuditEvent::PasswordChanged, None, Change::Password(&hash)).await
     }
 
     /// Takes the second factor away; every session ends. `false` if there was none.
     pub async fn reset_mfa(&self, user: &str) -> Done<bool> {
         let account = self.find(user).await?;
         if !account.has_second_factor {
+            // Maybe it was removed before, and ending the sessions failed.
+            self.ending().again(&account, now()).await?;
             return Ok(false);
         }
-        // Before, so that a state store that fails leaves all as it was, and the next try isn't told that there is
-        // nothing to do; after, for logins that came in between.
-        self.stores.sessions.end_all(account.id, self.last_token_dies()).await?;
-        let record = self.about(AuditEvent::SecondFactorReset, &account, None);
-        let Some(changed) = self.stores.second_factors.remove(account.id, now(), &record).await? else {
-            return Ok(false);
-        };
-        let changed = self.make_stale(user, Some(changed), &record).await?;
-        self.stores.sessions.end_all(changed.id, self.last_token_dies()).await?;
+        self.change(user, AuditEvent::SecondFactorReset, None, Change::NoSecondFactor).await?;
         Ok(true)
+    }
+
+    /// Gives the account a version above all that were revoked, and ends every session of it: after an older dump
+    /// of the account store was restored.
+    pub async fn mend(&self, user: &str) -> Done<Account> {
+        self.change(user, AuditEvent::Mended, None, Change::Mended).await
+    }
+
+    async fn change(
+        &self,
+        user: &str,
+        event: AuditEvent,
+        detail: Option<String>,
+        change: Change<'_>,
+    ) -> Done<Account> {
+        for _ in 0..ATTEMPTS {
+            let account = self.find(user).await?;
+            let record = self.about(event, &account, detail.clone());
+            if let Some(changed) = self.try_change(&account, &change, &record).await? {
+                audit::log(&record);
+                return Ok(changed);
+            }
+        }
+        Err(AdministrationError::Changed(user.to_owned()))
+    }
+
+    /// `None` if the account changed meanwhile.
+    async fn try_change(
+        &self,
+        account: &Account,
+        change: &Change<'_>,
+        record: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError> {
+        let (accounts, ending, now) = (&self.stores.accounts, self.ending(), now());
+        match *change {
+            Change::Roles(roles) => {
+                ending.after(account, accounts.set_roles(account, roles, now, record)).await
+            }
+            Change::Disabled(disabled) => {
+                ending.after(account, accounts.set_disabled(account, disabled, now, record)).await
+            }
+            Change::Password(hash) => {
+                ending.after(account, accounts.set_password(account, hash, now, record)).await
+            }
+            Change::NoSecondFactor => {
+                ending.after(account, self.stores.second_factors.remove(account, now, record)).await
+            }
+            Change::Mended => ending.mend(account, now, record).await,
+        }
     }
 
     /// `true` if there was a lockout or failures to clear.
@@ -177,16 +230,15 @@ impl Administration {
     }
 
     pub async fn delete(&self, user: &str) -> Done<()> {
-        let account = self.find(user).await?;
-        // Tokens first: should the last step fail, the account is still there to try again.
-        let every_version = Revocation::UserBelow(account.id, u64::from(u32::MAX));
-        self.stores.revocations.revoke(every_version, self.last_token_dies()).await?;
-        self.stores.sessions.end_all(account.id, self.last_token_dies()).await?;
-        let record = self.about(AuditEvent::Deleted, &account, None);
-        if self.stores.accounts.delete(account.id, &record).await? {
-            audit::log(&record);
+        for _ in 0..ATTEMPTS {
+            let account = self.find(user).await?;
+            let record = self.about(AuditEvent::Deleted, &account, None);
+            if self.ending().delete(&account, &record).await? {
+                audit::log(&record);
+                return Ok(());
+            }
         }
-        Ok(())
+        Err(AdministrationError::Changed(user.to_owned()))
     }
 
     pub async fn sessions(&self, user: &str) -> Done<Vec<Session>> {
@@ -248,13 +300,13 @@ impl Administration {
             .map_err(AdministrationError::Busy)
     }
 
-    /// Tokens made before the account's present version no longer count.
-    async fn make_stale(&self, user: &str, changed: Option<Account>, record: &AuditRecord) -> Done<Account> {
-        let changed = changed.ok_or_else(|| AdministrationError::Unknown(user.to_owned()))?;
-        audit::log(record);
-        let below = Revocation::UserBelow(changed.id, changed.version);
-        self.stores.revocations.revoke(below, self.last_token_dies()).await?;
-        Ok(changed)
+    fn ending(&self) -> Ending<'_> {
+        Ending {
+            accounts: &*self.stores.accounts,
+            sessions: &*self.stores.sessions,
+            revocations: &*self.stores.revocations,
+            until: self.last_token_dies(),
+        }
     }
 
     /// When every access token that exists now has expired.

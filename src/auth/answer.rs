@@ -67,6 +67,7 @@ impl Refusal {
                 Code::BadCredentials
                 | Code::AccountLocked
                 | Code::AccountDisabled
+                | Code::AccountChanged
                 | Code::EmailNotVerified => "invalid_grant",
                 _ => "invalid_request",
             },

@@ -166,8 +166,10 @@ impl Door {
         let stores = &self.wing.stores;
         let session = stores.sessions.find(identity.session_id, call.now).await.ok()??;
         let account = stores.accounts.find_by_id(identity.user_id).await.ok()??;
-        let is_same =
-            !account.disabled && account.version == identity.version && account.roles == identity.roles;
+        let is_same = !account.disabled
+            && account.version == identity.version
+            && account.roles == identity.roles
+            && session.is_of(&account);
         is_same.then(|| set_cookie(call, &call.settings.keys.mint(&grant::identity(call, &session))))
     }
 }

@@ -59,7 +59,7 @@ pub async fn reset(State(wing): State<Wing>, call: Call) -> Result<StatusCode, R
 
     let record = wing.record(&call, AuditEvent::PasswordReset, login::about(&account), None);
     let change = wing.stores.one_time_tokens.reset_password(&token, &hash, call.now, &record);
-    let Some(changed) = password::replace(&wing, &call, account.id, change).await? else {
+    let Some(changed) = wing.change(&call, &account, change).await? else {
         return email::refuse(&wing, &call).await;
     };
     audit::log(&record);

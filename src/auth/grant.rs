@@ -11,10 +11,11 @@ use uuid::Uuid;
 
 use super::answer::Refusal;
 use super::call::Call;
-use super::{Wing, cookie};
+use super::{Wing, audit, cookie, login};
 use crate::clock::{Timestamp, unix_seconds};
 use crate::identity::Identity;
-use crate::store::{Account, Session};
+use crate::rejection::Code;
+use crate::store::{Account, AuditEvent, Session, Start};
 
 /// How much longer revocations live than any token they concern.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -70,21 +71,49 @@ pub struct Tokens {
 
 /// Always a new one: a login never continues a session that somebody else may know. Stored before
 /// any token exists: a token without a session could never be revoked.
+///
+/// `account` is as it was when its owner was recognised. If it has changed since, no session starts.
 pub async fn start_session(
     wing: &Wing,
     call: &Call,
     account: &Account,
     amr: &[impl AsRef<str>],
 ) -> Result<Session, Refusal> {
+    let session = new_session(call, account, amr);
+    if wing.stores.sessions.start(&session).await? == Start::Started {
+        return Ok(session);
+    }
+    let session = new_session(call, &mend(wing, call, account).await?, amr);
+    match wing.stores.sessions.start(&session).await? {
+        Start::Started => Ok(session),
+        Start::Stale { .. } => Err(Code::AccountChanged.into()),
+    }
+}
+
+/// For an account whose version is revoked although it is the present one: an older dump of the account store was
+/// restored, or a deletion failed half-way. Its owner has just shown who they are.
+async fn mend(wing: &Wing, call: &Call, account: &Account) -> Result<Account, Refusal> {
+    let found = wing.stores.accounts.find_by_id(account.id).await?;
+    if found.is_none_or(|found| found.version != account.version) {
+        return Err(Code::AccountChanged.into());
+    }
+    let record = wing.record(call, AuditEvent::Mended, login::about(account), Some("at a login"));
+    let mended = wing.ending(call).mend(account, call.now, &record).await?.ok_or(Code::AccountChanged)?;
+    audit::log(&record);
+    Ok(mended)
+}
+
+fn new_session(call: &Call, account: &Account, amr: &[impl AsRef<str>]) -> Session {
     let tokens = &call.settings.policy.tokens;
     let ends_at = call.now + tokens.session_ttl;
-    let session = Session {
+    Session {
         id: Uuid::now_v7(),
         user_id: account.id,
         username: account.username.clone(),
         email: account.email.clone(),
         roles: account.roles.clone(),
         version: account.version,
+        credentials: account.credentials,
         amr: amr.iter().map(|method| method.as_ref().to_owned()).collect(),
         generation: 1,
         created_at: call.now,
@@ -93,9 +122,7 @@ pub async fn start_session(
         ends_at,
         address: Some(call.caller.address),
         user_agent: call.user_agent(),
-    };
-    wing.stores.sessions.start(&session).await?;
-    Ok(session)
+    }
 }
 
 /// The answer of RFC 6749 §5.1 for a session that is stored already.

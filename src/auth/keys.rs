@@ -17,7 +17,7 @@ use super::{Wing, audit, body, grant, me};
 use crate::clock::Timestamp;
 use crate::identity::api_key;
 use crate::rejection::{Code, Rejection};
-use crate::store::{Account, ApiKey, AuditEvent, Revocation};
+use crate::store::{Account, ApiKey, AuditEvent, KeyCreation, Revocation};
 
 const MOST_KEYS: u32 = 100;
 const MAX_NAME_CHARS: usize = 64;
@@ -76,6 +76,7 @@ pub struct Keys {
     request_body = Document,
     responses((status = 201, description = "The key", body = KeySeen)),
     security(("password" = []), ("bearer" = [])),
+    extensions(("x-refusals" = json!(["account_changed"]))),
 )]
 pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     let document: Document = body::json(&call)?;
@@ -95,9 +96,13 @@ pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     };
     let subject = Subject { user_id: Some(account.id), username: &account.username };
     let record = wing.record(&call, AuditEvent::KeyCreated, subject, Some(&api_key::shown(key.id)));
-    if !wing.stores.api_keys.create(&key, MOST_KEYS, &record).await? {
-        let detail = format!("An account has at most {MOST_KEYS} keys; delete one first");
-        return Err(Rejection::from(Code::BadRequest).because(detail).into());
+    match wing.stores.api_keys.create(&account, &key, MOST_KEYS, &record).await? {
+        KeyCreation::Created => {}
+        KeyCreation::AccountChanged => return Err(Code::AccountChanged.into()),
+        KeyCreation::TooMany => {
+            let detail = format!("An account has at most {MOST_KEYS} keys; delete one first");
+            return Err(Rejection::from(Code::BadRequest).because(detail).into());
+        }
     }
     audit::log(&record);
     notice::post(&wing, &call, &account, Change::ApiKey);

@@ -78,7 +78,7 @@ impl Credentials {
     post, path = "/login", operation_id = "login", tag = "sessions",
     request_body(content((Document = "application/json"), (Form = "application/x-www-form-urlencoded"))),
     responses((status = 200, description = "Tokens", body = Tokens)),
-    extensions(("x-refusals" = json!(["bad_credentials", "account_locked", "account_disabled", "email_not_verified", "mfa_required", "overloaded", "store_unavailable"]))),
+    extensions(("x-refusals" = json!(["bad_credentials", "account_locked", "account_disabled", "email_not_verified", "account_changed", "mfa_required", "overloaded", "store_unavailable"]))),
 )]
 pub async fn login(State(wing): State<Wing>, call: Call) -> Response {
     let result = open_session(&wing, &call).await;

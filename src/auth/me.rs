@@ -16,10 +16,10 @@ use super::call::Call;
 use super::described::OwnAccount;
 use super::notice::{self, Change};
 use super::openapi::schemas::{Email, Username};
-use super::{Wing, audit, body, cookie, described, email, grant, login, password};
+use super::{Wing, audit, body, cookie, described, email, login, password};
 use crate::identity::name;
 use crate::rejection::{Code, Rejection};
-use crate::store::{Account, AuditEvent, AuditRecord, Revocation};
+use crate::store::{Account, AuditEvent, AuditRecord};
 
 /// `PATCH`: what isn't named stays.
 #[derive(Deserialize, ToSchema)]
@@ -65,7 +65,7 @@ where
     security(("password" = []), ("bearer" = [])),
 )]
 pub async fn read(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
-    Ok(Json(described::own_account(&own_account(&wing, &call).await?)))
+    Ok(Json(described::own_account(&read_account(&wing, &call).await?)))
 }
 
 /// Change the own account; what isn't named stays.
@@ -74,7 +74,7 @@ pub async fn read(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, R
     request_body = Changes,
     responses((status = 200, description = "The account", body = OwnAccount)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["username_taken", "bad_credentials", "account_locked", "overloaded"]))),
+    extensions(("x-refusals" = json!(["username_taken", "bad_credentials", "account_locked", "account_changed", "overloaded"]))),
 )]
 pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
     let changes: Changes = body::json(&call)?;
@@ -93,7 +93,7 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>,
     request_body = Whole,
     responses((status = 200, description = "The account", body = OwnAccount)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["username_taken", "bad_credentials", "account_locked", "overloaded"]))),
+    extensions(("x-refusals" = json!(["username_taken", "bad_credentials", "account_locked", "account_changed", "overloaded"]))),
 )]
 pub async fn replace(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
     let whole: Whole = body::json(&call)?;
@@ -108,25 +108,33 @@ pub async fn replace(State(wing): State<Wing>, call: Call) -> Result<Json<Value>
     delete, path = "/me", operation_id = "delete_me", tag = "accounts",
     responses((status = 204, description = "Deleted")),
     security(("password" = []), ("bearer" = [])),
+    extensions(("x-refusals" = json!(["account_changed"]))),
 )]
 pub async fn delete(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     let account = own_account(&wing, &call).await?;
-    let until = grant::last_token_until(&call);
-    // Tokens first: should the last step fail, the account is still there to try again.
-    let every_version = Revocation::UserBelow(account.id, u64::from(u32::MAX));
-    wing.stores.revocations.revoke(every_version, until).await?;
-    wing.stores.sessions.end_all(account.id, until).await?;
-    wing.metrics.revocations.with_label_values(&["user"]).inc();
     let record = wing.record(&call, AuditEvent::Deleted, login::about(&account), None);
-    if wing.stores.accounts.delete(account.id, &record).await? {
-        audit::log(&record);
-        notice::post(&wing, &call, &account, Change::Deleted);
+    if !wing.ending(&call).delete(&account, &record).await? {
+        return Err(Code::AccountChanged.into());
     }
+    wing.metrics.revocations.with_label_values(&["user"]).inc();
+    audit::log(&record);
+    notice::post(&wing, &call, &account, Change::Deleted);
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie::clear(&call))]).into_response())
 }
 
-/// The token was good a moment ago, but the account may be gone, or disabled at this very moment.
+/// The account for whatever changes it or acts in its name. A token of another version was made stale while this
+/// request was on its way, and decides nothing any more.
 pub async fn own_account(wing: &Wing, call: &Call) -> Result<Account, Refusal> {
+    let account = read_account(wing, call).await?;
+    match account.version == call.bearer()?.version {
+        true => Ok(account),
+        false => Err(Code::TokenStale.into()),
+    }
+}
+
+/// The account to be shown. The token was good a moment ago, but the account may be gone, or disabled at this
+/// very moment.
+pub async fn read_account(wing: &Wing, call: &Call) -> Result<Account, Refusal> {
     let found = wing.stores.accounts.find_by_id(call.bearer()?.user_id).await?;
     found.filter(|account| !account.disabled).ok_or_else(|| Code::TokenInvalid.into())
 }
@@ -151,13 +159,10 @@ async fn set_profile(
     }
     let record = profile_record(wing, call, account, &username, email.as_deref());
     let accounts = &wing.stores.accounts;
-    let changed = accounts.set_profile(account.id, &username, email.as_deref(), call.now, &record).await?;
-    let changed = changed.ok_or(Code::TokenInvalid)?;
+    let change = accounts.set_profile(account, &username, email.as_deref(), call.now, &record);
+    // Older tokens are stale: backends must not go on under a name that somebody else may take now.
+    let changed = wing.change(call, account, change).await?.ok_or(Code::AccountChanged)?;
     audit::log(&record);
-    // Backends must not go on under a name that somebody else may take now.
-    let below = Revocation::UserBelow(changed.id, changed.version);
-    wing.stores.revocations.revoke(below, grant::last_token_until(call)).await?;
-    wing.metrics.revocations.with_label_values(&["user"]).inc();
     if changed.email != account.email {
         notice::post(wing, call, account, Change::Email);
         email::confirm(wing, call, &changed);

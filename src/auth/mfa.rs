@@ -75,7 +75,7 @@ pub struct RecoveryCodes {
     security(("password" = []), ("bearer" = [])),
 )]
 pub async fn read(State(wing): State<Wing>, call: Call) -> Result<Json<MfaSeen>, Refusal> {
-    let account = me::own_account(&wing, &call).await?;
+    let account = me::read_account(&wing, &call).await?;
     let factor = wing.stores.second_factors.find(account.id).await?.filter(|factor| factor.is_confirmed);
     let recovery_codes = factor.as_ref().map_or(0, |factor| factor.recovery_codes);
     Ok(Json(MfaSeen { enabled: factor.is_some(), recovery_codes }))
@@ -89,7 +89,7 @@ pub async fn read(State(wing): State<Wing>, call: Call) -> Result<Json<MfaSeen>,
     request_body = Password,
     responses((status = 201, description = "For the app", body = AppSecret)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["bad_credentials", "account_locked", "overloaded"]))),
+    extensions(("x-refusals" = json!(["bad_credentials", "account_locked", "account_changed", "overloaded"]))),
 )]
 pub async fn begin(State(wing): State<Wing>, call: Call) -> Result<(StatusCode, Json<AppSecret>), Refusal> {
     let Password { password } = body::json(&call)?;
@@ -97,9 +97,12 @@ pub async fn begin(State(wing): State<Wing>, call: Call) -> Result<(StatusCode, 
     password::confirm(&wing, &call, &account, Zeroizing::new(password)).await?;
     let secret = totp::generate();
     let sealed = call.settings.vault.seal(&secret, account.id);
-    if !wing.stores.second_factors.begin(account.id, &sealed).await? {
+    if account.has_second_factor {
         let detail = "A second factor is set up already; disable it first";
         return Err(Rejection::from(Code::BadRequest).because(detail).into());
+    }
+    if !wing.stores.second_factors.begin(&account, &sealed).await? {
+        return Err(Code::AccountChanged.into());
     }
     let uri = totp::uri(&secret, &call.settings.policy.auth.mfa.issuer, &account.username);
     let qr = QrCode::new(&uri).map_err(|_| Code::Internal)?;
@@ -108,13 +111,13 @@ pub async fn begin(State(wing): State<Wing>, call: Call) -> Result<(StatusCode, 
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
-/// Turn the second factor on by a code of the app. The session that has shown both takes the place of the caller's.
+/// Turn the second factor on by a code of the app. Every session ends, and one that has shown both starts.
 #[utoipa::path(
     post, path = "/mfa/totp/confirm", operation_id = "confirm_mfa", tag = "second factor",
     request_body = Confirmation,
     responses((status = 200, description = "Tokens of a new session, and the recovery codes", body = Tokens)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["mfa_code_invalid", "account_locked"]))),
+    extensions(("x-refusals" = json!(["mfa_code_invalid", "account_locked", "account_changed"]))),
 )]
 pub async fn confirm(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     let Confirmation { code, refresh_token } = body::json(&call)?;
@@ -123,13 +126,11 @@ pub async fn confirm(State(wing): State<Wing>, call: Call) -> Result<Response, R
     let (codes, hashes) = new_codes(&account);
     let record = wing.record(&call, AuditEvent::SecondFactorEnabled, login::about(&account), None);
     let factors = &wing.stores.second_factors;
-    let confirmed = factors.confirm(account.id, &sealed, step, &hashes, call.now, &record).await?;
-    // Somebody was faster.
-    let account = confirmed.ok_or(Code::MfaCodeInvalid)?;
+    let change = factors.confirm(&account, &sealed, step, &hashes, call.now, &record);
+    let account = wing.change(&call, &account, change).await?.ok_or(Code::AccountChanged)?;
     audit::log(&record);
     notice::post(&wing, &call, &account, Change::SecondFactorEnabled);
     let session = grant::start_session(&wing, &call, &account, PASSWORD_AND_APP).await?;
-    wing.stores.sessions.end(call.bearer()?.session_id, grant::last_token_until(&call)).await?;
     let delivery = Delivery::of(&call, refresh_token);
     Ok(grant::answer_with(&call, &session, delivery, Some(shown(&codes))))
 }
@@ -163,7 +164,7 @@ async fn pending_step(
     request_body = OneCode,
     responses((status = 200, description = "New ones; those before are void", body = RecoveryCodes)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["mfa_code_invalid", "account_locked"]))),
+    extensions(("x-refusals" = json!(["mfa_code_invalid", "account_locked", "account_changed"]))),
 )]
 pub async fn renew_codes(State(wing): State<Wing>, call: Call) -> Result<Json<RecoveryCodes>, Refusal> {
     let OneCode { code } = body::json(&call)?;
@@ -171,8 +172,8 @@ pub async fn renew_codes(State(wing): State<Wing>, call: Call) -> Result<Json<Re
     second_factor::check(&wing, &call, &account, &code).await?;
     let (codes, hashes) = new_codes(&account);
     let record = wing.record(&call, AuditEvent::RecoveryCodesRenewed, login::about(&account), None);
-    if !wing.stores.second_factors.replace_codes(account.id, &hashes, &record).await? {
-        return Err(Code::MfaCodeInvalid.into());
+    if !wing.stores.second_factors.replace_codes(&account, &hashes, &record).await? {
+        return Err(Code::AccountChanged.into());
     }
     audit::log(&record);
     notice::post(&wing, &call, &account, Change::RecoveryCodes);
@@ -185,18 +186,17 @@ pub async fn renew_codes(State(wing): State<Wing>, call: Call) -> Result<Json<Re
     request_body = OneCode,
     responses((status = 204, description = "Off; every session has ended")),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["mfa_code_invalid", "account_locked"]))),
+    extensions(("x-refusals" = json!(["mfa_code_invalid", "account_locked", "account_changed"]))),
 )]
 pub async fn disable(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
     let OneCode { code } = body::json(&call)?;
     let account = me::own_account(&wing, &call).await?;
     second_factor::check(&wing, &call, &account, &code).await?;
     let record = wing.record(&call, AuditEvent::SecondFactorDisabled, login::about(&account), None);
-    let change = wing.stores.second_factors.remove(account.id, call.now, &record);
-    if password::replace(&wing, &call, account.id, change).await?.is_some() {
-        audit::log(&record);
-        notice::post(&wing, &call, &account, Change::SecondFactorDisabled);
-    }
+    let change = wing.stores.second_factors.remove(&account, call.now, &record);
+    wing.change(&call, &account, change).await?.ok_or(Code::AccountChanged)?;
+    audit::log(&record);
+    notice::post(&wing, &call, &account, Change::SecondFactorDisabled);
     Ok(StatusCode::NO_CONTENT)
 }
 

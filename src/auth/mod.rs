@@ -49,10 +49,13 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use serde_json::Value;
 
+use self::answer::Refusal;
+use self::call::Call;
 pub use self::local_operator::LocalOperator;
 pub use self::mailer::Mailer;
 use self::openapi::{Described, docs, document};
 pub use self::password_queue::PasswordQueue;
+use crate::accounts::ending::Ending;
 use crate::config::policy::Policy;
 use crate::edition::{Edition, Secrets};
 use crate::identity::Identity;
@@ -62,7 +65,8 @@ use crate::identity::token::assertion::Assertions;
 use crate::identity::vault::Vault;
 use crate::rejection::Code;
 use crate::store::{
-    Accounts, ApiKeys, AuditLog, Lockouts, OneTimeTokens, Revocations, SecondFactors, Sessions, StoreError,
+    Account, Accounts, ApiKeys, AuditLog, Lockouts, OneTimeTokens, Revocations, SecondFactors, Sessions,
+    StoreError,
 };
 use crate::telemetry::Metrics;
 
@@ -131,6 +135,34 @@ struct Wing {
 impl Wing {
     fn note_store_error(&self, error: &StoreError, consequence: &str) {
         note_store_error(&self.metrics, error, consequence);
+    }
+
+    fn ending(&self, call: &Call) -> Ending<'_> {
+        Ending {
+            accounts: &*self.stores.accounts,
+            sessions: &*self.stores.sessions,
+            revocations: &*self.stores.revocations,
+            until: grant::last_token_until(call),
+        }
+    }
+
+    /// Makes a change of the account and ends what it takes the right from; `None` if the account changed
+    /// meanwhile.
+    async fn change<E>(
+        &self,
+        call: &Call,
+        account: &Account,
+        change: impl Future<Output = Result<Option<Account>, E>>,
+    ) -> Result<Option<Account>, Refusal>
+    where
+        E: From<StoreError>,
+        Refusal: From<E>,
+    {
+        let changed = self.ending(call).after(account, change).await?;
+        if changed.is_some() {
+            self.metrics.revocations.with_label_values(&["user"]).inc();
+        }
+        Ok(changed)
     }
 }
 

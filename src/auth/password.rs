@@ -13,9 +13,9 @@ use super::notice::{self, Change};
 use super::openapi::schemas::NewPassword;
 use super::{Wing, audit, body, login, me};
 use crate::config::policy::Policy;
-use crate::identity::{UserId, name, password};
+use crate::identity::{name, password};
 use crate::rejection::{Code, Rejection};
-use crate::store::{Account, AuditEvent, Revocation, StoreError};
+use crate::store::{Account, AuditEvent};
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PasswordChange)]
@@ -34,7 +34,7 @@ struct Document {
     request_body = Document,
     responses((status = 200, description = "Tokens", body = Tokens)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["weak_password", "bad_credentials", "account_locked", "overloaded"]))),
+    extensions(("x-refusals" = json!(["weak_password", "bad_credentials", "account_locked", "account_changed", "overloaded"]))),
 )]
 pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     let document: Document = body::json(&call)?;
@@ -48,10 +48,8 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     confirm(&wing, &call, &account, old).await?;
     let hash = wing.passwords.hash(new, rules.argon2).await?;
     let record = wing.record(&call, AuditEvent::PasswordChanged, login::about(&account), None);
-    let old_hash = Some(account.password_hash.as_str());
-    let change = wing.stores.accounts.set_password(account.id, old_hash, &hash, call.now, &record);
-    // Without one, somebody was faster: this old password is no longer the old one.
-    let account = replace(&wing, &call, account.id, change).await?.ok_or(Code::BadCredentials)?;
+    let change = wing.stores.accounts.set_password(&account, &hash, call.now, &record);
+    let account = wing.change(&call, &account, change).await?.ok_or(Code::AccountChanged)?;
     audit::log(&record);
     notice::post(&wing, &call, &account, Change::Password);
     // The bearer has shown the other factors before.
@@ -85,23 +83,4 @@ pub async fn confirm(
         wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
     }
     Ok(())
-}
-
-/// Whoever had the old password is out. Sessions end before and after: before, so that a state store
-/// that fails leaves the password as it was; after, for logins with the old password that came in
-/// between. `None` if there was nothing to replace.
-pub async fn replace(
-    wing: &Wing,
-    call: &Call,
-    id: UserId,
-    change: impl Future<Output = Result<Option<Account>, StoreError>>,
-) -> Result<Option<Account>, Refusal> {
-    let until = grant::last_token_until(call);
-    wing.stores.sessions.end_all(id, until).await?;
-    let Some(changed) = change.await? else { return Ok(None) };
-    let below = Revocation::UserBelow(changed.id, changed.version);
-    wing.stores.revocations.revoke(below, until).await?;
-    wing.stores.sessions.end_all(changed.id, until).await?;
-    wing.metrics.revocations.with_label_values(&["user"]).inc();
-    Ok(Some(changed))
 }

@@ -104,11 +104,14 @@ pub async fn present(
     }
 }
 
-/// Brings the session's copy of the account up to date, or ends the session of an account that is
-/// disabled or gone. With the account store down, the copy must do.
+/// Brings the session's copy of the account up to date, or ends the session of an account that is disabled or
+/// gone, or has other credentials than those the session began under. With the account store down, the copy must
+/// do.
 async fn confirm_account(wing: &Wing, call: &Call, session: &Session) -> Result<(), Refusal> {
     match wing.stores.accounts.find_by_id(session.user_id).await {
-        Ok(Some(account)) if !account.disabled => note_changes(wing, session, &account).await,
+        Ok(Some(account)) if !account.disabled && session.is_of(&account) => {
+            note_changes(wing, session, &account).await
+        }
         Ok(_) => {
             wing.stores.sessions.end(session.id, grant::last_token_until(call)).await?;
             wing.metrics.revocations.with_label_values(&["session"]).inc();
@@ -120,15 +123,14 @@ async fn confirm_account(wing: &Wing, call: &Call, session: &Session) -> Result<
 
 async fn note_changes(wing: &Wing, session: &Session, account: &Account) -> Result<(), Refusal> {
     let is_same = session.version == account.version
+        && session.credentials == account.credentials
         && session.username == account.username
         && session.email == account.email
         && session.roles == account.roles;
     if is_same {
         return Ok(());
     }
-    let email = account.email.as_deref();
-    let sessions = &wing.stores.sessions;
-    Ok(sessions.note_account(session.id, &account.roles, email, &account.username, account.version).await?)
+    Ok(wing.stores.sessions.note_account(session.id, account).await?)
 }
 
 /// The copy counts unless the account is known to have changed since: then only the account store

@@ -54,7 +54,7 @@ pub async fn ticket(wing: &Wing, call: &Call, account: &Account) -> Result<Refus
     post, path = "/login/mfa", operation_id = "login_mfa", tag = "sessions",
     request_body = Document,
     responses((status = 200, description = "Tokens", body = Tokens)),
-    extensions(("x-refusals" = json!(["one_time_token_invalid", "mfa_code_invalid", "account_locked", "store_unavailable"]))),
+    extensions(("x-refusals" = json!(["one_time_token_invalid", "mfa_code_invalid", "account_locked", "account_changed", "store_unavailable"]))),
 )]
 pub async fn login(State(wing): State<Wing>, call: Call) -> Response {
     let result = open_session(&wing, &call).await;

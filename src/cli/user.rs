@@ -74,6 +74,8 @@ enum UserCommand {
     ResetMfa { name: String },
     /// Lift a lockout
     Unlock { name: String },
+    /// After an older dump was restored: bring an account and the state store together again, and end its sessions
+    Mend { name: String },
     /// Delete an account and end its sessions
     Delete { name: String },
 }
@@ -126,6 +128,7 @@ async fn perform(
             let text = if was_locked { "unlocked" } else { "was not locked" };
             output.print(text, &json!({ "was_locked": was_locked }))
         }
+        UserCommand::Mend { name } => print(&administration.mend(name).await.map_err(said)?),
         UserCommand::Delete { name } => {
             administration.delete(name).await.map_err(said)?;
             output.print("deleted", &json!({ "deleted": name }))

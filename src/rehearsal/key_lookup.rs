@@ -7,15 +7,21 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::identity::UserId;
-use crate::store::{Account, ApiKey, ApiKeys, AuditRecord, StoreError};
+use crate::store::{Account, ApiKey, ApiKeys, AuditRecord, KeyCreation, StoreError};
 
 /// `None` offline: there no key is known.
 pub struct KeyLookup(pub Option<Arc<dyn ApiKeys>>);
 
 #[async_trait]
 impl ApiKeys for KeyLookup {
-    async fn create(&self, _: &ApiKey, _: u32, _: &AuditRecord) -> Result<bool, StoreError> {
-        Ok(false)
+    async fn create(
+        &self,
+        _: &Account,
+        _: &ApiKey,
+        _: u32,
+        _: &AuditRecord,
+    ) -> Result<KeyCreation, StoreError> {
+        Ok(KeyCreation::AccountChanged)
     }
 
     async fn list(&self, _: UserId) -> Result<Vec<ApiKey>, StoreError> {

@@ -21,6 +21,9 @@ pub struct Account {
     pub roles: Vec<String>,
     /// Goes up by one whenever tokens issued before must no longer count (roles, disable, password).
     pub version: u64,
+    /// Goes up, together with `version`, when sessions begun before must no longer go on: the password or the
+    /// second factor changed, or the account was disabled.
+    pub credentials: u64,
     pub disabled: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -65,8 +68,9 @@ pub enum CreateError {
     Store(#[from] StoreError),
 }
 
-/// Every change comes with its record for the audit log: both are written, or neither. A change of
-/// an unknown account changes and records nothing.
+/// Every change comes with its record for the audit log: both are written, or neither. A change takes the
+/// account as it was when the change was decided on, and is made in one statement that names its version: if
+/// the account has another version by now, or is gone, nothing is changed or recorded.
 #[async_trait]
 pub trait Accounts: Send + Sync {
     /// Adds an account with version 1. Of two at once with the same name (in any case), one wins.
@@ -85,38 +89,46 @@ pub trait Accounts: Send + Sync {
     /// In order of username, `limit` at most.
     async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Result<Vec<Account>, StoreError>;
     /// Replaces username and email, and raises the version; the changed account, or `None` if
-    /// unknown. Another email isn't verified.
+    /// it changed meanwhile. Another email isn't verified.
     async fn set_profile(
         &self,
-        id: UserId,
+        account: &Account,
         username: &str,
         email: Option<&str>,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, CreateError>;
-    /// Replaces the hash, where `old_hash` is given only if it still is that one (of two changes at
-    /// once, one wins), and raises the version; `None` if there was nothing to replace.
+    /// Replaces the hash, and raises version and credentials; `None` if the account changed meanwhile.
     async fn set_password(
         &self,
-        id: UserId,
-        old_hash: Option<&str>,
+        account: &Account,
         new_hash: &str,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError>;
-    /// Replaces the roles and raises the version; the changed account, or `None` if unknown.
+    /// Replaces the roles and raises the version; `None` if the account changed meanwhile.
     async fn set_roles(
         &self,
-        id: UserId,
+        account: &Account,
         roles: &[String],
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError>;
-    /// Disables or enables, and raises the version; the changed account, or `None` if unknown.
+    /// Disables or enables, and raises the version; disabling raises the credentials, too. `None` if the
+    /// account changed meanwhile.
     async fn set_disabled(
         &self,
-        id: UserId,
+        account: &Account,
         disabled: bool,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError>;
+    /// Sets a version that is higher than the present one, and raises the credentials; `None` if the
+    /// account changed meanwhile.
+    async fn raise_version(
+        &self,
+        account: &Account,
+        version: u64,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError>;
@@ -129,8 +141,8 @@ pub trait Accounts: Send + Sync {
         new_hash: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
-    /// `false` if there was none.
-    async fn delete(&self, id: UserId, note: &AuditRecord) -> Result<bool, StoreError>;
+    /// `false` if the account changed meanwhile, or is gone already.
+    async fn delete(&self, account: &Account, note: &AuditRecord) -> Result<bool, StoreError>;
     /// Whether the store answers at all; for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError>;
 }

@@ -22,12 +22,28 @@ pub struct ApiKey {
     pub last_used_at: Option<Timestamp>,
 }
 
+/// What became of a key to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyCreation {
+    Created,
+    /// The account has as many as it may have.
+    TooMany,
+    /// The account has another version by now, or is gone.
+    AccountChanged,
+}
+
 /// Keys go with their account. Making and deleting one come with their record for the audit log: both
 /// are written, or neither.
 #[async_trait]
 pub trait ApiKeys: Send + Sync {
-    /// `false`, and nothing written, if the account is gone or has `most` keys already.
-    async fn create(&self, key: &ApiKey, most: u32, note: &AuditRecord) -> Result<bool, StoreError>;
+    /// Of this account, if it still has this version and fewer than `most` keys.
+    async fn create(
+        &self,
+        owner: &Account,
+        key: &ApiKey,
+        most: u32,
+        note: &AuditRecord,
+    ) -> Result<KeyCreation, StoreError>;
     /// In order of creation.
     async fn list(&self, user: UserId) -> Result<Vec<ApiKey>, StoreError>;
     /// With its account, as it is now.

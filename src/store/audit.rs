@@ -41,6 +41,7 @@ pub enum AuditEvent {
     SecondFactorReset,
     RecoveryCodeUsed,
     RecoveryCodesRenewed,
+    Mended,
 }
 
 impl AuditEvent {
@@ -77,6 +78,7 @@ impl AuditEvent {
         Self::SecondFactorReset,
         Self::RecoveryCodeUsed,
         Self::RecoveryCodesRenewed,
+        Self::Mended,
     ];
 
     /// The reverse of [`as_str`](Self::as_str).
@@ -118,6 +120,7 @@ impl AuditEvent {
             Self::SecondFactorReset => "second_factor_reset",
             Self::RecoveryCodeUsed => "recovery_code_used",
             Self::RecoveryCodesRenewed => "recovery_codes_renewed",
+            Self::Mended => "mended",
         }
     }
 

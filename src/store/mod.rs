@@ -27,7 +27,7 @@ mod sessions;
 /// What the operator configures, in the words of the traits.
 pub use crate::config::policy::{LockoutRule, Quota};
 pub use accounts::{Account, AccountFilter, Accounts, CreateError, ImportedAccount, NewAccount};
-pub use api_keys::{ApiKey, ApiKeys};
+pub use api_keys::{ApiKey, ApiKeys, KeyCreation};
 pub use audit::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPage, AuditPosition, AuditRecord};
 pub use bounded::bounded;
 pub use flights::{FLIGHT_LEASE, Flight, Flights, Landing, Landings};
@@ -40,7 +40,7 @@ pub use purges::{AnswerKey, Epoch, Label, Purge, Purges};
 pub use responses::{PART_BYTES, Parts, ResponseParts, Responses, StoredBody, StoredResponse};
 pub use revocations::{Admission, Bearer, Gatekeeper, Mirroring, Renewal, Revocation, Revocations, Standing};
 pub use second_factors::{CodeHash, SecondFactor, SecondFactors};
-pub use sessions::{Rotation, Session, Sessions};
+pub use sessions::{Rotation, Session, Sessions, Start};
 
 /// The store failed: it could not be reached, did not answer in time, or answered nonsense.
 /// The cause is for our log; clients see `store_unavailable`.

@@ -63,8 +63,8 @@ pub trait OneTimeTokens: Send + Sync {
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError>;
-    /// Uses the token up, replaces the hash of the password and raises the version, which voids the
-    /// account's other tokens of this kind. The address is the account's own, by the way. `None` if the
+    /// Uses the token up, replaces the hash of the password and raises version and credentials, which voids
+    /// the account's other tokens of this kind. The address is the account's own, by the way. `None` if the
     /// token was no good.
     async fn reset_password(
         &self,

@@ -60,6 +60,8 @@ pub trait Revocations: Send + Sync {
     fn standing_at_once(&self, _bearer: Bearer, _now: Timestamp) -> Option<Standing> {
         None
     }
+    /// The lowest version of the user's tokens that still counts, where older ones are revoked.
+    async fn revoked_below(&self, user: UserId, now: Timestamp) -> Result<Option<u64>, StoreError>;
     /// Whether the store answers and takes writes, by writing something; for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError>;
     /// How well this process knows them by itself; `None` when it asks for every request.

@@ -19,18 +19,19 @@ pub struct SecondFactor {
 pub type CodeHash = [u8; 32];
 
 /// They go with their account. Changes come with their record for the audit log: both are written, or
-/// neither.
+/// neither. What takes an account changes nothing if that has another version by now, or is gone.
 #[async_trait]
 pub trait SecondFactors: Send + Sync {
     async fn find(&self, user: UserId) -> Result<Option<SecondFactor>, StoreError>;
-    /// Keeps an unconfirmed one in place of any such; `false` if the account is gone or has a
+    /// Keeps an unconfirmed one in place of any such; `false` if the account changed meanwhile or has a
     /// confirmed one.
-    async fn begin(&self, user: UserId, sealed_secret: &[u8]) -> Result<bool, StoreError>;
-    /// Confirms the unconfirmed one if it has this secret, by the code of `step`. The account, which
-    /// says so from now on; `None` if there is none to confirm.
+    async fn begin(&self, account: &Account, sealed_secret: &[u8]) -> Result<bool, StoreError>;
+    /// Confirms the unconfirmed one if it has this secret, by the code of `step`, and raises the account's
+    /// version and credentials. The account, which says so from now on; `None` if the account changed
+    /// meanwhile or there is none to confirm.
     async fn confirm(
         &self,
-        user: UserId,
+        account: &Account,
         sealed_secret: &[u8],
         step: u64,
         codes: &[CodeHash],
@@ -42,20 +43,20 @@ pub trait SecondFactors: Send + Sync {
     async fn use_step(&self, user: UserId, step: u64) -> Result<bool, StoreError>;
     /// Uses a recovery code up; `false` if there is no such code.
     async fn use_code(&self, user: UserId, code: &CodeHash) -> Result<bool, StoreError>;
-    /// `false` if there is no confirmed factor.
+    /// `false` if the account changed meanwhile or there is no confirmed factor.
     async fn replace_codes(
         &self,
-        user: UserId,
+        account: &Account,
         codes: &[CodeHash],
         note: &AuditRecord,
     ) -> Result<bool, StoreError>;
     /// Replaces the secret's seal if it still is the old one.
     async fn reseal(&self, user: UserId, old: &[u8], new: &[u8]) -> Result<(), StoreError>;
-    /// Removes factor and codes, and raises the account's version; `None` if there was no confirmed
-    /// factor.
+    /// Removes factor and codes, and raises the account's version and credentials; `None` if the account
+    /// changed meanwhile or there was no confirmed factor.
     async fn remove(
         &self,
-        user: UserId,
+        account: &Account,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError>;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
+use super::{Account, StoreError};
 use crate::clock::Timestamp;
 use crate::identity::{SessionId, UserId};
 
@@ -19,6 +19,9 @@ pub struct Session {
     pub email: Option<String>,
     pub roles: Vec<String>,
     pub version: u64,
+    /// The account's `credentials` when the session began. It ends when the account has others. 0 for
+    /// sessions that were begun before accounts had any.
+    pub credentials: u64,
     /// How the user proved who they are (RFC 8176).
     pub amr: Vec<String>,
     /// Of the refresh tokens handed out for this session, the number of the newest; starts at 1.
@@ -32,6 +35,17 @@ pub struct Session {
     pub ends_at: Timestamp,
     pub address: Option<std::net::IpAddr>,
     pub user_agent: Option<String>,
+}
+
+/// What became of a session that was to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    Started,
+    /// Tokens of the session's version are revoked, so that nothing was kept. `below` is the lowest version
+    /// that still counts.
+    Stale {
+        below: u64,
+    },
 }
 
 /// What became of a presented refresh token.
@@ -52,11 +66,23 @@ impl Session {
     pub fn is_alive(&self, now: Timestamp) -> bool {
         now < self.idle_until && now < self.ends_at
     }
+
+    /// Whether it was begun under the account's present credentials. A session that doesn't tell counts only
+    /// while the account hasn't changed at all. A version that the account never had stems from a time that
+    /// a restored dump has undone.
+    pub fn is_of(&self, account: &Account) -> bool {
+        match self.credentials {
+            0 => self.version == account.version,
+            credentials => credentials == account.credentials && self.version <= account.version,
+        }
+    }
 }
 
 #[async_trait]
 pub trait Sessions: Send + Sync {
-    async fn start(&self, session: &Session) -> Result<(), StoreError>;
+    /// Keeps the session, unless its version is revoked: both are one step, so that a session never begins
+    /// after what ended it.
+    async fn start(&self, session: &Session) -> Result<Start, StoreError>;
     /// Presents generation `presented` of session `id`. Atomic: of many at once with the newest
     /// generation, one gets `Rotated` and the others `Repeated` with the same generation. On
     /// `Reused` the session is removed and revoked until `revoked_until` in the same step.
@@ -70,15 +96,9 @@ pub trait Sessions: Send + Sync {
         revoked_until: Timestamp,
         now: Timestamp,
     ) -> Result<Rotation, StoreError>;
-    /// Updates the copy of the account within a session that still exists.
-    async fn note_account(
-        &self,
-        id: SessionId,
-        roles: &[String],
-        email: Option<&str>,
-        username: &str,
-        version: u64,
-    ) -> Result<(), StoreError>;
+    /// Updates the copy of the account within a session, unless that is gone, belongs to other credentials,
+    /// or has a copy of a later version.
+    async fn note_account(&self, id: SessionId, account: &Account) -> Result<(), StoreError>;
     /// `None` when it ended or expired.
     async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Session>, StoreError>;
     /// The user's sessions that are alive, newest first.

@@ -66,6 +66,7 @@ impl From<AdministrationError> for Refusal {
                 because(Code::NotFound)
             }
             AdministrationError::Taken(_) => Code::UsernameTaken.into(),
+            AdministrationError::Changed(_) => because(Code::AccountChanged),
             AdministrationError::Bad(_) => because(Code::BadRequest),
             AdministrationError::Weak(_) => because(Code::WeakPassword),
             AdministrationError::Busy(rejection) => rejection.into(),

@@ -146,7 +146,7 @@ pub async fn show(State(wing): State<Wing>, Named(user): Named, call: Call) -> R
     params(("user" = String, Path, description = "Id or username")),
     responses((status = 200, description = "The account", body = AccountSeen)),
     security(("bearer" = [])),
-    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+    extensions(("x-refusals" = json!(["not_found", "account_changed", "role_missing"]))),
 )]
 pub async fn set_roles(
     State(wing): State<Wing>,
@@ -165,7 +165,7 @@ pub async fn set_roles(
     params(("user" = String, Path, description = "Id or username")),
     responses((status = 204, description = "Replaced")),
     security(("bearer" = [])),
-    extensions(("x-refusals" = json!(["not_found", "weak_password", "role_missing"]))),
+    extensions(("x-refusals" = json!(["not_found", "weak_password", "account_changed", "role_missing"]))),
 )]
 pub async fn set_password(
     State(wing): State<Wing>,
@@ -184,7 +184,7 @@ pub async fn set_password(
     params(("user" = String, Path, description = "Id or username")),
     responses((status = 200, description = "The account", body = AccountSeen)),
     security(("bearer" = [])),
-    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+    extensions(("x-refusals" = json!(["not_found", "account_changed", "role_missing"]))),
 )]
 pub async fn disable(
     State(wing): State<Wing>,
@@ -201,7 +201,7 @@ pub async fn disable(
     params(("user" = String, Path, description = "Id or username")),
     responses((status = 200, description = "The account", body = AccountSeen)),
     security(("bearer" = [])),
-    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+    extensions(("x-refusals" = json!(["not_found", "account_changed", "role_missing"]))),
 )]
 pub async fn enable(
     State(wing): State<Wing>,
@@ -235,7 +235,7 @@ pub async fn unlock(
     params(("user" = String, Path, description = "Id or username")),
     responses((status = 200, description = "Done", body = MfaReset)),
     security(("bearer" = [])),
-    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+    extensions(("x-refusals" = json!(["not_found", "account_changed", "role_missing"]))),
 )]
 pub async fn reset_mfa(
     State(wing): State<Wing>,
@@ -252,7 +252,7 @@ pub async fn reset_mfa(
     params(("user" = String, Path, description = "Id or username")),
     responses((status = 204, description = "Deleted")),
     security(("bearer" = [])),
-    extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
+    extensions(("x-refusals" = json!(["not_found", "account_changed", "role_missing"]))),
 )]
 pub async fn delete(State(wing): State<Wing>, Named(user): Named, call: Call) -> Result<StatusCode, Refusal> {
     call::administration(&wing, &call)?.delete(&user).await?;

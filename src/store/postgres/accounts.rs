@@ -5,7 +5,7 @@ use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::QueryAs;
 use uuid::Uuid;
 
-use super::{PostgresUsers, audit, failed, in_time, version};
+use super::{PostgresUsers, audit, failed, in_time, signed, version};
 use crate::clock::Timestamp;
 use crate::identity::{UserId, name};
 use crate::store::{
@@ -22,6 +22,7 @@ pub(super) struct UserRow {
     password_hash: String,
     roles: Vec<String>,
     version: i64,
+    credentials_version: i64,
     disabled: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -38,6 +39,7 @@ impl UserRow {
             password_hash: self.password_hash,
             roles: self.roles,
             version: version(self.version)?,
+            credentials: version(self.credentials_version)?,
             disabled: self.disabled,
             created_at: self.created_at,
             updated_at: self.updated_at,
@@ -166,7 +168,7 @@ impl Accounts for PostgresUsers {
 
     async fn set_profile(
         &self,
-        id: UserId,
+        account: &Account,
         username: &str,
         email: Option<&str>,
         now: Timestamp,
@@ -176,53 +178,72 @@ impl Accounts for PostgresUsers {
             "UPDATE users SET username = $2, username_key = $3, email = $4, \
                               email_verified = email_verified AND email IS NOT DISTINCT FROM $4, \
                               version = version + 1, updated_at = $5 \
-             WHERE id = $1 RETURNING *",
+             WHERE id = $1 AND version = $6 RETURNING *",
         );
-        let update = update.bind(id).bind(username).bind(name::fold(username)).bind(email).bind(now);
-        named(self.change(update, note).await)
+        let update = update.bind(account.id).bind(username).bind(name::fold(username)).bind(email).bind(now);
+        named(self.change(update.bind(signed(account.version)), note).await)
     }
 
     async fn set_password(
         &self,
-        id: UserId,
-        old_hash: Option<&str>,
+        account: &Account,
         new_hash: &str,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
-            "UPDATE users SET password_hash = $3, version = version + 1, updated_at = $4 \
-             WHERE id = $1 AND password_hash = coalesce($2, password_hash) RETURNING *",
+            "UPDATE users SET password_hash = $2, version = version + 1, \
+                              credentials_version = credentials_version + 1, updated_at = $3 \
+             WHERE id = $1 AND version = $4 RETURNING *",
         );
-        account(self.change(update.bind(id).bind(old_hash).bind(new_hash).bind(now), note).await)
+        let update = update.bind(account.id).bind(new_hash).bind(now).bind(signed(account.version));
+        self::account(self.change(update, note).await)
     }
 
     async fn set_roles(
         &self,
-        id: UserId,
+        account: &Account,
         roles: &[String],
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
             "UPDATE users SET roles = $2, version = version + 1, updated_at = $3 \
-             WHERE id = $1 RETURNING *",
+             WHERE id = $1 AND version = $4 RETURNING *",
         );
-        account(self.change(update.bind(id).bind(roles).bind(now), note).await)
+        let update = update.bind(account.id).bind(roles).bind(now).bind(signed(account.version));
+        self::account(self.change(update, note).await)
     }
 
     async fn set_disabled(
         &self,
-        id: UserId,
+        account: &Account,
         disabled: bool,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
-            "UPDATE users SET disabled = $2, version = version + 1, updated_at = $3 \
-             WHERE id = $1 RETURNING *",
+            "UPDATE users SET disabled = $2, version = version + 1, \
+                              credentials_version = credentials_version + CASE WHEN $2 THEN 1 ELSE 0 END, updated_at = $3 \
+             WHERE id = $1 AND version = $4 RETURNING *",
         );
-        account(self.change(update.bind(id).bind(disabled).bind(now), note).await)
+        let update = update.bind(account.id).bind(disabled).bind(now).bind(signed(account.version));
+        self::account(self.change(update, note).await)
+    }
+
+    async fn raise_version(
+        &self,
+        account: &Account,
+        version: u64,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError> {
+        let update = sqlx::query_as(
+            "UPDATE users SET version = $2, credentials_version = credentials_version + 1, updated_at = $3 \
+             WHERE id = $1 AND version = $4 AND version < $2 RETURNING *",
+        );
+        let update = update.bind(account.id).bind(signed(version)).bind(now).bind(signed(account.version));
+        self::account(self.change(update, note).await)
     }
 
     async fn upgrade_hash(
@@ -243,9 +264,10 @@ impl Accounts for PostgresUsers {
         Ok(done.rows_affected() > 0)
     }
 
-    async fn delete(&self, id: UserId, note: &AuditRecord) -> Result<bool, StoreError> {
-        let delete = sqlx::query_as("DELETE FROM users WHERE id = $1 RETURNING *").bind(id);
-        Ok(account(self.change(delete, note).await)?.is_some())
+    async fn delete(&self, account: &Account, note: &AuditRecord) -> Result<bool, StoreError> {
+        let delete = sqlx::query_as("DELETE FROM users WHERE id = $1 AND version = $2 RETURNING *");
+        let delete = delete.bind(account.id).bind(signed(account.version));
+        Ok(self::account(self.change(delete, note).await)?.is_some())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{PostgresUsers, audit, failed, in_time};
+use super::{PostgresUsers, audit, failed, in_time, signed};
 use crate::clock::Timestamp;
 use crate::identity::UserId;
-use crate::store::{Account, Accounts, ApiKey, ApiKeys, AuditRecord, StoreError};
+use crate::store::{Account, Accounts, ApiKey, ApiKeys, AuditRecord, KeyCreation, StoreError};
 
 #[derive(sqlx::FromRow)]
 struct KeyRow {
@@ -29,13 +29,20 @@ impl From<KeyRow> for ApiKey {
 
 #[async_trait]
 impl ApiKeys for PostgresUsers {
-    async fn create(&self, key: &ApiKey, most: u32, note: &AuditRecord) -> Result<bool, StoreError> {
+    async fn create(
+        &self,
+        owner: &Account,
+        key: &ApiKey,
+        most: u32,
+        note: &AuditRecord,
+    ) -> Result<KeyCreation, StoreError> {
         let created = in_time(async {
             let mut transaction = self.pool.begin().await?;
             // The account's row, so that of many at once each sees the keys of those before it.
-            let lock = sqlx::query("SELECT 1 FROM users WHERE id = $1 FOR UPDATE").bind(key.user_id);
+            let lock = sqlx::query("SELECT 1 FROM users WHERE id = $1 AND version = $2 FOR UPDATE");
+            let lock = lock.bind(owner.id).bind(signed(owner.version));
             if lock.fetch_optional(&mut *transaction).await?.is_none() {
-                return Ok(false);
+                return Ok(KeyCreation::AccountChanged);
             }
             let insert = sqlx::query(
                 "INSERT INTO api_keys (id, user_id, name, secret_hash, roles, created_at, expires_at) \
@@ -43,7 +50,7 @@ impl ApiKeys for PostgresUsers {
                  WHERE (SELECT count(*) FROM api_keys WHERE user_id = $2) < $8",
             )
             .bind(key.id)
-            .bind(key.user_id)
+            .bind(owner.id)
             .bind(&key.name)
             .bind(&key.secret_hash)
             .bind(&key.roles)
@@ -51,11 +58,11 @@ impl ApiKeys for PostgresUsers {
             .bind(key.expires_at)
             .bind(i64::from(most));
             if insert.execute(&mut *transaction).await?.rows_affected() == 0 {
-                return Ok(false);
+                return Ok(KeyCreation::TooMany);
             }
             audit::insert(note).execute(&mut *transaction).await?;
             transaction.commit().await?;
-            Ok(true)
+            Ok(KeyCreation::Created)
         });
         created.await.map_err(failed)
     }

@@ -87,3 +87,8 @@ async fn in_time<T>(question: impl Future<Output = sqlx::Result<T>>) -> sqlx::Re
 fn version(column: i64) -> Result<u64, StoreError> {
     u64::try_from(column).map_err(|_| failed("a version is negative"))
 }
+
+/// The reverse of [`version`]; what doesn't fit is beyond every version there is.
+fn signed(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
+}

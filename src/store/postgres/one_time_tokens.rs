@@ -130,9 +130,11 @@ impl OneTimeTokens for PostgresUsers {
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
-            "UPDATE users SET password_hash = $3, version = version + 1, email_verified = true, \
+            "UPDATE users SET password_hash = $3, version = users.version + 1, \
+                              credentials_version = credentials_version + 1, email_verified = true, \
                               updated_at = $2 \
-             WHERE id = (SELECT user_id FROM one_time_tokens WHERE hash = $1) RETURNING *",
+             FROM one_time_tokens t WHERE t.hash = $1 AND users.id = t.user_id AND NOT users.disabled \
+                              AND (t.version IS NULL OR t.version = users.version) RETURNING users.*",
         );
         let update = update.bind(hash).bind(now).bind(password_hash);
         self.redeem_for(redeem(hash, Purpose::ResetPassword, now), update, note).await

@@ -10,6 +10,7 @@ use super::key::{Key, Layout};
 use super::script::Script;
 use super::{RedisState, millis, parse};
 use crate::clock::Timestamp;
+use crate::identity::UserId;
 use crate::store::{Bearer, Mirroring, Revocation, Revocations, Standing, StoreError};
 
 /// Nobody reads what a probe has written.
@@ -48,6 +49,14 @@ impl Revocations for RedisState {
             [None, None, _] => Standing::Good,
             _ => Standing::Revoked,
         })
+    }
+
+    /// Redis forgets by its own clock, so `now` isn't needed.
+    async fn revoked_below(&self, user: UserId, _now: Timestamp) -> Result<Option<u64>, StoreError> {
+        let mut command = Cmd::new();
+        command.arg("GET");
+        command.write_arg_fmt(Key::RevokedUser(self.layout(), user));
+        parse(self.connections.run(&command).await?)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -14,10 +14,10 @@ use super::script::{Call, Script};
 use super::{RedisState, duration_micros, failed, micros, millis, parse};
 use crate::clock::Timestamp;
 use crate::identity::{SessionId, UserId};
-use crate::store::{Revocation, Rotation, Session, Sessions, StoreError};
+use crate::store::{Account, Revocation, Rotation, Session, Sessions, Start, StoreError};
 
 /// All but the id, which is in the key's name. `rotate_session.lua` answers in the same order.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "user_id",
     "username",
     "email",
@@ -31,15 +31,23 @@ const FIELDS: [&str; 13] = [
     "address",
     "user_agent",
     "amr",
+    "credentials",
 ];
 
 /// Questions on the way at once when a user's sessions are listed.
 const LISTED_AT_ONCE: usize = 32;
 
-type Fields = [Option<String>; 13];
+type Fields = [Option<String>; 14];
+
+/// How many arguments of a script come before the fields.
+const BEFORE_FIELDS: usize = 5;
 
 static START: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(include_str!("scripts/keep_session.lua"), include_str!("scripts/index_session.lua")))
+    Script::new(concat!(
+        include_str!("scripts/refuse_stale.lua"),
+        include_str!("scripts/keep_session.lua"),
+        include_str!("scripts/index_session.lua"),
+    ))
 });
 static NOTE_ACCOUNT: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/note_account.lua")));
@@ -54,14 +62,17 @@ fn ending(source: &str) -> Script {
 
 #[async_trait]
 impl Sessions for RedisState {
-    async fn start(&self, session: &Session) -> Result<(), StoreError> {
+    async fn start(&self, session: &Session) -> Result<Start, StoreError> {
         if self.layout() == Layout::Cluster {
             return self.start_in_steps(session).await;
         }
-        let call = START.call(2, 4 + 2 * FIELDS.len());
-        let call = call.key(Key::Session(session.id)).key(Key::SessionsOf(session.user_id));
-        with_values(call, session).run(&self.connections).await?;
-        Ok(())
+        let call = START.call(3, BEFORE_FIELDS + 2 * FIELDS.len());
+        let call = call
+            .key(Key::Session(session.id))
+            .key(Key::RevokedUser(self.layout(), session.user_id))
+            .key(Key::SessionsOf(session.user_id));
+        let below: Option<u64> = parse(with_values(call, session).run(&self.connections).await?)?;
+        Ok(below.map_or(Start::Started, |below| Start::Stale { below }))
     }
 
     async fn rotate(
@@ -107,17 +118,10 @@ impl Sessions for RedisState {
         }
     }
 
-    async fn note_account(
-        &self,
-        id: SessionId,
-        roles: &[String],
-        email: Option<&str>,
-        username: &str,
-        version: u64,
-    ) -> Result<(), StoreError> {
-        let call = NOTE_ACCOUNT.call(1, 4).key(Key::Session(id));
-        let call = call.arg(username).arg(roles_json(roles)).arg(version).arg(email);
-        call.run(&self.connections).await?;
+    async fn note_account(&self, id: SessionId, account: &Account) -> Result<(), StoreError> {
+        let call = NOTE_ACCOUNT.call(1, 5).key(Key::Session(id));
+        let call = call.arg(&account.username).arg(roles_json(&account.roles)).arg(account.version);
+        call.arg(account.credentials).arg(&account.email).run(&self.connections).await?;
         Ok(())
     }
 
@@ -173,12 +177,13 @@ impl Sessions for RedisState {
     }
 }
 
-/// The arguments of `keep_session.lua` and `index_session.lua`.
+/// The arguments of `refuse_stale.lua`, `keep_session.lua` and `index_session.lua`.
 fn with_values<'a>(call: Call<'a>, session: &Session) -> Call<'a> {
     call.text(session.id)
         .arg(millis(session.created_at))
         .arg(millis(session.idle_until))
         .arg(millis(session.ends_at))
+        .arg(session.version)
         .field("user_id", Some(session.user_id))
         .field("username", Some(&session.username))
         .field("email", session.email.as_ref())
@@ -192,6 +197,7 @@ fn with_values<'a>(call: Call<'a>, session: &Session) -> Call<'a> {
         .field("address", session.address)
         .field("user_agent", session.user_agent.as_ref())
         .field("amr", Some(roles_json(&session.amr)))
+        .field("credentials", Some(session.credentials))
 }
 
 fn roles_json(roles: &[String]) -> String {
@@ -213,6 +219,7 @@ fn session(id: SessionId, fields: Fields) -> Result<Session, StoreError> {
         address,
         user_agent,
         amr,
+        credentials,
     ] = fields;
     Ok(Session {
         id,
@@ -221,7 +228,8 @@ fn session(id: SessionId, fields: Fields) -> Result<Session, StoreError> {
         email,
         roles: serde_json::from_str(&required::<String>(roles)?).map_err(failed)?,
         version: required(version)?,
-        // Sessions from before have none.
+        // Sessions from before have neither.
+        credentials: credentials.map_or(Ok(0), |credentials| credentials.parse()).map_err(failed)?,
         amr: amr.map_or(Ok(Vec::new()), |amr| serde_json::from_str(&amr)).map_err(failed)?,
         generation: required(generation)?,
         created_at: instant(created_at)?,

@@ -22,6 +22,7 @@ pub(super) struct UserRow {
     password_hash: String,
     roles: String,
     version: i64,
+    credentials_version: i64,
     disabled: bool,
     created_at: i64,
     updated_at: i64,
@@ -38,6 +39,7 @@ impl UserRow {
             password_hash: self.password_hash,
             roles: column::roles(&self.roles)?,
             version: column::count(self.version)?,
+            credentials: column::count(self.credentials_version)?,
             disabled: self.disabled,
             created_at: column::instant(self.created_at)?,
             updated_at: column::instant(self.updated_at)?,
@@ -160,7 +162,7 @@ impl Accounts for SqliteUsers {
 
     async fn set_profile(
         &self,
-        id: UserId,
+        account: &Account,
         username: &str,
         email: Option<&str>,
         now: Timestamp,
@@ -170,57 +172,89 @@ impl Accounts for SqliteUsers {
             "UPDATE users SET username = ?2, username_key = ?3, email = ?4, \
                               email_verified = email_verified AND email IS ?4, \
                               version = version + 1, updated_at = ?5 \
-             WHERE id = ?1 RETURNING *",
+             WHERE id = ?1 AND version = ?6 RETURNING *",
         );
-        let update = update.bind(id.to_string()).bind(username).bind(name::fold(username));
-        let update = update.bind(email).bind(micros(now));
+        let update = update.bind(account.id.to_string()).bind(username).bind(name::fold(username));
+        let update = update.bind(email).bind(micros(now)).bind(column::signed(account.version));
         named(self.change(update, note).await)
     }
 
     async fn set_password(
         &self,
-        id: UserId,
-        old_hash: Option<&str>,
+        account: &Account,
         new_hash: &str,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
-            "UPDATE users SET password_hash = ?3, version = version + 1, updated_at = ?4 \
-             WHERE id = ?1 AND password_hash = coalesce(?2, password_hash) RETURNING *",
+            "UPDATE users SET password_hash = ?2, version = version + 1, \
+                              credentials_version = credentials_version + 1, updated_at = ?3 \
+             WHERE id = ?1 AND version = ?4 RETURNING *",
         );
-        let update = update.bind(id.to_string()).bind(old_hash).bind(new_hash).bind(micros(now));
-        account(self.change(update, note).await)
+        let update = update
+            .bind(account.id.to_string())
+            .bind(new_hash)
+            .bind(micros(now))
+            .bind(column::signed(account.version));
+        self::account(self.change(update, note).await)
     }
 
     async fn set_roles(
         &self,
-        id: UserId,
+        account: &Account,
         roles: &[String],
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
             "UPDATE users SET roles = ?2, version = version + 1, updated_at = ?3 \
-             WHERE id = ?1 RETURNING *",
+             WHERE id = ?1 AND version = ?4 RETURNING *",
         );
-        let update = update.bind(id.to_string()).bind(column::roles_json(roles)).bind(micros(now));
-        account(self.change(update, note).await)
+        let update = update
+            .bind(account.id.to_string())
+            .bind(column::roles_json(roles))
+            .bind(micros(now))
+            .bind(column::signed(account.version));
+        self::account(self.change(update, note).await)
     }
 
     async fn set_disabled(
         &self,
-        id: UserId,
+        account: &Account,
         disabled: bool,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
-            "UPDATE users SET disabled = ?2, version = version + 1, updated_at = ?3 \
-             WHERE id = ?1 RETURNING *",
+            "UPDATE users SET disabled = ?2, version = version + 1, \
+                              credentials_version = credentials_version + ?2, updated_at = ?3 \
+             WHERE id = ?1 AND version = ?4 RETURNING *",
         );
-        let update = update.bind(id.to_string()).bind(disabled).bind(micros(now));
-        account(self.change(update, note).await)
+        let update = update
+            .bind(account.id.to_string())
+            .bind(disabled)
+            .bind(micros(now))
+            .bind(column::signed(account.version));
+        self::account(self.change(update, note).await)
+    }
+
+    async fn raise_version(
+        &self,
+        account: &Account,
+        version: u64,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError> {
+        let update = sqlx::query_as(
+            "UPDATE users SET version = ?2, credentials_version = credentials_version + 1, updated_at = ?3 \
+             WHERE id = ?1 AND version = ?4 AND version < ?2 RETURNING *",
+        );
+        let update = update
+            .bind(account.id.to_string())
+            .bind(column::signed(version))
+            .bind(micros(now))
+            .bind(column::signed(account.version));
+        self::account(self.change(update, note).await)
     }
 
     async fn upgrade_hash(
@@ -241,9 +275,10 @@ impl Accounts for SqliteUsers {
         Ok(done.rows_affected() > 0)
     }
 
-    async fn delete(&self, id: UserId, note: &AuditRecord) -> Result<bool, StoreError> {
-        let delete = sqlx::query_as("DELETE FROM users WHERE id = ?1 RETURNING *").bind(id.to_string());
-        Ok(account(self.change(delete, note).await)?.is_some())
+    async fn delete(&self, account: &Account, note: &AuditRecord) -> Result<bool, StoreError> {
+        let delete = sqlx::query_as("DELETE FROM users WHERE id = ?1 AND version = ?2 RETURNING *");
+        let delete = delete.bind(account.id.to_string()).bind(column::signed(account.version));
+        Ok(self::account(self.change(delete, note).await)?.is_some())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

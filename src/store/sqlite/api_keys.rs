@@ -7,7 +7,7 @@ use super::column::{self, micros};
 use super::{SqliteUsers, audit, failed};
 use crate::clock::Timestamp;
 use crate::identity::UserId;
-use crate::store::{Account, Accounts, ApiKey, ApiKeys, AuditRecord, StoreError};
+use crate::store::{Account, Accounts, ApiKey, ApiKeys, AuditRecord, KeyCreation, StoreError};
 
 #[derive(sqlx::FromRow)]
 struct KeyRow {
@@ -38,15 +38,26 @@ impl KeyRow {
 
 #[async_trait]
 impl ApiKeys for SqliteUsers {
-    async fn create(&self, key: &ApiKey, most: u32, note: &AuditRecord) -> Result<bool, StoreError> {
+    async fn create(
+        &self,
+        owner: &Account,
+        key: &ApiKey,
+        most: u32,
+        note: &AuditRecord,
+    ) -> Result<KeyCreation, StoreError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let same = sqlx::query("SELECT 1 FROM users WHERE id = ?1 AND version = ?2");
+        let same = same.bind(owner.id.to_string()).bind(column::signed(owner.version));
+        if same.fetch_optional(&mut *transaction).await.map_err(failed)?.is_none() {
+            return Ok(KeyCreation::AccountChanged);
+        }
         let insert = sqlx::query(
             "INSERT INTO api_keys (id, user_id, name, secret_hash, roles, created_at, expires_at) \
-             SELECT ?1, id, ?3, ?4, ?5, ?6, ?7 FROM users \
-             WHERE id = ?2 AND (SELECT count(*) FROM api_keys WHERE user_id = ?2) < ?8",
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 \
+             WHERE (SELECT count(*) FROM api_keys WHERE user_id = ?2) < ?8",
         )
         .bind(key.id.to_string())
-        .bind(key.user_id.to_string())
+        .bind(owner.id.to_string())
         .bind(&key.name)
         .bind(&key.secret_hash)
         .bind(column::roles_json(&key.roles))
@@ -54,11 +65,11 @@ impl ApiKeys for SqliteUsers {
         .bind(key.expires_at.map(micros))
         .bind(most);
         if insert.execute(&mut *transaction).await.map_err(failed)?.rows_affected() == 0 {
-            return Ok(false);
+            return Ok(KeyCreation::TooMany);
         }
         audit::insert(note).execute(&mut *transaction).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
-        Ok(true)
+        Ok(KeyCreation::Created)
     }
 
     async fn list(&self, user: UserId) -> Result<Vec<ApiKey>, StoreError> {

@@ -117,9 +117,11 @@ impl OneTimeTokens for SqliteUsers {
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
-            "UPDATE users SET password_hash = ?3, version = version + 1, email_verified = 1, \
+            "UPDATE users SET password_hash = ?3, version = users.version + 1, \
+                              credentials_version = credentials_version + 1, email_verified = 1, \
                               updated_at = ?2 \
-             WHERE id = (SELECT user_id FROM one_time_tokens WHERE hash = ?1) RETURNING *",
+             FROM one_time_tokens AS t WHERE t.hash = ?1 AND users.id = t.user_id AND NOT users.disabled \
+                              AND (t.version IS NULL OR t.version = users.version) RETURNING *",
         );
         let update = update.bind(hash).bind(micros(now)).bind(password_hash);
         self.redeem_for(redeem(hash, Purpose::ResetPassword, now), update, note).await

@@ -6,6 +6,7 @@ use sqlx::SqliteConnection;
 use super::column::{self, micros};
 use super::{SqliteState, failed};
 use crate::clock::Timestamp;
+use crate::identity::UserId;
 use crate::store::{Bearer, Revocation, Revocations, Standing, StoreError};
 
 #[derive(sqlx::FromRow)]
@@ -51,6 +52,19 @@ pub(super) async fn insert(
     Ok(())
 }
 
+/// The lowest version of the user's tokens that still counts, if older ones are revoked.
+pub(super) async fn below(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    now: Timestamp,
+) -> Result<Option<u64>, StoreError> {
+    let select = sqlx::query_scalar::<_, Option<i64>>(
+        "SELECT max(below) FROM revocations WHERE subject = ?1 AND kind = 'user' AND until > ?2",
+    );
+    let below = select.bind(user.to_string()).bind(micros(now)).fetch_one(connection).await;
+    below.map_err(failed)?.map(column::count).transpose()
+}
+
 #[async_trait]
 impl Revocations for SqliteState {
     async fn revoke(&self, what: Revocation, until: Timestamp) -> Result<(), StoreError> {
@@ -66,6 +80,11 @@ impl Revocations for SqliteState {
 
     fn standing_at_once(&self, bearer: Bearer, now: Timestamp) -> Option<Standing> {
         Some(self.revoked.standing(bearer, now))
+    }
+
+    async fn revoked_below(&self, user: UserId, now: Timestamp) -> Result<Option<u64>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        below(&mut connection, user, now).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

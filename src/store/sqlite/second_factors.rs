@@ -24,6 +24,23 @@ async fn put_codes(
     Ok(())
 }
 
+/// Says whether the account has a factor, unless it has changed meanwhile; the changed row.
+async fn set_factor(
+    transaction: &mut Transaction<'_, Sqlite>,
+    account: &Account,
+    has_one: bool,
+    now: Timestamp,
+) -> sqlx::Result<Option<UserRow>> {
+    let update = sqlx::query_as(
+        "UPDATE users SET has_second_factor = ?2, version = version + 1, \
+                          credentials_version = credentials_version + 1, updated_at = ?3 \
+         WHERE id = ?1 AND version = ?4 RETURNING *",
+    );
+    let update =
+        update.bind(account.id.to_string()).bind(has_one).bind(micros(now)).bind(signed(account.version));
+    update.fetch_optional(&mut **transaction).await
+}
+
 #[async_trait]
 impl SecondFactors for SqliteUsers {
     async fn find(&self, user: UserId) -> Result<Option<SecondFactor>, StoreError> {
@@ -40,19 +57,20 @@ impl SecondFactors for SqliteUsers {
         }))
     }
 
-    async fn begin(&self, user: UserId, sealed_secret: &[u8]) -> Result<bool, StoreError> {
+    async fn begin(&self, account: &Account, sealed_secret: &[u8]) -> Result<bool, StoreError> {
         let upsert = sqlx::query(
             "INSERT INTO second_factors (user_id, sealed_secret, is_confirmed, last_step) \
-             SELECT id, ?2, 0, 0 FROM users WHERE id = ?1 \
+             SELECT id, ?2, 0, 0 FROM users WHERE id = ?1 AND version = ?3 \
              ON CONFLICT (user_id) DO UPDATE SET sealed_secret = ?2 WHERE NOT second_factors.is_confirmed",
         );
-        let done = upsert.bind(user.to_string()).bind(sealed_secret).execute(&self.pool).await;
+        let upsert = upsert.bind(account.id.to_string()).bind(sealed_secret).bind(signed(account.version));
+        let done = upsert.execute(&self.pool).await;
         Ok(done.map_err(failed)?.rows_affected() > 0)
     }
 
     async fn confirm(
         &self,
-        user: UserId,
+        account: &Account,
         sealed_secret: &[u8],
         step: u64,
         codes: &[CodeHash],
@@ -61,25 +79,23 @@ impl SecondFactors for SqliteUsers {
     ) -> Result<Option<Account>, StoreError> {
         let confirmed = async {
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+            let Some(row) = set_factor(&mut transaction, account, true, now).await? else {
+                return Ok(None);
+            };
             let update = sqlx::query(
                 "UPDATE second_factors SET is_confirmed = 1, last_step = ?3 \
                  WHERE user_id = ?1 AND sealed_secret = ?2 AND NOT is_confirmed",
             );
-            let update = update.bind(user.to_string()).bind(sealed_secret).bind(signed(step));
+            let update = update.bind(account.id.to_string()).bind(sealed_secret).bind(signed(step));
             if update.execute(&mut *transaction).await?.rows_affected() == 0 {
                 return Ok(None);
             }
-            put_codes(&mut transaction, user, codes).await?;
-            let update = sqlx::query_as::<_, UserRow>(
-                "UPDATE users SET has_second_factor = 1, updated_at = ?2 WHERE id = ?1 RETURNING *",
-            );
-            let row =
-                update.bind(user.to_string()).bind(micros(now)).fetch_optional(&mut *transaction).await?;
+            put_codes(&mut transaction, account.id, codes).await?;
             audit::insert(note).execute(&mut *transaction).await?;
             transaction.commit().await?;
-            Ok(row)
+            Ok(Some(row))
         };
-        account(confirmed.await)
+        self::account(confirmed.await)
     }
 
     async fn use_step(&self, user: UserId, step: u64) -> Result<bool, StoreError> {
@@ -99,17 +115,21 @@ impl SecondFactors for SqliteUsers {
 
     async fn replace_codes(
         &self,
-        user: UserId,
+        account: &Account,
         codes: &[CodeHash],
         note: &AuditRecord,
     ) -> Result<bool, StoreError> {
         let replaced = async {
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-            let lock = sqlx::query("SELECT 1 FROM second_factors WHERE user_id = ?1 AND is_confirmed");
-            if lock.bind(user.to_string()).fetch_optional(&mut *transaction).await?.is_none() {
+            let lock = sqlx::query(
+                "SELECT 1 FROM second_factors AS f, users AS u \
+                 WHERE u.id = ?1 AND u.version = ?2 AND f.user_id = u.id AND f.is_confirmed",
+            );
+            let lock = lock.bind(account.id.to_string()).bind(signed(account.version));
+            if lock.fetch_optional(&mut *transaction).await?.is_none() {
                 return Ok(false);
             }
-            put_codes(&mut transaction, user, codes).await?;
+            put_codes(&mut transaction, account.id, codes).await?;
             audit::insert(note).execute(&mut *transaction).await?;
             transaction.commit().await?;
             Ok::<_, sqlx::Error>(true)
@@ -127,27 +147,24 @@ impl SecondFactors for SqliteUsers {
 
     async fn remove(
         &self,
-        user: UserId,
+        account: &Account,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let removed = async {
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+            let Some(row) = set_factor(&mut transaction, account, false, now).await? else {
+                return Ok(None);
+            };
             let delete = sqlx::query("DELETE FROM second_factors WHERE user_id = ?1 AND is_confirmed");
-            if delete.bind(user.to_string()).execute(&mut *transaction).await?.rows_affected() == 0 {
+            if delete.bind(account.id.to_string()).execute(&mut *transaction).await?.rows_affected() == 0 {
                 return Ok(None);
             }
-            put_codes(&mut transaction, user, &[]).await?;
-            let update = sqlx::query_as::<_, UserRow>(
-                "UPDATE users SET has_second_factor = 0, version = version + 1, updated_at = ?2 \
-                 WHERE id = ?1 RETURNING *",
-            );
-            let row =
-                update.bind(user.to_string()).bind(micros(now)).fetch_optional(&mut *transaction).await?;
+            put_codes(&mut transaction, account.id, &[]).await?;
             audit::insert(note).execute(&mut *transaction).await?;
             transaction.commit().await?;
-            Ok(row)
+            Ok(Some(row))
         };
-        account(removed.await)
+        self::account(removed.await)
     }
 }

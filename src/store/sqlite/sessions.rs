@@ -9,7 +9,7 @@ use super::column::{self, micros};
 use super::{SqliteState, failed, revocations};
 use crate::clock::Timestamp;
 use crate::identity::{SessionId, UserId};
-use crate::store::{Revocation, Rotation, Session, Sessions, StoreError};
+use crate::store::{Account, Revocation, Rotation, Session, Sessions, Start, StoreError};
 
 #[derive(sqlx::FromRow)]
 struct SessionRow {
@@ -27,6 +27,7 @@ struct SessionRow {
     address: Option<String>,
     user_agent: Option<String>,
     amr: String,
+    credentials: i64,
 }
 
 impl SessionRow {
@@ -38,6 +39,7 @@ impl SessionRow {
             email: self.email,
             roles: column::roles(&self.roles)?,
             version: column::count(self.version)?,
+            credentials: column::count(self.credentials)?,
             amr: column::roles(&self.amr)?,
             generation: column::count(self.generation)?,
             created_at: column::instant(self.created_at)?,
@@ -52,11 +54,17 @@ impl SessionRow {
 
 #[async_trait]
 impl Sessions for SqliteState {
-    async fn start(&self, session: &Session) -> Result<(), StoreError> {
+    async fn start(&self, session: &Session) -> Result<Start, StoreError> {
+        let mut transaction = self.begin().await?;
+        let below = revocations::below(&mut transaction, session.user_id, session.created_at).await?;
+        if let Some(below) = below.filter(|below| session.version < *below) {
+            return Ok(Start::Stale { below });
+        }
         let insert = sqlx::query(
             "INSERT INTO sessions (id, user_id, username, email, roles, version, generation, \
-                                   created_at, rotated_at, idle_until, ends_at, address, user_agent, amr) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                                   created_at, rotated_at, idle_until, ends_at, address, user_agent, amr, \
+                                   credentials) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )
         .bind(session.id.to_string())
         .bind(session.user_id.to_string())
@@ -71,9 +79,11 @@ impl Sessions for SqliteState {
         .bind(micros(session.ends_at))
         .bind(session.address.map(|address| address.to_string()))
         .bind(&session.user_agent)
-        .bind(column::roles_json(&session.amr));
-        insert.execute(&self.pool).await.map_err(failed)?;
-        Ok(())
+        .bind(column::roles_json(&session.amr))
+        .bind(column::signed(session.credentials));
+        insert.execute(&mut *transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Start::Started)
     }
 
     async fn rotate(
@@ -110,22 +120,17 @@ impl Sessions for SqliteState {
         Ok(Rotation::Reused(session))
     }
 
-    async fn note_account(
-        &self,
-        id: SessionId,
-        roles: &[String],
-        email: Option<&str>,
-        username: &str,
-        version: u64,
-    ) -> Result<(), StoreError> {
+    async fn note_account(&self, id: SessionId, account: &Account) -> Result<(), StoreError> {
         let update = sqlx::query(
-            "UPDATE sessions SET roles = ?2, email = ?3, username = ?4, version = ?5 WHERE id = ?1",
+            "UPDATE sessions SET roles = ?2, email = ?3, username = ?4, version = ?5, credentials = ?6 \
+             WHERE id = ?1 AND version <= ?5 AND (credentials = ?6 OR credentials = 0 AND version = ?5)",
         )
         .bind(id.to_string())
-        .bind(column::roles_json(roles))
-        .bind(email)
-        .bind(username)
-        .bind(column::signed(version));
+        .bind(column::roles_json(&account.roles))
+        .bind(&account.email)
+        .bind(&account.username)
+        .bind(column::signed(account.version))
+        .bind(column::signed(account.credentials));
         update.execute(&self.pool).await.map_err(failed)?;
         Ok(())
     }

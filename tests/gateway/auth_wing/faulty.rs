@@ -11,18 +11,38 @@ use portcullis::identity::{SessionId, UserId};
 use portcullis::store::{
     Account, AccountFilter, Accounts, ApiKeys, AuditEntry, AuditFilter, AuditLog, AuditPage, AuditPosition,
     AuditRecord, Bearer, CreateError, ImportedAccount, LockoutRule, Lockouts, NewAccount, OneTimeTokens,
-    Revocation, Revocations, Rotation, SecondFactors, Session, Sessions, Standing, StoreError,
+    Revocation, Revocations, Rotation, SecondFactors, Session, Sessions, Standing, Start, StoreError,
 };
+use tokio::sync::Semaphore;
 
 pub struct Faulty {
     inner: Stores,
     calls: Mutex<Vec<&'static str>>,
     broken: Mutex<Vec<&'static str>>,
+    held: Mutex<Option<Arc<Held>>>,
+}
+
+/// A call that waits.
+pub struct Held {
+    name: &'static str,
+    arrived: Semaphore,
+    may_go: Semaphore,
+}
+
+impl Held {
+    /// Until somebody waits there.
+    pub async fn reached(&self) {
+        self.arrived.acquire().await.expect("never closed").forget();
+    }
+
+    pub fn let_go(&self) {
+        self.may_go.add_permits(1);
+    }
 }
 
 impl Faulty {
     pub fn new(inner: Stores) -> Self {
-        Self { inner, calls: Mutex::default(), broken: Mutex::default() }
+        Self { inner, calls: Mutex::default(), broken: Mutex::default(), held: Mutex::default() }
     }
 
     /// From now on calls fail whose name (`accounts.create`) starts with one of these.
@@ -50,7 +70,23 @@ impl Faulty {
         std::mem::take(&mut self.calls.lock())
     }
 
-    fn call(&self, name: &'static str) -> Result<&Stores, StoreError> {
+    /// The next call of this name waits, once it is made, until it is let go.
+    pub fn hold(&self, name: &'static str) -> Arc<Held> {
+        let held = Arc::new(Held { name, arrived: Semaphore::new(0), may_go: Semaphore::new(0) });
+        *self.held.lock() = Some(held.clone());
+        held
+    }
+
+    async fn wait_if_held(&self, name: &'static str) {
+        let held = self.held.lock().take_if(|held| held.name == name);
+        if let Some(held) = held {
+            held.arrived.add_permits(1);
+            held.may_go.acquire().await.expect("never closed").forget();
+        }
+    }
+
+    async fn call(&self, name: &'static str) -> Result<&Stores, StoreError> {
+        self.wait_if_held(name).await;
         self.calls.lock().push(name);
         match self.broken.lock().iter().any(|broken| name.starts_with(broken)) {
             true => Err(StoreError::new("sqlite", "out of order")),
@@ -62,68 +98,80 @@ impl Faulty {
 #[async_trait]
 impl Accounts for Faulty {
     async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError> {
-        self.call("accounts.create")?.accounts.create(new, note).await
+        self.call("accounts.create").await?.accounts.create(new, note).await
     }
     async fn import(&self, rows: &[ImportedAccount]) -> Result<(), CreateError> {
-        self.call("accounts.import")?.accounts.import(rows).await
+        self.call("accounts.import").await?.accounts.import(rows).await
     }
     async fn taken(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
-        self.call("accounts.taken")?.accounts.taken(names).await
+        self.call("accounts.taken").await?.accounts.taken(names).await
     }
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
-        self.call("accounts.find_by_username")?.accounts.find_by_username(username).await
+        let found = self.call("accounts.find_by_username").await?.accounts.find_by_username(username).await;
+        self.wait_if_held("accounts.found_by_username").await;
+        found
     }
     async fn find_by_email(&self, email: &str, limit: u32) -> Result<Vec<Account>, StoreError> {
-        self.call("accounts.find_by_email")?.accounts.find_by_email(email, limit).await
+        self.call("accounts.find_by_email").await?.accounts.find_by_email(email, limit).await
     }
     async fn find_by_roles(&self, roles: &[String], limit: u32) -> Result<Vec<Account>, StoreError> {
         self.call("accounts.find_by_roles")?.accounts.find_by_roles(roles, limit).await
     }
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
-        self.call("accounts.find_by_id")?.accounts.find_by_id(id).await
+        let found = self.call("accounts.find_by_id").await?.accounts.find_by_id(id).await;
+        self.wait_if_held("accounts.found_by_id").await;
+        found
     }
     async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Result<Vec<Account>, StoreError> {
-        self.call("accounts.list")?.accounts.list(filter, limit).await
+        self.call("accounts.list").await?.accounts.list(filter, limit).await
     }
     async fn set_profile(
         &self,
-        id: UserId,
+        account: &Account,
         username: &str,
         email: Option<&str>,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, CreateError> {
-        let accounts = &self.call("accounts.set_profile")?.accounts;
-        accounts.set_profile(id, username, email, now, note).await
+        let accounts = &self.call("accounts.set_profile").await?.accounts;
+        accounts.set_profile(account, username, email, now, note).await
     }
     async fn set_password(
         &self,
-        id: UserId,
-        old_hash: Option<&str>,
+        account: &Account,
         new_hash: &str,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
-        let accounts = &self.call("accounts.set_password")?.accounts;
-        accounts.set_password(id, old_hash, new_hash, now, note).await
+        let accounts = &self.call("accounts.set_password").await?.accounts;
+        accounts.set_password(account, new_hash, now, note).await
     }
     async fn set_roles(
         &self,
-        id: UserId,
+        account: &Account,
         roles: &[String],
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
-        self.call("accounts.set_roles")?.accounts.set_roles(id, roles, now, note).await
+        self.call("accounts.set_roles").await?.accounts.set_roles(account, roles, now, note).await
     }
     async fn set_disabled(
         &self,
-        id: UserId,
+        account: &Account,
         disabled: bool,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
-        self.call("accounts.set_disabled")?.accounts.set_disabled(id, disabled, now, note).await
+        self.call("accounts.set_disabled").await?.accounts.set_disabled(account, disabled, now, note).await
+    }
+    async fn raise_version(
+        &self,
+        account: &Account,
+        version: u64,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError> {
+        self.call("accounts.raise_version").await?.accounts.raise_version(account, version, now, note).await
     }
     async fn upgrade_hash(
         &self,
@@ -132,26 +180,26 @@ impl Accounts for Faulty {
         new_hash: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.call("accounts.upgrade_hash")?.accounts.upgrade_hash(id, old_hash, new_hash, now).await
+        self.call("accounts.upgrade_hash").await?.accounts.upgrade_hash(id, old_hash, new_hash, now).await
     }
-    async fn delete(&self, id: UserId, note: &AuditRecord) -> Result<bool, StoreError> {
-        self.call("accounts.delete")?.accounts.delete(id, note).await
+    async fn delete(&self, account: &Account, note: &AuditRecord) -> Result<bool, StoreError> {
+        self.call("accounts.delete").await?.accounts.delete(account, note).await
     }
     async fn ping(&self) -> Result<(), StoreError> {
-        self.call("accounts.ping")?.accounts.ping().await
+        self.call("accounts.ping").await?.accounts.ping().await
     }
 }
 
 #[async_trait]
 impl AuditLog for Faulty {
     async fn append(&self, record: &AuditRecord) -> Result<(), StoreError> {
-        self.call("audit.append")?.audit.append(record).await
+        self.call("audit.append").await?.audit.append(record).await
     }
     async fn find(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
-        self.call("audit.find")?.audit.find(filter, limit).await
+        self.call("audit.find").await?.audit.find(filter, limit).await
     }
     async fn newest(&self, filter: &AuditFilter, limit: u32) -> Result<AuditPage, StoreError> {
-        self.call("audit.newest")?.audit.newest(filter, limit).await
+        self.call("audit.newest").await?.audit.newest(filter, limit).await
     }
     async fn since(
         &self,
@@ -159,14 +207,14 @@ impl AuditLog for Faulty {
         position: &AuditPosition,
         limit: u32,
     ) -> Result<Option<AuditPage>, StoreError> {
-        self.call("audit.since")?.audit.since(filter, position, limit).await
+        self.call("audit.since").await?.audit.since(filter, position, limit).await
     }
 }
 
 #[async_trait]
 impl Sessions for Faulty {
-    async fn start(&self, session: &Session) -> Result<(), StoreError> {
-        self.call("state.start")?.sessions.start(session).await
+    async fn start(&self, session: &Session) -> Result<Start, StoreError> {
+        self.call("state.start").await?.sessions.start(session).await
     }
     async fn rotate(
         &self,
@@ -177,44 +225,39 @@ impl Sessions for Faulty {
         revoked_until: Timestamp,
         now: Timestamp,
     ) -> Result<Rotation, StoreError> {
-        let sessions = &self.call("state.rotate")?.sessions;
+        let sessions = &self.call("state.rotate").await?.sessions;
         sessions.rotate(id, presented, window, idle, revoked_until, now).await
     }
-    async fn note_account(
-        &self,
-        id: SessionId,
-        roles: &[String],
-        email: Option<&str>,
-        username: &str,
-        version: u64,
-    ) -> Result<(), StoreError> {
-        let sessions = &self.call("state.note_account")?.sessions;
-        sessions.note_account(id, roles, email, username, version).await
+    async fn note_account(&self, id: SessionId, account: &Account) -> Result<(), StoreError> {
+        self.call("state.note_account").await?.sessions.note_account(id, account).await
     }
     async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Session>, StoreError> {
-        self.call("state.find")?.sessions.find(id, now).await
+        self.call("state.find").await?.sessions.find(id, now).await
     }
     async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
-        self.call("state.list")?.sessions.list(user, now).await
+        self.call("state.list").await?.sessions.list(user, now).await
     }
     async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError> {
-        self.call("state.end")?.sessions.end(id, revoked_until).await
+        self.call("state.end").await?.sessions.end(id, revoked_until).await
     }
     async fn end_all(&self, user: UserId, revoked_until: Timestamp) -> Result<u64, StoreError> {
-        self.call("state.end_all")?.sessions.end_all(user, revoked_until).await
+        self.call("state.end_all").await?.sessions.end_all(user, revoked_until).await
     }
 }
 
 #[async_trait]
 impl Revocations for Faulty {
     async fn revoke(&self, what: Revocation, until: Timestamp) -> Result<(), StoreError> {
-        self.call("state.revoke")?.revocations.revoke(what, until).await
+        self.call("state.revoke").await?.revocations.revoke(what, until).await
     }
     async fn standing(&self, bearer: Bearer, now: Timestamp) -> Result<Standing, StoreError> {
-        self.call("state.standing")?.revocations.standing(bearer, now).await
+        self.call("state.standing").await?.revocations.standing(bearer, now).await
+    }
+    async fn revoked_below(&self, user: UserId, now: Timestamp) -> Result<Option<u64>, StoreError> {
+        self.call("state.revoked_below").await?.revocations.revoked_below(user, now).await
     }
     async fn ping(&self) -> Result<(), StoreError> {
-        self.call("state.ping")?.revocations.ping().await
+        self.call("state.ping").await?.revocations.ping().await
     }
 }
 
@@ -226,12 +269,12 @@ impl Lockouts for Faulty {
         rule: LockoutRule,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.call("state.record_failure")?.lockouts.record_failure(name, rule, now).await
+        self.call("state.record_failure").await?.lockouts.record_failure(name, rule, now).await
     }
     async fn locked_for(&self, name: &str, now: Timestamp) -> Result<Option<Duration>, StoreError> {
-        self.call("state.locked_for")?.lockouts.locked_for(name, now).await
+        self.call("state.locked_for").await?.lockouts.locked_for(name, now).await
     }
     async fn clear(&self, name: &str) -> Result<bool, StoreError> {
-        self.call("state.clear")?.lockouts.clear(name).await
+        self.call("state.clear").await?.lockouts.clear(name).await
     }
 }

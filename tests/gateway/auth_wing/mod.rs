@@ -6,6 +6,7 @@
 mod account;
 mod bodies;
 mod faulty;
+mod in_flight;
 mod introspection;
 mod login;
 mod logout;

@@ -7,10 +7,14 @@ use super::wing::{Wing, record, wing};
 
 async fn with_second_factor(username: &str) -> Wing {
     let wing = wing().await;
-    let id = wing.register(username).await.id;
+    let account = wing.register(username).await;
     let factors = wing.stores.second_factors();
-    assert!(factors.begin(id, b"sealed").await.unwrap());
-    factors.confirm(id, b"sealed", 1, &[], clock::now(), &record()).await.unwrap();
+    assert!(factors.begin(&account, b"sealed").await.unwrap());
+    factors
+        .confirm(&account, b"sealed", 1, &[], clock::now(), &record())
+        .await
+        .unwrap()
+        .expect("it was begun");
     wing
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -14,11 +15,12 @@ use portcullis::config::policy::Policy;
 use portcullis::identity::refresh::RefreshKeys;
 use portcullis::identity::token::KeyRing;
 use portcullis::identity::vault::Vault;
-use portcullis::identity::{Identity, UserId};
+use portcullis::identity::{Identity, UserId, one_time, totp};
 use portcullis::rejection::Code;
 use portcullis::store::sqlite::{SqliteState, SqliteUsers};
 use portcullis::store::{
-    Account, Accounts, AuditEvent, AuditFilter, AuditLog, AuditRecord, Bearer, Revocations, Standing,
+    Account, Accounts, AuditEvent, AuditFilter, AuditLog, AuditRecord, Bearer, OneTimeToken, Purpose,
+    Revocations, Standing,
 };
 use portcullis::telemetry::Metrics;
 use serde_json::{Value, json};
@@ -83,6 +85,10 @@ impl Wing {
         Call::new(self, Method::GET, path)
     }
 
+    pub fn call(&self, method: Method, path: &str) -> Call<'_> {
+        Call::new(self, method, path)
+    }
+
     pub async fn register(&self, username: &str) -> Account {
         let body = json!({ "username": username, "password": PASSWORD, "email": "a@example.org" });
         let answer = self.post("/register").json(body).send().await;
@@ -92,6 +98,10 @@ impl Wing {
 
     pub async fn account(&self, username: &str) -> Account {
         self.stores.find_by_username(username).await.unwrap().unwrap()
+    }
+
+    async fn account_by_id(&self, id: UserId) -> Account {
+        self.stores.find_by_id(id).await.unwrap().unwrap()
     }
 
     pub async fn login(&self, username: &str, password: &str) -> Answer {
@@ -124,20 +134,61 @@ impl Wing {
         records.map(|record| (record.event, record.user_id, record.username)).collect()
     }
 
+    /// What a mail would bring.
+    pub async fn reset_token(&self, account: &Account) -> String {
+        let text = one_time::mint();
+        let token = OneTimeToken {
+            hash: one_time::hash(&text),
+            purpose: Purpose::ResetPassword,
+            user_id: account.id,
+            address: account.email.clone(),
+            version: Some(account.version),
+            created_at: clock::now(),
+            expires_at: clock::now() + Duration::from_secs(600),
+        };
+        let most = (5, Duration::from_secs(600));
+        assert!(self.stores.one_time_tokens().keep(&token, most).await.unwrap());
+        text.to_string()
+    }
+
+    /// The secret of an authenticator app, which is to be confirmed.
+    pub async fn begin_factor(&self, pair: &Pair) -> Vec<u8> {
+        let begun = self.post("/mfa/totp").bearer(&pair.access).json(json!({ "password": PASSWORD }));
+        let begun = begun.send().await;
+        assert_eq!(begun.status, StatusCode::CREATED, "{:?}", begun.body);
+        let id = self.read(&pair.access).user_id;
+        let factor = self.stores.second_factors().find(id).await.unwrap().unwrap();
+        self.settings.vault.open(&factor.sealed_secret, id).unwrap().secret.to_vec()
+    }
+
+    /// A new account with a second factor, and the next code of its app.
+    pub async fn enrolled(&self, username: &str) -> (Account, String) {
+        self.register(username).await;
+        let pair = self.native_login(username).await;
+        let secret = self.begin_factor(&pair).await;
+        let step = step();
+        let code = json!({ "code": totp::code(&secret, step) });
+        let confirmed = self.post("/mfa/totp/confirm").bearer(&pair.access).json(code).send().await;
+        assert_eq!(confirmed.status, StatusCode::OK, "{:?}", confirmed.body);
+        (self.account(username).await, totp::code(&secret, step + 1))
+    }
+
     /// Behind the API's back.
     pub async fn set_disabled(&self, id: UserId, disabled: bool) {
-        self.stores.set_disabled(id, disabled, clock::now(), &record()).await.unwrap();
+        let account = self.account_by_id(id).await;
+        self.stores.set_disabled(&account, disabled, clock::now(), &record()).await.unwrap();
     }
 
     /// Behind the API's back.
     pub async fn set_roles(&self, id: UserId, roles: &[&str]) {
         let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
-        self.stores.set_roles(id, &roles, clock::now(), &record()).await.unwrap();
+        let account = self.account_by_id(id).await;
+        self.stores.set_roles(&account, &roles, clock::now(), &record()).await.unwrap();
     }
 
     /// Behind the API's back.
     pub async fn delete_account(&self, id: UserId) {
-        self.stores.delete(id, &record()).await.unwrap();
+        self.stores.delete(&self.account_by_id(id).await, &record()).await.unwrap();
     }
 
     /// In the name of somebody at the command line.
@@ -290,6 +341,11 @@ impl Answer {
     pub fn clears_cookie(&self) -> bool {
         self.set_cookie().is_some_and(|cookie| cookie.contains("Max-Age=0"))
     }
+}
+
+/// The present one of authenticator apps.
+pub fn step() -> u64 {
+    clock::unix_seconds(clock::now()) / 30
 }
 
 pub fn record() -> AuditRecord {

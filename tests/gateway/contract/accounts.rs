@@ -19,12 +19,14 @@ contract!([postgres_users, sqlite_users] {
     accounts_are_found_by_their_roles
     a_profile_is_replaced_whole_and_raises_the_version
     a_profile_never_takes_the_name_of_another
-    a_password_is_replaced_and_raises_the_version
+    a_password_is_replaced_and_raises_version_and_credentials
     of_many_password_changes_with_one_old_password_one_wins
     a_change_and_its_record_are_written_together_or_not_at_all
     new_roles_replace_the_old_ones_and_raise_the_version
     disabling_and_enabling_raise_the_version
-    parallel_changes_all_raise_the_version
+    of_parallel_changes_decided_on_one_version_one_is_made
+    nothing_changes_an_account_that_has_another_version_by_now
+    a_version_is_only_ever_raised
     of_two_hash_upgrades_one_wins_and_the_version_stays
     a_deleted_account_is_gone_and_its_name_is_free
     an_import_adds_all_or_none
@@ -48,6 +50,26 @@ pub(super) fn note(event: AuditEvent, username: &str) -> AuditRecord {
     super::audit::record(event, username)
 }
 
+/// An account that no store has.
+fn unknown() -> Account {
+    let NewAccount { id, username, email, email_verified, password_hash, roles, created_at } =
+        new_account("nobody");
+    Account {
+        id,
+        username,
+        email,
+        email_verified,
+        has_second_factor: false,
+        password_hash,
+        roles,
+        version: 1,
+        credentials: 1,
+        disabled: false,
+        created_at,
+        updated_at: created_at,
+    }
+}
+
 async fn create(accounts: &impl Accounts, username: &str) -> Account {
     accounts
         .create(&new_account(username), &note(AuditEvent::Registered, username))
@@ -66,6 +88,7 @@ async fn a_new_account_is_found_by_id_and_by_name_in_any_case(accounts: Arc<impl
         password_hash: new.password_hash.clone(),
         roles: new.roles.clone(),
         version: 1,
+        credentials: 1,
         disabled: false,
         created_at: new.created_at,
         updated_at: new.created_at,
@@ -155,14 +178,14 @@ async fn new_roles_replace_the_old_ones_and_raise_the_version(accounts: Arc<impl
     let roles = ["admin".to_owned(), "audit:read".to_owned()];
 
     let changed =
-        accounts.set_roles(alice.id, &roles, later, &note(AuditEvent::RolesChanged, "alice")).await.unwrap();
+        accounts.set_roles(&alice, &roles, later, &note(AuditEvent::RolesChanged, "alice")).await.unwrap();
 
     let expected = Account { roles: roles.to_vec(), version: 2, updated_at: later, ..alice.clone() };
     assert_eq!(changed, Some(expected.clone()));
     assert_eq!(accounts.find_by_id(alice.id).await.unwrap(), Some(expected));
     assert_eq!(
         accounts
-            .set_roles(Uuid::now_v7(), &roles, later, &note(AuditEvent::RolesChanged, "nobody"))
+            .set_roles(&unknown(), &roles, later, &note(AuditEvent::RolesChanged, "nobody"))
             .await
             .unwrap(),
         None
@@ -171,42 +194,61 @@ async fn new_roles_replace_the_old_ones_and_raise_the_version(accounts: Arc<impl
 
 async fn disabling_and_enabling_raise_the_version(accounts: Arc<impl Accounts>) {
     let alice = create(&*accounts, "alice").await;
+    let record = note(AuditEvent::Disabled, "alice");
 
-    let disabled = accounts
-        .set_disabled(alice.id, true, now(), &note(AuditEvent::Disabled, "alice"))
-        .await
-        .unwrap()
-        .expect("it exists");
-    let enabled = accounts
-        .set_disabled(alice.id, false, now(), &note(AuditEvent::Disabled, "alice"))
-        .await
-        .unwrap()
-        .expect("it exists");
+    let disabled = accounts.set_disabled(&alice, true, now(), &record).await.unwrap().expect("it exists");
+    let enabled = accounts.set_disabled(&disabled, false, now(), &record).await.unwrap().expect("it exists");
 
-    assert_eq!((disabled.disabled, disabled.version), (true, 2));
-    assert_eq!((enabled.disabled, enabled.version), (false, 3));
-    assert_eq!(
-        accounts
-            .set_disabled(Uuid::now_v7(), true, now(), &note(AuditEvent::Disabled, "alice"))
-            .await
-            .unwrap(),
-        None
-    );
+    assert_eq!((disabled.disabled, disabled.version, disabled.credentials), (true, 2, 2));
+    assert_eq!((enabled.disabled, enabled.version, enabled.credentials), (false, 3, 2));
+    assert_eq!(accounts.set_disabled(&unknown(), true, now(), &record).await.unwrap(), None);
 }
 
-async fn parallel_changes_all_raise_the_version(accounts: Arc<impl Accounts + 'static>) {
+async fn of_parallel_changes_decided_on_one_version_one_is_made(accounts: Arc<impl Accounts + 'static>) {
     let alice = create(&*accounts, "alice").await;
 
-    in_parallel(10, |_| {
-        let accounts = accounts.clone();
+    let changed = in_parallel(10, |_| {
+        let (accounts, alice) = (accounts.clone(), alice.clone());
         async move {
-            accounts.set_roles(alice.id, &[], now(), &note(AuditEvent::RolesChanged, "alice")).await.unwrap()
+            accounts.set_roles(&alice, &[], now(), &note(AuditEvent::RolesChanged, "alice")).await.unwrap()
         }
     })
     .await;
 
+    assert_eq!(changed.iter().flatten().count(), 1);
     let changed = accounts.find_by_id(alice.id).await.unwrap().expect("it exists");
-    assert_eq!(changed.version, 11);
+    assert_eq!(changed.version, 2);
+}
+
+async fn nothing_changes_an_account_that_has_another_version_by_now(accounts: Arc<impl Accounts + AuditLog>) {
+    let seen = create(&*accounts, "alice").await;
+    let record = note(AuditEvent::RolesChanged, "alice");
+    let alice = accounts.set_roles(&seen, &[], now(), &record).await.unwrap().expect("nothing has changed");
+    let late = note(AuditEvent::Mended, "alice");
+
+    let changes = [
+        accounts.set_profile(&seen, "alicia", None, now(), &late).await.expect("the name is free"),
+        accounts.set_password(&seen, "$argon2id$new", now(), &late).await.unwrap(),
+        accounts.set_roles(&seen, &["admin".to_owned()], now(), &late).await.unwrap(),
+        accounts.set_disabled(&seen, true, now(), &late).await.unwrap(),
+        accounts.raise_version(&seen, 9, now(), &late).await.unwrap(),
+    ];
+
+    assert_eq!(changes, [None, None, None, None, None]);
+    assert!(!accounts.delete(&seen, &late).await.unwrap());
+    assert_eq!(accounts.find_by_id(seen.id).await.unwrap(), Some(alice));
+    let filter = AuditFilter { event: Some(AuditEvent::Mended), ..AuditFilter::default() };
+    assert_eq!(accounts.find(&filter, 10).await.unwrap(), []);
+}
+
+async fn a_version_is_only_ever_raised(accounts: Arc<impl Accounts>) {
+    let alice = create(&*accounts, "alice").await;
+    let record = note(AuditEvent::Mended, "alice");
+
+    assert_eq!(accounts.raise_version(&alice, 1, now(), &record).await.unwrap(), None);
+    let raised = accounts.raise_version(&alice, 1 << 32, now(), &record).await.unwrap().expect("it exists");
+
+    assert_eq!((raised.version, raised.credentials), (1 << 32, 2));
 }
 
 async fn of_two_hash_upgrades_one_wins_and_the_version_stays(accounts: Arc<impl Accounts>) {
@@ -223,9 +265,9 @@ async fn of_two_hash_upgrades_one_wins_and_the_version_stays(accounts: Arc<impl 
 async fn a_deleted_account_is_gone_and_its_name_is_free(accounts: Arc<impl Accounts>) {
     let alice = create(&*accounts, "alice").await;
 
-    assert!(accounts.delete(alice.id, &note(AuditEvent::Deleted, "alice")).await.unwrap());
+    assert!(accounts.delete(&alice, &note(AuditEvent::Deleted, "alice")).await.unwrap());
 
-    assert!(!accounts.delete(alice.id, &note(AuditEvent::Deleted, "alice")).await.unwrap());
+    assert!(!accounts.delete(&alice, &note(AuditEvent::Deleted, "alice")).await.unwrap());
     assert_eq!(accounts.find_by_id(alice.id).await.unwrap(), None);
     create(&*accounts, "ALICE").await;
 }
@@ -278,16 +320,16 @@ async fn a_profile_is_replaced_whole_and_raises_the_version(accounts: Arc<impl A
     let alice = create(&*accounts, "alice").await;
     let record = note(AuditEvent::ProfileChanged, "Alicia");
 
-    let renamed = accounts.set_profile(alice.id, "Alicia", None, now(), &record).await.unwrap();
-    let recased =
-        accounts.set_profile(alice.id, "ALICIA", Some("a@example.net"), now(), &record).await.unwrap();
+    let renamed =
+        accounts.set_profile(&alice, "Alicia", None, now(), &record).await.unwrap().expect("it exists");
+    let recased = accounts.set_profile(&renamed, "ALICIA", Some("a@example.net"), now(), &record).await;
 
-    let (renamed, recased) = (renamed.expect("it exists"), recased.expect("it exists"));
+    let recased = recased.unwrap().expect("it exists");
     assert_eq!((renamed.username.as_str(), renamed.email, renamed.version), ("Alicia", None, 2));
-    assert_eq!((recased.username.as_str(), recased.version), ("ALICIA", 3));
+    assert_eq!((recased.username.as_str(), recased.version, recased.credentials), ("ALICIA", 3, 1));
     assert_eq!(accounts.find_by_username("alicia").await.unwrap(), Some(recased));
     assert_eq!(accounts.find_by_username("alice").await.unwrap(), None);
-    let unknown = accounts.set_profile(Uuid::now_v7(), "carol", None, now(), &record).await;
+    let unknown = accounts.set_profile(&unknown(), "carol", None, now(), &record).await;
     assert!(matches!(unknown, Ok(None)), "{unknown:?}");
 }
 
@@ -296,35 +338,31 @@ async fn a_profile_never_takes_the_name_of_another(accounts: Arc<impl Accounts>)
     create(&*accounts, "Bob").await;
 
     let record = note(AuditEvent::ProfileChanged, "bob");
-    let taken = accounts.set_profile(alice.id, "bob", None, now(), &record).await;
+    let taken = accounts.set_profile(&alice, "bob", None, now(), &record).await;
 
     assert!(matches!(taken, Err(CreateError::UsernameTaken)), "{taken:?}");
     assert_eq!(accounts.find_by_id(alice.id).await.unwrap(), Some(alice));
 }
 
-async fn a_password_is_replaced_and_raises_the_version(accounts: Arc<impl Accounts>) {
+async fn a_password_is_replaced_and_raises_version_and_credentials(accounts: Arc<impl Accounts>) {
     let alice = create(&*accounts, "alice").await;
     let record = note(AuditEvent::PasswordChanged, "alice");
 
-    let wrong = accounts.set_password(alice.id, Some("$other"), "$new", now(), &record).await.unwrap();
-    let right = accounts.set_password(alice.id, Some("$argon2id$old"), "$new", now(), &record).await.unwrap();
-    let reset = accounts.set_password(alice.id, None, "$reset", now(), &record).await.unwrap();
+    let changed = accounts.set_password(&alice, "$new", now(), &record).await.unwrap().expect("it exists");
 
-    assert_eq!(wrong, None);
-    let (right, reset) = (right.expect("it exists"), reset.expect("it exists"));
-    assert_eq!((right.password_hash.as_str(), right.version), ("$new", 2));
-    assert_eq!((reset.password_hash.as_str(), reset.version), ("$reset", 3));
-    assert_eq!(accounts.set_password(Uuid::now_v7(), None, "$new", now(), &record).await.unwrap(), None);
+    assert_eq!((changed.password_hash.as_str(), changed.version, changed.credentials), ("$new", 2, 2));
+    assert_eq!(accounts.find_by_id(alice.id).await.unwrap(), Some(changed));
+    assert_eq!(accounts.set_password(&unknown(), "$new", now(), &record).await.unwrap(), None);
 }
 
 async fn of_many_password_changes_with_one_old_password_one_wins(accounts: Arc<impl Accounts + 'static>) {
     let alice = create(&*accounts, "alice").await;
 
     let changed = in_parallel(16, |number| {
-        let accounts = accounts.clone();
+        let (accounts, alice) = (accounts.clone(), alice.clone());
         async move {
             let (new, record) = (format!("$new{number}"), note(AuditEvent::PasswordChanged, "alice"));
-            accounts.set_password(alice.id, Some("$argon2id$old"), &new, now(), &record).await.unwrap()
+            accounts.set_password(&alice, &new, now(), &record).await.unwrap()
         }
     })
     .await;
@@ -336,17 +374,14 @@ async fn of_many_password_changes_with_one_old_password_one_wins(accounts: Arc<i
 async fn a_change_and_its_record_are_written_together_or_not_at_all(accounts: Arc<impl Accounts + AuditLog>) {
     let alice = create(&*accounts, "alice").await;
     let record = |event| note(event, "alice");
-    let id = alice.id;
 
     accounts.create(&new_account("ALICE"), &record(AuditEvent::Registered)).await.unwrap_err();
-    accounts
-        .set_password(id, Some("$wrong"), "$new", now(), &record(AuditEvent::PasswordChanged))
-        .await
-        .unwrap();
-    accounts.set_roles(Uuid::now_v7(), &[], now(), &record(AuditEvent::RolesChanged)).await.unwrap();
-    accounts.set_disabled(id, true, now(), &record(AuditEvent::Disabled)).await.unwrap();
-    accounts.delete(id, &record(AuditEvent::Deleted)).await.unwrap();
-    accounts.delete(id, &record(AuditEvent::Deleted)).await.unwrap();
+    accounts.set_password(&unknown(), "$new", now(), &record(AuditEvent::PasswordChanged)).await.unwrap();
+    accounts.set_roles(&unknown(), &[], now(), &record(AuditEvent::RolesChanged)).await.unwrap();
+    let disabled = accounts.set_disabled(&alice, true, now(), &record(AuditEvent::Disabled)).await.unwrap();
+    let disabled = disabled.expect("it exists");
+    accounts.delete(&disabled, &record(AuditEvent::Deleted)).await.unwrap();
+    accounts.delete(&disabled, &record(AuditEvent::Deleted)).await.unwrap();
 
     let entries = accounts.find(&AuditFilter::default(), 10).await.unwrap();
     let events: Vec<_> = entries.iter().map(|entry| entry.record.event).collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis::store::{Accounts, ApiKey, ApiKeys, AuditEvent, AuditFilter, AuditLog};
+use portcullis::store::{Account, Accounts, ApiKey, ApiKeys, AuditEvent, AuditFilter, AuditLog, KeyCreation};
 use uuid::Uuid;
 
 use super::accounts::{new_account, note};
@@ -14,6 +14,7 @@ contract!([postgres_users, sqlite_users] {
     use_is_noted_and_never_goes_back
     only_the_owner_deletes_a_key
     keys_go_with_their_account
+    no_key_is_made_for_an_account_that_changed_meanwhile
     of_many_keys_made_at_once_no_more_than_allowed_are_kept
     keys_and_their_records_are_written_together_or_not_at_all
 });
@@ -34,15 +35,21 @@ async fn key_of(store: &impl Accounts, username: &str) -> ApiKey {
     }
 }
 
-async fn create(store: &impl ApiKeys, key: &ApiKey) -> bool {
-    store.create(key, 100, &note(AuditEvent::KeyCreated, "alice")).await.unwrap()
+async fn owner(store: &impl Accounts, key: &ApiKey) -> Account {
+    store.find_by_id(key.user_id).await.unwrap().expect("it was created")
+}
+
+async fn create(store: &(impl Accounts + ApiKeys), key: &ApiKey) -> KeyCreation {
+    let (owner, record) = (owner(store, key).await, note(AuditEvent::KeyCreated, "alice"));
+    ApiKeys::create(store, &owner, key, 100, &record).await.unwrap()
 }
 
 async fn a_key_is_found_with_its_account_as_it_is_now(store: Arc<impl Accounts + ApiKeys>) {
     let key = key_of(&*store, "alice").await;
-    assert!(create(&*store, &key).await);
+    assert_eq!(create(&*store, &key).await, KeyCreation::Created);
     let record = note(AuditEvent::RolesChanged, "alice");
-    let account = store.set_roles(key.user_id, &["editor".to_owned()], now(), &record).await.unwrap();
+    let account =
+        store.set_roles(&owner(&*store, &key).await, &["editor".to_owned()], now(), &record).await.unwrap();
 
     assert_eq!(ApiKeys::find(&*store, key.id).await.unwrap(), Some((key, account.expect("it exists"))));
     assert_eq!(ApiKeys::find(&*store, Uuid::new_v4()).await.unwrap(), None);
@@ -58,7 +65,7 @@ async fn keys_are_listed_in_order_of_creation(store: Arc<impl Accounts + ApiKeys
     };
     let others = key_of(&*store, "bob").await;
     for key in [&second, &first, &others] {
-        assert!(create(&*store, key).await);
+        assert_eq!(create(&*store, key).await, KeyCreation::Created);
     }
 
     assert_eq!(ApiKeys::list(&*store, first.user_id).await.unwrap(), [first, second]);
@@ -93,25 +100,45 @@ async fn only_the_owner_deletes_a_key(store: Arc<impl Accounts + ApiKeys>) {
 async fn keys_go_with_their_account(store: Arc<impl Accounts + ApiKeys>) {
     let key = key_of(&*store, "alice").await;
     create(&*store, &key).await;
+    let alice = owner(&*store, &key).await;
 
-    Accounts::delete(&*store, key.user_id, &note(AuditEvent::Deleted, "alice")).await.unwrap();
+    Accounts::delete(&*store, &alice, &note(AuditEvent::Deleted, "alice")).await.unwrap();
 
     assert_eq!(ApiKeys::find(&*store, key.id).await.unwrap(), None);
-    assert!(!create(&*store, &ApiKey { id: Uuid::new_v4(), ..key }).await, "nobody owns it");
+    let (late, record) = (ApiKey { id: Uuid::new_v4(), ..key }, note(AuditEvent::KeyCreated, "alice"));
+    let creation = ApiKeys::create(&*store, &alice, &late, 100, &record).await.unwrap();
+    assert_eq!(creation, KeyCreation::AccountChanged, "nobody owns it");
+}
+
+async fn no_key_is_made_for_an_account_that_changed_meanwhile(store: Arc<impl Accounts + ApiKeys>) {
+    let key = key_of(&*store, "alice").await;
+    let seen = owner(&*store, &key).await;
+    let record = note(AuditEvent::PasswordChanged, "alice");
+    store.set_password(&seen, "$argon2id$new", now(), &record).await.unwrap().expect("nothing has changed");
+
+    let creation = ApiKeys::create(&*store, &seen, &key, 100, &record).await.unwrap();
+
+    assert_eq!(creation, KeyCreation::AccountChanged);
+    assert_eq!(ApiKeys::list(&*store, seen.id).await.unwrap(), []);
+    assert_eq!(create(&*store, &key).await, KeyCreation::Created);
 }
 
 async fn of_many_keys_made_at_once_no_more_than_allowed_are_kept(
     store: Arc<impl Accounts + ApiKeys + 'static>,
 ) {
     let key = key_of(&*store, "alice").await;
+    let alice = owner(&*store, &key).await;
 
     let made = in_parallel(16, |_| {
-        let (store, key) = (store.clone(), ApiKey { id: Uuid::new_v4(), ..key.clone() });
-        async move { ApiKeys::create(&*store, &key, 5, &note(AuditEvent::KeyCreated, "alice")).await.unwrap() }
+        let (store, alice) = (store.clone(), alice.clone());
+        let key = ApiKey { id: Uuid::new_v4(), ..key.clone() };
+        let record = note(AuditEvent::KeyCreated, "alice");
+        async move { ApiKeys::create(&*store, &alice, &key, 5, &record).await.unwrap() }
     })
     .await;
 
-    assert_eq!(made.into_iter().filter(|made| *made).count(), 5);
+    assert_eq!(made.iter().filter(|made| **made == KeyCreation::Created).count(), 5);
+    assert_eq!(made.iter().filter(|made| **made == KeyCreation::TooMany).count(), 11);
     assert_eq!(ApiKeys::list(&*store, key.user_id).await.unwrap().len(), 5);
 }
 
@@ -123,7 +150,8 @@ async fn keys_and_their_records_are_written_together_or_not_at_all(
 
     create(&*store, &key).await;
     let second = ApiKey { id: Uuid::new_v4(), ..key.clone() };
-    ApiKeys::create(&*store, &second, 1, &note(AuditEvent::KeyCreated, "no")).await.unwrap();
+    let (alice, refused) = (owner(&*store, &key).await, note(AuditEvent::KeyCreated, "no"));
+    ApiKeys::create(&*store, &alice, &second, 1, &refused).await.unwrap();
     ApiKeys::delete(&*store, Uuid::now_v7(), key.id, &deleted).await.unwrap();
     ApiKeys::delete(&*store, key.user_id, key.id, &deleted).await.unwrap();
 

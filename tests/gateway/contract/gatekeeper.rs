@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use portcullis::clock::Timestamp;
+use portcullis::identity::UserId;
 use portcullis::store::memory::LocalGatekeeper;
 use portcullis::store::redis::RedisState;
 use portcullis::store::sqlite::SqliteState;
@@ -247,6 +248,10 @@ impl Revocations for Away {
     }
 
     async fn standing(&self, _: Bearer, _: Timestamp) -> Result<Standing, StoreError> {
+        Err(StoreError::new("redis", "away"))
+    }
+
+    async fn revoked_below(&self, _: UserId, _: Timestamp) -> Result<Option<u64>, StoreError> {
         Err(StoreError::new("redis", "away"))
     }
 

@@ -8,8 +8,8 @@ use portcullis::clock::Timestamp;
 use portcullis::identity::{SessionId, UserId};
 use portcullis::store::redis::{RedisGatekeeper, RedisState};
 use portcullis::store::{
-    Bearer, Charge, Gatekeeper, Revocation, Revocations, Rotation, Session, Sessions, Standing, StoreError,
-    Verdict,
+    Account, Bearer, Charge, Gatekeeper, Revocation, Revocations, Rotation, Session, Sessions, Standing,
+    Start, StoreError, Verdict,
 };
 use tokio::task::JoinSet;
 
@@ -142,6 +142,10 @@ impl Revocations for GatewayOnRedis {
         Ok(admit(&*self.gatekeeper, Some(bearer), &[]).await?.standing)
     }
 
+    async fn revoked_below(&self, user: UserId, now: Timestamp) -> Result<Option<u64>, StoreError> {
+        self.state.revoked_below(user, now).await
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.state.ping().await
     }
@@ -149,7 +153,7 @@ impl Revocations for GatewayOnRedis {
 
 #[async_trait]
 impl Sessions for GatewayOnRedis {
-    async fn start(&self, session: &Session) -> Result<(), StoreError> {
+    async fn start(&self, session: &Session) -> Result<Start, StoreError> {
         self.state.start(session).await
     }
 
@@ -165,15 +169,8 @@ impl Sessions for GatewayOnRedis {
         self.state.rotate(id, presented, window, idle, revoked_until, now).await
     }
 
-    async fn note_account(
-        &self,
-        id: SessionId,
-        roles: &[String],
-        email: Option<&str>,
-        username: &str,
-        version: u64,
-    ) -> Result<(), StoreError> {
-        self.state.note_account(id, roles, email, username, version).await
+    async fn note_account(&self, id: SessionId, account: &Account) -> Result<(), StoreError> {
+        self.state.note_account(id, account).await
     }
 
     async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Session>, StoreError> {

@@ -73,7 +73,7 @@ async fn a_token_is_good_for_its_purpose_until_it_expires(store: Arc<impl Accoun
     assert!(!store.redeem(&token.hash, Purpose::SecondFactor, now()).await.unwrap());
 
     let left = kept(&*store, &alice, Purpose::SecondFactor).await;
-    store.delete(alice.id, &note(AuditEvent::Deleted, "alice")).await.unwrap();
+    store.delete(&alice, &note(AuditEvent::Deleted, "alice")).await.unwrap();
     assert!(!is_good(&*store, &left).await);
     let late = OneTimeToken { hash: [9; 32], ..left };
     assert!(!store.keep(&late, FIVE).await.unwrap(), "nobody owns it");
@@ -111,14 +111,14 @@ async fn a_token_is_void_once_the_account_has_changed(store: Arc<impl Accounts +
         kept(&*store, &alice, Purpose::ResetPassword).await,
         kept(&*store, &alice, Purpose::VerifyEmail).await,
     );
-    store.set_roles(alice.id, &["editor".to_owned()], now(), &record).await.unwrap();
+    let alice = store.set_roles(&alice, &["editor".to_owned()], now(), &record).await.unwrap().unwrap();
     assert!(!is_good(&*store, &reset).await, "of another version");
     assert!(is_good(&*store, &verify).await);
-    store.set_disabled(alice.id, true, now(), &record).await.unwrap();
+    let alice = store.set_disabled(&alice, true, now(), &record).await.unwrap().unwrap();
     assert!(!is_good(&*store, &verify).await, "while it is disabled");
-    store.set_disabled(alice.id, false, now(), &record).await.unwrap();
+    let alice = store.set_disabled(&alice, false, now(), &record).await.unwrap().unwrap();
     assert!(is_good(&*store, &verify).await);
-    store.set_profile(alice.id, "alice", Some("b@example.com"), now(), &record).await.unwrap();
+    store.set_profile(&alice, "alice", Some("b@example.com"), now(), &record).await.unwrap().unwrap();
     assert!(!is_good(&*store, &verify).await, "the address is another one");
     assert!(store.verify_email(&verify.hash, now(), &record).await.unwrap().is_none());
 }
@@ -128,7 +128,7 @@ async fn a_verified_address_stays_so_until_it_changes(store: Arc<impl Accounts +
     assert!(!alice.email_verified);
     let record = note(AuditEvent::EmailVerified, "alice");
     // Mail is sent to the address in lower case.
-    store.set_profile(alice.id, "alice", Some("Alice@Example.com"), now(), &record).await.unwrap();
+    store.set_profile(&alice, "alice", Some("Alice@Example.com"), now(), &record).await.unwrap().unwrap();
     let token = kept(&*store, &alice, Purpose::VerifyEmail).await;
 
     let verified = store.verify_email(&token.hash, now(), &record).await.unwrap().expect("it is good");
@@ -136,9 +136,10 @@ async fn a_verified_address_stays_so_until_it_changes(store: Arc<impl Accounts +
     assert!(verified.email_verified);
     assert_eq!(verified.version, 2, "nobody's tokens are void");
     assert!(store.verify_email(&token.hash, now(), &record).await.unwrap().is_none());
-    let same = store.set_profile(alice.id, "al", Some("Alice@Example.com"), now(), &record).await.unwrap();
-    assert!(same.expect("it exists").email_verified);
-    let other = store.set_profile(alice.id, "al", Some("other@example.com"), now(), &record).await.unwrap();
+    let same = store.set_profile(&verified, "al", Some("Alice@Example.com"), now(), &record).await.unwrap();
+    let same = same.expect("it exists");
+    assert!(same.email_verified);
+    let other = store.set_profile(&same, "al", Some("other@example.com"), now(), &record).await.unwrap();
     assert!(!other.expect("it exists").email_verified);
 }
 
@@ -152,6 +153,7 @@ async fn a_password_is_reset_once_and_voids_the_other_tokens(store: Arc<impl Acc
 
     let changed = changed.expect("it is good");
     assert_eq!((changed.password_hash.as_str(), changed.version), ("$argon2id$new", alice.version + 1));
+    assert_eq!(changed.credentials, alice.credentials + 1);
     assert!(changed.email_verified, "mail has reached its owner");
     for token in [first, second] {
         assert!(!is_good(&*store, &token).await);

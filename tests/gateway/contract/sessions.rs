@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::store::{Bearer, Revocations, Rotation, Session, Sessions, Standing};
+use portcullis::store::{
+    Account, Bearer, Revocation, Revocations, Rotation, Session, Sessions, Standing, Start,
+};
 use uuid::Uuid;
 
 use super::{HOUR, MINUTE, contract, in_parallel, now};
@@ -21,6 +23,10 @@ contract!([redis_state, strict_redis, mirrored_redis, cluster_state, strict_clus
     a_noted_account_shows_in_the_session
     the_living_sessions_of_a_user_are_listed_newest_first
     noting_an_account_does_not_revive_an_ended_session
+    a_session_is_never_lifted_to_other_credentials_nor_set_back
+    a_session_from_before_credentials_gets_them_while_its_account_is_the_same
+    no_session_of_a_revoked_version_starts
+    no_session_survives_what_revokes_its_version_at_the_same_time
     ending_revokes_also_what_is_gone
     ending_all_ends_each_session_of_that_user_only
 });
@@ -39,6 +45,7 @@ pub(super) fn session() -> Session {
         email: Some("alice@example.com".to_owned()),
         roles: vec!["user".to_owned(), "audit:read".to_owned()],
         version: 3,
+        credentials: 2,
         amr: vec!["pwd".to_owned(), "mfa".to_owned()],
         generation: 1,
         created_at: start,
@@ -52,8 +59,26 @@ pub(super) fn session() -> Session {
 
 async fn started(state: &impl Sessions) -> Session {
     let session = session();
-    state.start(&session).await.unwrap();
+    assert_eq!(state.start(&session).await.unwrap(), Start::Started);
     session
+}
+
+/// Whose session it is, as it was at the last refresh.
+fn account(session: &Session) -> Account {
+    Account {
+        id: session.user_id,
+        username: session.username.clone(),
+        email: session.email.clone(),
+        email_verified: true,
+        has_second_factor: false,
+        password_hash: "$argon2id$old".to_owned(),
+        roles: session.roles.clone(),
+        version: session.version,
+        credentials: session.credentials,
+        disabled: false,
+        created_at: session.created_at,
+        updated_at: session.created_at,
+    }
 }
 
 /// Presents a generation `after` the session's start.
@@ -181,23 +206,95 @@ async fn an_expired_session_is_unknown(state: Arc<impl State>) {
 
 async fn a_noted_account_shows_in_the_session(state: Arc<impl State>) {
     let session = started(&*state).await;
-    let roles = ["admin".to_owned()];
+    let roles = vec!["admin".to_owned()];
+    let username = "Alicia".to_owned();
+    let noted = Account {
+        roles: roles.clone(),
+        email: None,
+        username: username.clone(),
+        version: 4,
+        ..account(&session)
+    };
 
-    state.note_account(session.id, &roles, None, "Alicia", 4).await.unwrap();
-    let changed =
-        Session { roles: roles.to_vec(), email: None, username: "Alicia".to_owned(), version: 4, ..session };
+    state.note_account(session.id, &noted).await.unwrap();
+    let changed = Session { roles, email: None, username, version: 4, ..session };
     assert_eq!(state.find(changed.id, now()).await.unwrap(), Some(changed.clone()));
 
-    state.note_account(changed.id, &roles, Some("a@example.com"), "Alicia", 4).await.unwrap();
-    let changed = Session { email: Some("a@example.com".to_owned()), ..changed };
+    let email = Some("a@example.com".to_owned());
+    state.note_account(changed.id, &Account { email: email.clone(), ..noted }).await.unwrap();
+    let changed = Session { email, ..changed };
     assert_eq!(state.find(changed.id, now()).await.unwrap(), Some(changed));
+}
+
+async fn a_session_is_never_lifted_to_other_credentials_nor_set_back(state: Arc<impl State>) {
+    let session = started(&*state).await;
+    let same = account(&session);
+    let roles = vec!["admin".to_owned()];
+
+    for other in [
+        Account { version: 4, credentials: 3, roles: roles.clone(), ..same.clone() },
+        Account { version: 4, credentials: 1, roles: roles.clone(), ..same.clone() },
+        Account { version: 2, roles: roles.clone(), ..same.clone() },
+    ] {
+        state.note_account(session.id, &other).await.unwrap();
+        assert_eq!(state.find(session.id, now()).await.unwrap(), Some(session.clone()));
+    }
+}
+
+async fn a_session_from_before_credentials_gets_them_while_its_account_is_the_same(state: Arc<impl State>) {
+    let before = Session { credentials: 0, ..session() };
+    state.start(&before).await.unwrap();
+    let same = Account { credentials: 5, ..account(&before) };
+
+    state.note_account(before.id, &Account { version: 4, ..same.clone() }).await.unwrap();
+    assert_eq!(state.find(before.id, now()).await.unwrap(), Some(before.clone()));
+    state.note_account(before.id, &same).await.unwrap();
+
+    let noted = Session { credentials: 5, ..before };
+    assert_eq!(state.find(noted.id, now()).await.unwrap(), Some(noted));
+}
+
+async fn no_session_of_a_revoked_version_starts(state: Arc<impl State>) {
+    let (stale, fresh) = (session(), session());
+    for user in [stale.user_id, fresh.user_id] {
+        state.revoke(Revocation::UserBelow(user, 3), now() + HOUR).await.unwrap();
+    }
+    state.revoke(Revocation::UserBelow(stale.user_id, 4), now() + HOUR).await.unwrap();
+
+    assert_eq!(state.revoked_below(stale.user_id, now()).await.unwrap(), Some(4));
+    assert_eq!(state.revoked_below(Uuid::now_v7(), now()).await.unwrap(), None);
+    assert_eq!(state.start(&stale).await.unwrap(), Start::Stale { below: 4 });
+    assert_eq!(state.start(&fresh).await.unwrap(), Start::Started);
+
+    assert_eq!(state.find(stale.id, now()).await.unwrap(), None);
+    assert_eq!(state.list(stale.user_id, now()).await.unwrap(), []);
+}
+
+/// Whichever comes first: the session is refused, or ended.
+async fn no_session_survives_what_revokes_its_version_at_the_same_time(state: Arc<impl State>) {
+    let user = Uuid::now_v7();
+
+    in_parallel(24, |number| {
+        let state = state.clone();
+        async move {
+            if number == 12 {
+                state.revoke(Revocation::UserBelow(user, 4), now() + HOUR).await.unwrap();
+                state.end_all(user, now() + HOUR).await.unwrap();
+            } else {
+                state.start(&Session { user_id: user, ..session() }).await.unwrap();
+            }
+        }
+    })
+    .await;
+
+    assert_eq!(state.list(user, now()).await.unwrap(), []);
 }
 
 async fn noting_an_account_does_not_revive_an_ended_session(state: Arc<impl State>) {
     let session = started(&*state).await;
     state.end(session.id, now() + HOUR).await.unwrap();
 
-    state.note_account(session.id, &[], None, "alice", 4).await.unwrap();
+    state.note_account(session.id, &Account { version: 4, ..account(&session) }).await.unwrap();
 
     assert_eq!(state.find(session.id, now()).await.unwrap(), None);
 }

@@ -10,7 +10,8 @@ local window, idle, now = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]
 
 local function answer(outcome)
     return {outcome, redis.call('HMGET', KEYS[1], 'user_id', 'username', 'email', 'roles', 'version',
-        'generation', 'created_at', 'rotated_at', 'idle_until', 'ends_at', 'address', 'user_agent', 'amr')}
+        'generation', 'created_at', 'rotated_at', 'idle_until', 'ends_at', 'address', 'user_agent', 'amr',
+        'credentials')}
 end
 
 local held = redis.call('HMGET', KEYS[1], 'generation', 'rotated_at', 'idle_until', 'ends_at')

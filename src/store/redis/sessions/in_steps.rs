@@ -1,7 +1,9 @@
 //! Sessions in a Redis Cluster, where a session, its user's set and the revocations have a slot each.
 //!
 //! Each step is atomic; the order makes a crash between two of them safe. A session is in its user's
-//! set before it exists, so that ending all of them misses none. What ends is revoked first: from then
+//! set before it exists, so that ending all of them misses none. Whether its version is revoked is asked before
+//! and once it exists: whoever revokes versions ends all sessions after that, and so either it is refused here or
+//! it is ended there. What ends is revoked first: from then
 //! on no access token of it counts, not even one that a refresh brings before the session is removed.
 //! Whoever asked gets an error for a step that fails, and may ask again: every step can be repeated.
 
@@ -10,13 +12,13 @@ use std::sync::LazyLock;
 use futures::future::try_join_all;
 use redis::{Cmd, RedisWrite};
 
-use super::{FIELDS, with_values};
+use super::{BEFORE_FIELDS, FIELDS, with_values};
 use crate::clock::Timestamp;
 use crate::identity::{SessionId, UserId};
 use crate::store::redis::key::Key;
 use crate::store::redis::script::{Call, Script};
 use crate::store::redis::{RedisState, failed, millis, parse};
-use crate::store::{Revocation, Revocations, Session, StoreError};
+use crate::store::{Revocation, Revocations, Session, Start, StoreError};
 
 /// Sessions that are revoked by one script.
 const BATCH: usize = 500;
@@ -31,12 +33,23 @@ pub(super) static ROTATE: LazyLock<Script> = LazyLock::new(|| {
 });
 
 impl RedisState {
-    pub(super) async fn start_in_steps(&self, session: &Session) -> Result<(), StoreError> {
+    pub(super) async fn start_in_steps(&self, session: &Session) -> Result<Start, StoreError> {
+        if let Some(below) = self.stale_below(session).await? {
+            return Ok(Start::Stale { below });
+        }
         for (script, key) in [(&INDEX, Key::SessionsOf(session.user_id)), (&KEEP, Key::Session(session.id))] {
-            let call = script.call(1, 4 + 2 * FIELDS.len()).key(key);
+            let call = script.call(1, BEFORE_FIELDS + 2 * FIELDS.len()).key(key);
             with_values(call, session).run(&self.connections).await?;
         }
-        Ok(())
+        let Some(below) = self.stale_below(session).await? else { return Ok(Start::Started) };
+        self.remove_session(session.id).await?;
+        self.forget_sessions(session.user_id, &[session.id]).await?;
+        Ok(Start::Stale { below })
+    }
+
+    async fn stale_below(&self, session: &Session) -> Result<Option<u64>, StoreError> {
+        let below = self.revoked_below(session.user_id, session.created_at).await?;
+        Ok(below.filter(|below| session.version < *below))
     }
 
     pub(super) async fn end_in_steps(
