@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn what_an_account_had_before_is_not_granted() {
-        let admin = Admin { roles: words(&["operator", "chief"]) };
+        let admin = Admin { roles: words(&["operator", "chief"]), ..Admin::default() };
         let granted = |before: &[&str], after: &[&str]| granted(&admin, &words(before), &words(after));
 
         assert_eq!(granted(&["user"], &["admin", "operator"]), ["operator"]);
