@@ -30,6 +30,7 @@ pub enum Code {
     CrossOrigin,
     WrongHost,
     BadCredentials,
+    ReauthenticationRequired,
     AccountLocked,
     AccountDisabled,
     EmailNotVerified,
@@ -48,7 +49,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 36] = [
+    pub const ALL: [Code; 38] = [
         Code::NoCredentials,
         Code::TokenMalformed,
         Code::TokenInvalid,
@@ -71,6 +72,7 @@ impl Code {
         Code::CrossOrigin,
         Code::WrongHost,
         Code::BadCredentials,
+        Code::ReauthenticationRequired,
         Code::AccountLocked,
         Code::AccountDisabled,
         Code::EmailNotVerified,
@@ -112,6 +114,7 @@ impl Code {
             Code::CrossOrigin => "cross_origin",
             Code::WrongHost => "wrong_host",
             Code::BadCredentials => "bad_credentials",
+            Code::ReauthenticationRequired => "reauthentication_required",
             Code::AccountLocked => "account_locked",
             Code::AccountDisabled => "account_disabled",
             Code::EmailNotVerified => "email_not_verified",
@@ -156,9 +159,11 @@ impl Code {
             Code::UsernameTaken | Code::AccountChanged => StatusCode::CONFLICT,
             Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Code::BadPath | Code::BadRequest | Code::OneTimeTokenInvalid | Code::WeakPassword => {
-                StatusCode::BAD_REQUEST
-            }
+            Code::BadPath
+            | Code::BadRequest
+            | Code::ReauthenticationRequired
+            | Code::OneTimeTokenInvalid
+            | Code::WeakPassword => StatusCode::BAD_REQUEST,
             Code::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Code::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
@@ -193,6 +198,7 @@ impl Code {
             Code::CrossOrigin => "The request comes from another origin",
             Code::WrongHost => "This server isn't known by the name in the Host field",
             Code::BadCredentials => "Wrong username or password",
+            Code::ReauthenticationRequired => "This action needs the current password",
             Code::AccountLocked => "The account is locked for a while after too many failures",
             Code::AccountDisabled => "The account is disabled",
             Code::EmailNotVerified => "The email address of the account has to be confirmed first",

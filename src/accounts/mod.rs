@@ -3,3 +3,4 @@
 
 pub mod ending;
 pub mod operators;
+pub mod reauthentication;

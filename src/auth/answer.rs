@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::alias::Alias;
 use super::{Caller, Wing};
+use crate::accounts::reauthentication::Missing;
 use crate::rejection::{Code, Rejection};
 use crate::store::{CreateError, StoreError};
 
@@ -34,6 +35,8 @@ pub enum Refusal {
         ticket: String,
         ttl: Duration,
     },
+    /// A sensitive action without what shows that the bearer is the owner.
+    ReauthenticationRequired(Missing),
     /// A store that the answer depends on failed.
     Unavailable(StoreError),
 }
@@ -46,6 +49,9 @@ impl Refusal {
                 Rejection::from(Code::BadRequest).because("The only supported grant_type is `password`")
             }
             Self::SecondFactorNeeded { .. } => Code::MfaRequired.into(),
+            Self::ReauthenticationRequired(missing) => {
+                Rejection::from(Code::ReauthenticationRequired).because(needed(*missing))
+            }
             Self::Unavailable(_) => Rejection::from(Code::StoreUnavailable).retry_after(STORE_RETRY),
         }
     }
@@ -59,6 +65,7 @@ impl Refusal {
         match self {
             Self::UnsupportedGrant => "unsupported_grant_type",
             Self::SecondFactorNeeded { .. } => "mfa_required",
+            Self::ReauthenticationRequired(_) => "invalid_request",
             Self::Unavailable(_) => "temporarily_unavailable",
             Self::Rejected(rejection) if rejection.code.status().is_server_error() => {
                 "temporarily_unavailable"
@@ -162,6 +169,9 @@ fn word(response: &mut Response, refusal: &Refusal, request_id: &str, alias: Opt
         problem = with_member(&problem, "ticket", ticket.as_str().into());
         problem = with_member(&problem, "expires_in", ttl.as_secs().into());
     }
+    if let Refusal::ReauthenticationRequired(missing) = refusal {
+        problem = with_member(&problem, "needs", missing.names().into());
+    }
     if let Some(alias) = alias {
         problem = alias.shape.extend_problem(&problem);
     }
@@ -179,6 +189,23 @@ fn word(response: &mut Response, refusal: &Refusal, request_id: &str, alias: Opt
     }
     if let Some(methods) = rejection.allow.and_then(|methods| methods.parse().ok()) {
         fields.insert(ALLOW, methods);
+    }
+}
+
+/// In one sentence for the client.
+fn needed(missing: Missing) -> &'static str {
+    match missing {
+        Missing { sign_in: true, code: true, .. } => {
+            "The account has no password: sign in again, then do this within five minutes, with a code of the second factor"
+        }
+        Missing { sign_in: true, .. } => {
+            "The account has no password: sign in again, then do this within five minutes"
+        }
+        Missing { password: true, code: true, .. } => {
+            "This needs the current password and a code of the second factor"
+        }
+        Missing { code: true, .. } => "This needs a code of the second factor",
+        Missing { .. } => "This needs the current password",
     }
 }
 

@@ -14,7 +14,7 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::alias::Alias;
-use super::{BadBearer, Caller, Settings};
+use super::{BadBearer, Caller, Settings, WaivesReauthentication};
 use crate::answer;
 use crate::config::policy::AuthEndpoint;
 use crate::exchange::Exchange;
@@ -115,6 +115,9 @@ fn request(
     });
     if let Some(shape) = exchange.route.as_ref().and_then(|route| route.answer.clone()) {
         extensions.insert(Alias { endpoint, shape });
+    }
+    if exchange.route.as_ref().is_some_and(|route| route.waives_reauthentication) {
+        extensions.insert(WaivesReauthentication);
     }
     if let Some(code) = exchange.excused {
         extensions.insert(BadBearer(code));

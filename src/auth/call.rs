@@ -9,7 +9,7 @@ use http::{HeaderMap, Uri};
 
 use super::alias::Alias;
 use super::answer::Refusal;
-use super::{BadBearer, Caller, Settings, Wing};
+use super::{BadBearer, Caller, Settings, WaivesReauthentication, Wing};
 use crate::clock::{self, Timestamp};
 use crate::identity::Identity;
 use crate::rejection::{Code, Rejection};
@@ -26,6 +26,8 @@ pub struct Call {
     pub bad_bearer: Option<Code>,
     /// Where the client expects another answer than ours.
     pub alias: Option<Alias>,
+    /// Where the operator lets an access token alone do what else needs the password.
+    pub waives_reauthentication: bool,
     pub headers: HeaderMap,
     pub uri: Uri,
     pub body: Bytes,
@@ -62,6 +64,7 @@ impl FromRequest<Wing> for Call {
         let identity = extensions.remove::<Arc<Identity>>();
         let bad_bearer = extensions.remove::<BadBearer>().map(|BadBearer(code)| code);
         let alias = extensions.remove::<Alias>();
+        let waives_reauthentication = extensions.remove::<WaivesReauthentication>().is_some();
         let (Some(settings), Some(caller)) = (settings, caller) else {
             tracing::error!("a request reached the auth wing without its extensions");
             return Err(Code::Internal.into());
@@ -72,6 +75,17 @@ impl FromRequest<Wing> for Call {
             http::StatusCode::PAYLOAD_TOO_LARGE => Rejection::from(Code::BodyTooLarge),
             _ => Rejection::from(Code::BadRequest).because("The request body ended early"),
         })?;
-        Ok(Self { settings, caller, identity, bad_bearer, alias, headers, uri, body, now: clock::now() })
+        Ok(Self {
+            settings,
+            caller,
+            identity,
+            bad_bearer,
+            alias,
+            waives_reauthentication,
+            headers,
+            uri,
+            body,
+            now: clock::now(),
+        })
     }
 }

@@ -9,11 +9,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer::Refusal;
-use super::audit::Subject;
 use super::call::Call;
 use super::notice::{self, Change};
 use super::openapi::schemas::{Role, Time};
-use super::{Wing, audit, body, grant, me};
+use super::{Wing, audit, body, confirm, grant, login, me};
+use crate::accounts::reauthentication::Proof;
 use crate::clock::Timestamp;
 use crate::identity::api_key;
 use crate::rejection::{Code, Rejection};
@@ -39,6 +39,10 @@ struct Document {
     /// Lies in the future.
     #[schema(value_type = Option<Time>)]
     expires_at: Option<Timestamp>,
+    /// The current one.
+    password: Option<String>,
+    /// Where the account has a second factor: of the app, or a recovery code.
+    code: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -76,13 +80,14 @@ pub struct Keys {
     request_body = Document,
     responses((status = 201, description = "The key", body = KeySeen)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["account_changed"]))),
+    extensions(("x-refusals" = json!(["reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
 )]
 pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     let document: Document = body::json(&call)?;
     let account = me::own_account(&wing, &call).await?;
     check(&document, &account, call.now)
         .map_err(|reason| Rejection::from(Code::BadRequest).because(reason))?;
+    confirm::owner(&wing, &call, &account, Proof::new(document.password, document.code)).await?;
     let minted = api_key::mint();
     let key = ApiKey {
         id: minted.id,
@@ -94,8 +99,8 @@ pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Re
         expires_at: document.expires_at,
         last_used_at: None,
     };
-    let subject = Subject { user_id: Some(account.id), username: &account.username };
-    let record = wing.record(&call, AuditEvent::KeyCreated, subject, Some(&api_key::shown(key.id)));
+    let record =
+        wing.record(&call, AuditEvent::KeyCreated, login::about(&account), Some(&api_key::shown(key.id)));
     match wing.stores.api_keys.create(&account, &key, MOST_KEYS, &record).await? {
         KeyCreation::Created => {}
         KeyCreation::AccountChanged => return Err(Code::AccountChanged.into()),
@@ -125,26 +130,30 @@ pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<Keys>, Re
 #[utoipa::path(
     delete, path = "/keys/{id}", operation_id = "delete_key", tag = "keys",
     params(("id" = Uuid, Path, description = "Of the key")),
+    request_body(content = Option<confirm::Document>),
     responses((status = 204, description = "Deleted")),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["not_found"]))),
+    extensions(("x-refusals" = json!(["not_found", "reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded"]))),
 )]
 pub async fn delete(
     State(wing): State<Wing>,
     Path(id): Path<Uuid>,
     call: Call,
 ) -> Result<StatusCode, Refusal> {
-    let bearer = call.bearer()?;
-    let keys = wing.stores.api_keys.list(bearer.user_id).await?;
+    let proof = confirm::read(&call)?;
+    let account = me::own_account(&wing, &call).await?;
+    let keys = wing.stores.api_keys.list(account.id).await?;
     let key = keys.into_iter().find(|key| key.id == id).ok_or(Code::NotFound)?;
+    confirm::owner(&wing, &call, &account, proof).await?;
     // Revoked first: should deleting fail, the key is still there to try again. No gateway remembers a key for longer than access tokens live.
     let until = grant::last_token_until(&call);
     wing.stores.revocations.revoke(Revocation::Session(key.id), until).await?;
     wing.metrics.revocations.with_label_values(&["key"]).inc();
-    let subject = Subject { user_id: Some(bearer.user_id), username: &bearer.username };
-    let record = wing.record(&call, AuditEvent::KeyDeleted, subject, Some(&api_key::shown(key.id)));
-    if wing.stores.api_keys.delete(bearer.user_id, key.id, &record).await? {
+    let shown = api_key::shown(key.id);
+    let record = wing.record(&call, AuditEvent::KeyDeleted, login::about(&account), Some(&shown));
+    if wing.stores.api_keys.delete(account.id, key.id, &record).await? {
         audit::log(&record);
+        notice::post(&wing, &call, &account, Change::ApiKeyDeleted);
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,7 +8,6 @@ use http::header::SET_COOKIE;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use utoipa::ToSchema;
-use zeroize::Zeroizing;
 
 use super::answer::Refusal;
 use super::audit::Subject;
@@ -16,7 +15,8 @@ use super::call::Call;
 use super::described::OwnAccount;
 use super::notice::{self, Change};
 use super::openapi::schemas::{Email, Username};
-use super::{Wing, audit, body, cookie, described, email, login, password};
+use super::{Wing, audit, body, confirm, cookie, described, email, login};
+use crate::accounts::reauthentication::Proof;
 use crate::identity::name;
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, AuditRecord};
@@ -32,8 +32,10 @@ struct Changes {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Email>)]
     email: Option<Option<String>>,
-    /// The current one; needed for another email.
+    /// The current one; needed for another name or address.
     password: Option<String>,
+    /// Where the account has a second factor: of the app, or a recovery code.
+    code: Option<String>,
 }
 
 /// `PUT`: the whole of what the owner may change.
@@ -45,8 +47,10 @@ struct Whole {
     username: String,
     #[schema(value_type = Option<Email>)]
     email: Option<String>,
-    /// The current one; needed for another email.
+    /// The current one; needed for another name or address.
     password: Option<String>,
+    /// Where the account has a second factor: of the app, or a recovery code.
+    code: Option<String>,
 }
 
 /// A member that is there, be it `null`.
@@ -74,7 +78,7 @@ pub async fn read(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, R
     request_body = Changes,
     responses((status = 200, description = "The account", body = OwnAccount)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["username_taken", "bad_credentials", "account_locked", "account_changed", "overloaded"]))),
+    extensions(("x-refusals" = json!(["username_taken", "reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
 )]
 pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
     let changes: Changes = body::json(&call)?;
@@ -83,6 +87,7 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>,
         username: changes.username.unwrap_or_else(|| account.username.clone()),
         email: changes.email.unwrap_or_else(|| account.email.clone()),
         password: changes.password,
+        code: changes.code,
     };
     set_profile(&wing, &call, &account, whole).await
 }
@@ -93,7 +98,7 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>,
     request_body = Whole,
     responses((status = 200, description = "The account", body = OwnAccount)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["username_taken", "bad_credentials", "account_locked", "account_changed", "overloaded"]))),
+    extensions(("x-refusals" = json!(["username_taken", "reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
 )]
 pub async fn replace(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
     let whole: Whole = body::json(&call)?;
@@ -106,12 +111,15 @@ pub async fn replace(State(wing): State<Wing>, call: Call) -> Result<Json<Value>
 /// Every token of it ends at once.
 #[utoipa::path(
     delete, path = "/me", operation_id = "delete_me", tag = "accounts",
+    request_body(content = Option<confirm::Document>),
     responses((status = 204, description = "Deleted")),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["account_changed"]))),
+    extensions(("x-refusals" = json!(["reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
 )]
 pub async fn delete(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
+    let proof = confirm::read(&call)?;
     let account = own_account(&wing, &call).await?;
+    confirm::owner(&wing, &call, &account, proof).await?;
     let record = wing.record(&call, AuditEvent::Deleted, login::about(&account), None);
     if !wing.ending(&call).delete(&account, &record).await? {
         return Err(Code::AccountChanged.into());
@@ -146,7 +154,7 @@ async fn set_profile(
     whole: Whole,
 ) -> Result<Json<Value>, Refusal> {
     let bad_request = |detail| Rejection::from(Code::BadRequest).because(detail);
-    let Whole { username, email, password } = whole;
+    let Whole { username, email, password, code } = whole;
     let username = name::username(&username).map_err(bad_request)?;
     if username == account.username && email == account.email {
         return Ok(Json(described::own_account(account)));
@@ -154,8 +162,8 @@ async fn set_profile(
     if let Some(email) = &email {
         name::check_email(email).map_err(bad_request)?;
     }
-    if email != account.email {
-        check_owner(wing, call, account, password).await?;
+    if call.settings.policy.auth.email.change_needs_password {
+        confirm::owner(wing, call, account, Proof::new(password, code)).await?;
     }
     let record = profile_record(wing, call, account, &username, email.as_deref());
     let accounts = &wing.stores.accounts;
@@ -163,27 +171,14 @@ async fn set_profile(
     // Older tokens are stale: backends must not go on under a name that somebody else may take now.
     let changed = wing.change(call, account, change).await?.ok_or(Code::AccountChanged)?;
     audit::log(&record);
+    if changed.username != account.username {
+        notice::post(wing, call, account, Change::Name);
+    }
     if changed.email != account.email {
         notice::post(wing, call, account, Change::Email);
         email::confirm(wing, call, &changed);
     }
     Ok(Json(described::own_account(&changed)))
-}
-
-/// Mail to the address leads to a new password, and backends know people by it: whoever holds a stolen token
-/// must not change it (ASVS 7.5.1).
-async fn check_owner(
-    wing: &Wing,
-    call: &Call,
-    account: &Account,
-    password: Option<String>,
-) -> Result<(), Refusal> {
-    if !call.settings.policy.auth.email.change_needs_password {
-        return Ok(());
-    }
-    let missing = "Another email needs the current password, as `password`";
-    let password = password.ok_or_else(|| Rejection::from(Code::BadRequest).because(missing))?;
-    password::confirm(wing, call, account, Zeroizing::new(password)).await
 }
 
 /// Under the new name, with the old one as the detail.

@@ -14,8 +14,9 @@ use super::answer::Refusal;
 use super::call::Call;
 use super::grant::{self, Delivery, Tokens, Wanted};
 use super::notice::{self, Change};
-use super::second_factor::{self, PASSWORD_AND_APP};
-use super::{Wing, audit, body, login, me, password};
+use super::second_factor::PASSWORD_AND_APP;
+use super::{Wing, audit, body, confirm, login, me};
+use crate::accounts::reauthentication::Proof;
 use crate::clock::unix_seconds;
 use crate::identity::{name, recovery_code, totp};
 use crate::rejection::{Code, Rejection};
@@ -25,25 +26,13 @@ use crate::store::{Account, AuditEvent, CodeHash};
 const QR_SIZE: u32 = 240;
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = MfaPassword)]
-#[serde(deny_unknown_fields)]
-struct Password {
-    password: String,
-}
-
-#[derive(Deserialize, ToSchema)]
 #[schema(as = MfaConfirmation)]
 #[serde(deny_unknown_fields)]
 struct Confirmation {
     code: String,
+    /// Was asked for with the secret; checked again where it is sent.
+    password: Option<String>,
     refresh_token: Option<Wanted>,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[schema(as = MfaCode)]
-#[serde(deny_unknown_fields)]
-struct OneCode {
-    code: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -86,21 +75,20 @@ pub async fn read(State(wing): State<Wing>, call: Call) -> Result<Json<MfaSeen>,
 /// Get a secret for an authenticator app. It counts once it is confirmed.
 #[utoipa::path(
     post, path = "/mfa/totp", operation_id = "begin_mfa", tag = "second factor",
-    request_body = Password,
+    request_body = confirm::Document,
     responses((status = 201, description = "For the app", body = AppSecret)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["bad_credentials", "account_locked", "account_changed", "overloaded"]))),
+    extensions(("x-refusals" = json!(["reauthentication_required", "bad_credentials", "account_locked", "overloaded", "account_changed"]))),
 )]
 pub async fn begin(State(wing): State<Wing>, call: Call) -> Result<(StatusCode, Json<AppSecret>), Refusal> {
-    let Password { password } = body::json(&call)?;
+    let proof = confirm::read(&call)?;
     let account = me::own_account(&wing, &call).await?;
-    password::confirm(&wing, &call, &account, Zeroizing::new(password)).await?;
+    if account.has_second_factor {
+        return Err(set_up_already());
+    }
+    confirm::owner(&wing, &call, &account, proof).await?;
     let secret = totp::generate();
     let sealed = call.settings.vault.seal(&secret, account.id);
-    if account.has_second_factor {
-        let detail = "A second factor is set up already; disable it first";
-        return Err(Rejection::from(Code::BadRequest).because(detail).into());
-    }
     if !wing.stores.second_factors.begin(&account, &sealed).await? {
         return Err(Code::AccountChanged.into());
     }
@@ -111,17 +99,25 @@ pub async fn begin(State(wing): State<Wing>, call: Call) -> Result<(StatusCode, 
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
+fn set_up_already() -> Refusal {
+    let detail = "A second factor is set up already; disable it first";
+    Rejection::from(Code::BadRequest).because(detail).into()
+}
+
 /// Turn the second factor on by a code of the app. Every session ends, and one that has shown both starts.
 #[utoipa::path(
     post, path = "/mfa/totp/confirm", operation_id = "confirm_mfa", tag = "second factor",
     request_body = Confirmation,
     responses((status = 200, description = "Tokens of a new session, and the recovery codes", body = Tokens)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["mfa_code_invalid", "account_locked", "account_changed"]))),
+    extensions(("x-refusals" = json!(["bad_credentials", "overloaded", "mfa_code_invalid", "account_locked", "account_changed"]))),
 )]
 pub async fn confirm(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
-    let Confirmation { code, refresh_token } = body::json(&call)?;
+    let Confirmation { code, password, refresh_token } = body::json(&call)?;
     let account = me::own_account(&wing, &call).await?;
+    if password.is_some() {
+        confirm::owner(&wing, &call, &account, Proof::new(password, None)).await?;
+    }
     let (sealed, step) = pending_step(&wing, &call, &account, &code).await?;
     let (codes, hashes) = new_codes(&account);
     let record = wing.record(&call, AuditEvent::SecondFactorEnabled, login::about(&account), None);
@@ -158,18 +154,18 @@ async fn pending_step(
     Ok((factor.sealed_secret, step))
 }
 
-/// Get new recovery codes for a code.
+/// Get new recovery codes for the password and a code.
 #[utoipa::path(
     post, path = "/mfa/recovery-codes", operation_id = "renew_recovery_codes", tag = "second factor",
-    request_body = OneCode,
+    request_body = confirm::Document,
     responses((status = 200, description = "New ones; those before are void", body = RecoveryCodes)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["mfa_code_invalid", "account_locked", "account_changed"]))),
+    extensions(("x-refusals" = json!(["reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
 )]
 pub async fn renew_codes(State(wing): State<Wing>, call: Call) -> Result<Json<RecoveryCodes>, Refusal> {
-    let OneCode { code } = body::json(&call)?;
-    let account = me::own_account(&wing, &call).await?;
-    second_factor::check(&wing, &call, &account, &code).await?;
+    let proof = confirm::read(&call)?;
+    let account = with_factor(&wing, &call).await?;
+    confirm::owner(&wing, &call, &account, proof).await?;
     let (codes, hashes) = new_codes(&account);
     let record = wing.record(&call, AuditEvent::RecoveryCodesRenewed, login::about(&account), None);
     if !wing.stores.second_factors.replace_codes(&account, &hashes, &record).await? {
@@ -180,24 +176,33 @@ pub async fn renew_codes(State(wing): State<Wing>, call: Call) -> Result<Json<Re
     Ok(Json(RecoveryCodes { recovery_codes: shown(&codes) }))
 }
 
-/// Take the second factor away for a code. Every session ends, since all of them were begun with it.
+/// Take the second factor away for the password and a code. Every session ends, since all of them were begun with it.
 #[utoipa::path(
     post, path = "/mfa/disable", operation_id = "disable_mfa", tag = "second factor",
-    request_body = OneCode,
+    request_body = confirm::Document,
     responses((status = 204, description = "Off; every session has ended")),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["mfa_code_invalid", "account_locked", "account_changed"]))),
+    extensions(("x-refusals" = json!(["reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
 )]
 pub async fn disable(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
-    let OneCode { code } = body::json(&call)?;
-    let account = me::own_account(&wing, &call).await?;
-    second_factor::check(&wing, &call, &account, &code).await?;
+    let proof = confirm::read(&call)?;
+    let account = with_factor(&wing, &call).await?;
+    confirm::owner(&wing, &call, &account, proof).await?;
     let record = wing.record(&call, AuditEvent::SecondFactorDisabled, login::about(&account), None);
     let change = wing.stores.second_factors.remove(&account, call.now, &record);
     wing.change(&call, &account, change).await?.ok_or(Code::AccountChanged)?;
     audit::log(&record);
     notice::post(&wing, &call, &account, Change::SecondFactorDisabled);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The own account, if there is a factor to change.
+async fn with_factor(wing: &Wing, call: &Call) -> Result<Account, Refusal> {
+    let account = me::own_account(wing, call).await?;
+    match account.has_second_factor {
+        true => Ok(account),
+        false => Err(Rejection::from(Code::BadRequest).because("There is no second factor").into()),
+    }
 }
 
 fn shown(codes: &[Zeroizing<String>]) -> Vec<String> {

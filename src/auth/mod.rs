@@ -12,6 +12,7 @@ mod audit;
 mod body;
 pub mod bridge;
 mod call;
+mod confirm;
 pub mod console;
 mod cookie;
 pub mod described;
@@ -107,6 +108,10 @@ pub struct Caller {
 /// An extension of logouts whose access token doesn't count, by what is wrong with it. There is no identity then.
 #[derive(Debug, Clone, Copy)]
 pub struct BadBearer(pub Code);
+
+/// An extension of requests to an alias where sensitive actions need no more than the access token.
+#[derive(Debug, Clone, Copy)]
+pub struct WaivesReauthentication;
 
 /// The stores that the endpoints stand on.
 #[derive(Clone)]

@@ -10,11 +10,14 @@ use crate::store::{Account, AuditEvent};
 #[derive(Debug, Clone, Copy)]
 pub enum Change {
     Password,
+    Name,
     Email,
     SecondFactorEnabled,
     SecondFactorDisabled,
     RecoveryCodes,
     ApiKey,
+    ApiKeyDeleted,
+    SessionEnded,
     Deleted,
 }
 
@@ -23,11 +26,14 @@ impl Change {
     fn told(self) -> &'static str {
         match self {
             Self::Password => "Your password was changed",
+            Self::Name => "The username of your account was changed",
             Self::Email => "This is no longer the email address of your account",
             Self::SecondFactorEnabled => "A second factor was turned on for your account",
             Self::SecondFactorDisabled => "The second factor of your account was turned off",
             Self::RecoveryCodes => "Your account was given new recovery codes; those before are void",
             Self::ApiKey => "An API key was made that acts for you",
+            Self::ApiKeyDeleted => "An API key of your account was deleted",
+            Self::SessionEnded => "A session of your account was ended",
             Self::Deleted => "Your account was deleted",
         }
     }

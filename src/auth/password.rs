@@ -11,20 +11,23 @@ use super::call::Call;
 use super::grant::{self, Delivery, Tokens, Wanted};
 use super::notice::{self, Change};
 use super::openapi::schemas::NewPassword;
-use super::{Wing, audit, body, login, me};
+use super::{Wing, audit, body, confirm, login, me};
+use crate::accounts::reauthentication::Proof;
 use crate::config::policy::Policy;
-use crate::identity::{name, password};
+use crate::identity::password;
 use crate::rejection::{Code, Rejection};
-use crate::store::{Account, AuditEvent};
+use crate::store::AuditEvent;
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PasswordChange)]
 #[serde(deny_unknown_fields)]
 struct Document {
     #[schema(example = "correct horse battery")]
-    old_password: String,
+    old_password: Option<String>,
     #[schema(value_type = NewPassword)]
     new_password: String,
+    /// Where the account has a second factor: of the app, or a recovery code.
+    code: Option<String>,
     refresh_token: Option<Wanted>,
 }
 
@@ -34,18 +37,18 @@ struct Document {
     request_body = Document,
     responses((status = 200, description = "Tokens", body = Tokens)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["weak_password", "bad_credentials", "account_locked", "account_changed", "overloaded"]))),
+    extensions(("x-refusals" = json!(["weak_password", "reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
 )]
 pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     let document: Document = body::json(&call)?;
-    let old = Zeroizing::new(document.old_password);
+    let proof = Proof::new(document.old_password, document.code);
     let new = Zeroizing::new(document.new_password);
     let delivery = Delivery::of(&call, document.refresh_token);
     let account = me::own_account(&wing, &call).await?;
     let rules = &call.settings.policy.auth.password;
     check(&call.settings.policy, &new, &account.username, account.email.as_deref())
         .map_err(|reason| Rejection::from(Code::WeakPassword).because(reason))?;
-    confirm(&wing, &call, &account, old).await?;
+    confirm::owner(&wing, &call, &account, proof).await?;
     let hash = wing.passwords.hash(new, rules.argon2).await?;
     let record = wing.record(&call, AuditEvent::PasswordChanged, login::about(&account), None);
     let change = wing.stores.accounts.set_password(&account, &hash, call.now, &record);
@@ -62,25 +65,4 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Response, Re
 pub fn check(policy: &Policy, password: &str, username: &str, email: Option<&str>) -> Result<(), String> {
     let context = [username, email.unwrap_or_default(), &policy.tokens.issuer];
     password::check(password, &context, &policy.auth.password)
-}
-
-/// A wrong one counts like a failed login: whoever holds a stolen token must not guess on.
-pub async fn confirm(
-    wing: &Wing,
-    call: &Call,
-    account: &Account,
-    old: Zeroizing<String>,
-) -> Result<(), Refusal> {
-    let params = call.settings.policy.auth.password.argon2;
-    let verification = wing.passwords.verify(old, Some(account.password_hash.clone()), params).await?;
-    if !verification.matches {
-        login::count_failure(wing, call, login::about(account), None).await?;
-        return Err(Rejection::from(Code::BadCredentials).because("The password is wrong").into());
-    }
-    login::check_lockout(wing, call, account).await?;
-    // As at a login: it must not buy guesses at a second factor.
-    if !account.has_second_factor {
-        wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
-    }
-    Ok(())
 }

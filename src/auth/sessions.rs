@@ -11,7 +11,8 @@ use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
 use super::described::SessionSeen;
-use super::{Wing, described, grant};
+use super::notice::{self, Change};
+use super::{Wing, confirm, described, grant, me};
 use crate::identity::SessionId;
 use crate::rejection::Code;
 use crate::store::AuditEvent;
@@ -39,13 +40,14 @@ pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<Sessions>
     Ok(Json(Sessions { sessions: described.collect() }))
 }
 
-/// End one of the own sessions.
+/// End one of the own sessions. Another one than the caller's needs the password.
 #[utoipa::path(
     delete, path = "/sessions/{id}", operation_id = "end_session", tag = "sessions",
     params(("id" = Uuid, Path, description = "Of the session")),
+    request_body(content = Option<confirm::Document>),
     responses((status = 204, description = "Ended")),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["not_found"]))),
+    extensions(("x-refusals" = json!(["not_found", "reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded"]))),
 )]
 pub async fn end(
     State(wing): State<Wing>,
@@ -53,12 +55,23 @@ pub async fn end(
     call: Call,
 ) -> Result<StatusCode, Refusal> {
     let bearer = call.bearer()?;
+    let proof = confirm::read(&call)?;
     let found = wing.stores.sessions.find(id, call.now).await?;
     // Somebody else's is no session here.
     let session = found.filter(|session| session.user_id == bearer.user_id).ok_or(Code::NotFound)?;
+    let others_owner = match session.id == bearer.session_id {
+        true => None,
+        false => Some(me::own_account(&wing, &call).await?),
+    };
+    if let Some(account) = &others_owner {
+        confirm::owner(&wing, &call, account, proof).await?;
+    }
     wing.stores.sessions.end(session.id, grant::last_token_until(&call)).await?;
     wing.metrics.revocations.with_label_values(&["session"]).inc();
     let subject = Subject { user_id: Some(session.user_id), username: &session.username };
     wing.audit(&call, AuditEvent::SessionEnded, subject, Some(&session.id.to_string())).await;
+    if let Some(account) = &others_owner {
+        notice::post(&wing, &call, account, Change::SessionEnded);
+    }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -112,6 +112,7 @@ impl RouteShape {
             websocket: false,
             max_body: 0,
             answer: None,
+            waives_reauthentication: false,
         })
     }
 }

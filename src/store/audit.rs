@@ -45,7 +45,7 @@ pub enum AuditEvent {
 }
 
 impl AuditEvent {
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Registered,
         Self::LoggedIn,
         Self::LoginFailed,

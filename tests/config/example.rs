@@ -11,7 +11,7 @@ fn the_examples_compile_without_a_word() {
 
     let warned = load::render(&compiled.warnings);
     assert_eq!(warned.lines().filter(|line| line.contains("warning")).count(), 1, "{warned}");
-    assert!(warned.contains("auth.email.change_needs_password"), "{warned}");
+    assert!(warned.contains("auth.aliases./user[1].reauthentication"), "{warned}");
     assert!(compiled.policy.routes.routes().iter().any(|route| route.path == "/validate_token"));
 }
 

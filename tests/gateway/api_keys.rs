@@ -6,7 +6,7 @@ use http::Method;
 use reqwest::Response;
 use serde_json::{Value, json};
 
-use crate::harness::{self, Client, Gateway, Reason, Setup, Stores};
+use crate::harness::{self, Client, Gateway, PASSWORD, Reason, Setup, Stores};
 use crate::servers::postgres::Postgres;
 use crate::servers::redis::Redis;
 
@@ -15,7 +15,8 @@ async fn both_editions() -> [Gateway; 2] {
     [harness::gateway("").await, harness::gateway(Setup::default().stores(&servers)).await]
 }
 
-async fn made(client: &Client, wishes: Value) -> Value {
+async fn made(client: &Client, mut wishes: Value) -> Value {
+    wishes["password"] = json!(PASSWORD);
     let answer = client.post("/auth/keys", &wishes).await;
     let status = answer.status();
     let made: Value = answer.json().await.expect("it answers in JSON");
@@ -43,7 +44,7 @@ async fn reason(gw: &Gateway, key: &str) -> Option<String> {
 
 async fn delete(client: &Client, key: &Value) -> Response {
     let path = format!("/auth/keys/{}", key["id"].as_str().expect("an id"));
-    client.send(client.request(Method::DELETE, &path)).await
+    client.send(client.request(Method::DELETE, &path).json(&json!({ "password": PASSWORD }))).await
 }
 
 #[tokio::test]
@@ -167,7 +168,8 @@ async fn whatever_ends_a_key_ends_it_at_once() {
         })
         .await;
 
-        assert_eq!(bob.send(bob.request(Method::DELETE, "/auth/me")).await.status(), 204);
+        let delete = bob.request(Method::DELETE, "/auth/me").json(&json!({ "password": PASSWORD }));
+        assert_eq!(bob.send(delete).await.status(), 204);
         assert!(reason(&gw, text(&of_bob)).await.is_some(), "its account is gone");
     }
 }

@@ -70,8 +70,8 @@ async fn what_is_taken_away_stays_so_when_redis_comes_back_empty() {
     let (demoted, disabled) = (first.register("demoted").await, first.register("disabled").await);
     let (renewed, ended) = (first.register("renewed").await, first.register("ended").await);
     let keeper = first.register("keeper").await;
-    let key: Value =
-        keeper.post("/auth/keys", &json!({ "name": "report" })).await.json().await.expect("JSON");
+    let wishes = json!({ "name": "report", "password": PASSWORD });
+    let key: Value = keeper.post("/auth/keys", &wishes).await.json().await.expect("JSON");
     let key_text = key["key"].as_str().expect("a new key is shown");
     for credential in [demoted.token(), disabled.token(), renewed.token(), ended.token(), key_text.to_owned()]
     {
@@ -86,7 +86,8 @@ async fn what_is_taken_away_stays_so_when_redis_comes_back_empty() {
     let session = format!("/auth/sessions/{}", sessions["sessions"][0]["id"].as_str().expect("an id"));
     assert_eq!(ended.send(ended.request(Method::DELETE, &session)).await.status(), 204);
     let key_path = format!("/auth/keys/{}", key["id"].as_str().expect("an id"));
-    assert_eq!(keeper.send(keeper.request(Method::DELETE, &key_path)).await.status(), 204);
+    let delete = keeper.request(Method::DELETE, &key_path).json(&json!({ "password": PASSWORD }));
+    assert_eq!(keeper.send(delete).await.status(), 204);
 
     let taken = [
         (demoted.token(), "token_stale"),

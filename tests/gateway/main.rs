@@ -79,6 +79,7 @@ mod reload;
 mod response_cache;
 mod revocation;
 mod second_factor;
+mod sensitive_actions;
 mod servers;
 mod signed_assertion;
 mod simulations;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::email::{NEW_PASSWORD, Post, mail_section, member, post, reset};
 use crate::harness::{self, Client, Gateway, PASSWORD, Reason as _, Setup, Stores};
-use crate::second_factor::enrol;
+use crate::second_factor::{confirmation, enrol};
 
 const ADDRESS: &str = "alice@example.org";
 
@@ -76,7 +76,8 @@ async fn owners_hear_of_a_password_that_was_reset_and_of_an_account_that_was_del
         post_office.notice("Your password was changed").await;
 
         let alice = with_new_password(gw).await;
-        assert_eq!(alice.send(alice.request(Method::DELETE, "/auth/me")).await.status(), 204);
+        let delete = alice.request(Method::DELETE, "/auth/me").json(&json!({ "password": NEW_PASSWORD }));
+        assert_eq!(alice.send(delete).await.status(), 204);
         post_office.notice("Your account was deleted").await;
     }
 }
@@ -86,16 +87,46 @@ async fn owners_hear_of_factors_codes_and_keys() {
     let post_office = Post::embedded("").await;
     let alice = alice(&post_office).await;
 
-    assert_eq!(alice.post("/auth/keys", &json!({ "name": "report" })).await.status(), 201);
+    assert_eq!(
+        alice.post("/auth/keys", &json!({ "name": "report", "password": PASSWORD })).await.status(),
+        201
+    );
     post_office.notice("An API key was made that acts for you").await;
     let (_, codes) = enrol(&alice).await;
     post_office.notice("A second factor was turned on for your account").await;
-    let renewed = alice.post("/auth/mfa/recovery-codes", &json!({ "code": codes[0] })).await;
+    let renewed = alice.post("/auth/mfa/recovery-codes", &confirmation(&codes[0])).await;
     let renewed: Value = renewed.json().await.expect("recovery codes");
     post_office.notice("Your account was given new recovery codes; those before are void").await;
-    let code = &renewed["recovery_codes"][0];
-    assert_eq!(alice.post("/auth/mfa/disable", &json!({ "code": code })).await.status(), 204);
+    let code = renewed["recovery_codes"][0].as_str().expect("ten of them");
+    assert_eq!(alice.post("/auth/mfa/disable", &confirmation(code)).await.status(), 204);
     post_office.notice("The second factor of your account was turned off").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_hear_of_another_name_and_of_keys_and_sessions_that_are_ended() {
+    for post_office in Post::both("").await {
+        let alice = alice(&post_office).await;
+        post_office.gw.client("alice").login().await;
+        let wishes = json!({ "name": "report", "password": PASSWORD });
+        let key: Value = alice.post("/auth/keys", &wishes).await.json().await.expect("a key");
+        let sessions: Value = alice.get("/auth/sessions").await.json().await.expect("sessions");
+        let mut sessions = sessions["sessions"].as_array().expect("a list").iter();
+        let other = sessions.find(|session| session["current"] == false).expect("another one").clone();
+        let end = async |kind: &str, of: &Value| {
+            let path = format!("/auth/{kind}/{}", of["id"].as_str().expect("an id"));
+            let request = alice.request(Method::DELETE, &path).json(&json!({ "password": PASSWORD }));
+            alice.send(request).await.status().as_u16()
+        };
+
+        assert_eq!(end("keys", &key).await, 204);
+        post_office.notice("An API key of your account was deleted").await;
+        assert_eq!(end("sessions", &other).await, 204);
+        post_office.notice("A session of your account was ended").await;
+        let rename = json!({ "username": "alicia", "password": PASSWORD });
+        assert_eq!(alice.send(alice.request(Method::PATCH, "/auth/me").json(&rename)).await.status(), 200);
+        let told = post_office.notice("The username of your account was changed").await;
+        assert!(told.contains("Hello alice,"), "{told}");
+    }
 }
 
 /// All that waits goes out before the end, so that what isn't there then was never sent.

@@ -64,7 +64,9 @@ async fn a_changed_profile_is_everywhere_after_a_refresh() {
         let echo: Value = alice.get("/echo").await.json().await.expect("JSON");
         assert!(echo.to_string().contains("\"Alicia\""), "{echo}");
 
-        let taken = sends(&bob, Method::PATCH, "/auth/me", &json!({ "username": "ALICIA" })).await;
+        let taken =
+            sends(&bob, Method::PATCH, "/auth/me", &json!({ "username": "ALICIA", "password": PASSWORD }))
+                .await;
         assert_eq!((taken.status().as_u16(), taken.reason()), (409, Some("username_taken")));
         for bad in [
             json!({ "username": "two words" }),
@@ -167,7 +169,10 @@ async fn sessions_are_listed_and_ended_one_by_one() {
         let anonymous = gw.anonymous();
         let refused = anonymous.send(anonymous.request(Method::DELETE, &path)).await;
         assert_eq!(refused.reason(), Some("no_credentials"));
-        assert_eq!(alice.send(alice.request(Method::DELETE, &path)).await.status(), 204);
+        assert_eq!(
+            sends(&alice, Method::DELETE, &path, &json!({ "password": PASSWORD })).await.status(),
+            204
+        );
 
         assert_eq!(code_of(&phone).await.as_deref(), Some("token_revoked"));
         assert_eq!(code_of(&alice).await, None);
@@ -189,7 +194,7 @@ async fn a_deleted_account_is_gone_at_once_and_stays_on_record() {
         elsewhere.login().await;
         let id = alice.id().await;
 
-        let deleted = alice.send(alice.request(Method::DELETE, "/auth/me")).await;
+        let deleted = sends(&alice, Method::DELETE, "/auth/me", &json!({ "password": PASSWORD })).await;
 
         assert_eq!(deleted.status(), 204);
         let cookie = deleted.headers()["set-cookie"].to_str().expect("ASCII");

@@ -84,6 +84,11 @@ pub async fn enrol(client: &Client) -> (App, Vec<String>) {
     (app, codes.map(|code| code.as_str().expect("text").to_owned()).collect())
 }
 
+/// What a sensitive action asks for.
+pub fn confirmation(code: &str) -> Value {
+    json!({ "password": PASSWORD, "code": code })
+}
+
 pub async fn login(gw: &Gateway, username: &str) -> Response {
     let credentials = json!({ "username": username, "password": PASSWORD });
     gw.anonymous().post("/auth/login", &credentials).await
@@ -231,9 +236,9 @@ async fn guessing_codes_locks_the_account_though_the_password_is_known() {
 
         assert_eq!(login(&gw, "alice").await.reason(), Some("account_locked"));
         assert_eq!(code_of(&alice, "/secure/data").await, None, "the session goes on");
-        let renewed = alice.post("/auth/mfa/recovery-codes", &json!({ "code": app.code() })).await;
+        let renewed = alice.post("/auth/mfa/recovery-codes", &confirmation(&app.code())).await;
         assert_eq!(renewed.reason(), Some("account_locked"));
-        let by_recovery = alice.post("/auth/mfa/recovery-codes", &json!({ "code": codes[0] })).await;
+        let by_recovery = alice.post("/auth/mfa/recovery-codes", &confirmation(&codes[0])).await;
         assert_eq!(by_recovery.reason(), Some("account_locked"), "and it isn't used up");
         let output = gw.cli(&["user", "unlock", "alice", "--config", "gateway.yaml"]);
         assert!(output.status.success(), "{output:?}");
@@ -255,8 +260,7 @@ async fn recovery_codes_work_once_each_however_they_are_typed() {
         assert_eq!(second_step(&alice, &ticket, &codes[0]).await.reason(), Some("mfa_code_invalid"));
         assert_eq!(json_of(alice.get("/auth/mfa").await).await["recovery_codes"], 9);
 
-        let renewed =
-            json_of(alice.post("/auth/mfa/recovery-codes", &json!({ "code": app.code() })).await).await;
+        let renewed = json_of(alice.post("/auth/mfa/recovery-codes", &confirmation(&app.code())).await).await;
         assert_eq!(second_step(&alice, &ticket, &codes[1]).await.reason(), Some("mfa_code_invalid"));
         let fresh = renewed["recovery_codes"][9].as_str().expect("ten of them");
         assert_eq!(second_step(&alice, &ticket, fresh).await.status(), 200);
@@ -297,12 +301,14 @@ async fn an_api_key_is_one_factor_whoever_made_it() {
     let root = gw.admin("root").await;
     gw.cli(&["user", "set-role", "root", "admin", "user", "--config", "gateway.yaml"]);
     root.login().await;
-    enrol(&root).await;
-    let made = async |roles: Value| {
-        let made = root.post("/auth/keys", &json!({ "name": "k", "roles": roles })).await;
+    let (_, codes) = enrol(&root).await;
+    let made = async |roles: Value, code: &str| {
+        let wishes = json!({ "name": "k", "roles": roles, "password": PASSWORD, "code": code });
+        let made = root.post("/auth/keys", &wishes).await;
         json_of(made).await["key"].as_str().expect("a key").to_owned()
     };
-    let (all, user) = (made(json!(["admin", "user"])).await, made(json!(["user"])).await);
+    let all = made(json!(["admin", "user"]), &codes[0]).await;
+    let user = made(json!(["user"]), &codes[1]).await;
     let with_key = async |key: &str, path: &str| {
         let nobody = gw.anonymous();
         nobody.send(nobody.request(Method::GET, path).bearer_auth(key)).await.reason().map(str::to_owned)
@@ -352,9 +358,9 @@ async fn whoever_disables_the_factor_logs_in_anew_without_it() {
         let alice = gw.register("alice").await;
         let (mut app, _) = enrol(&alice).await;
 
-        let wrong = alice.post("/auth/mfa/disable", &json!({ "code": app.wrong_code() })).await;
+        let wrong = alice.post("/auth/mfa/disable", &confirmation(&app.wrong_code())).await;
         assert_eq!(wrong.reason(), Some("mfa_code_invalid"));
-        let disabled = alice.post("/auth/mfa/disable", &json!({ "code": app.code() })).await;
+        let disabled = alice.post("/auth/mfa/disable", &confirmation(&app.code())).await;
         assert_eq!(disabled.status(), 204);
 
         assert_eq!(code_of(&alice, "/protected").await.as_deref(), Some("token_revoked"));

@@ -42,22 +42,46 @@ impl Compiler<'_> {
     }
 
     fn alias(&mut self, path: &str, raw: raw::AliasTarget, at: &Place<'_>) -> Option<Alias> {
-        let (endpoint, methods, answer) = match raw {
-            raw::AliasTarget::Word(name) => (self.alias_endpoint(&name, at)?, None, None),
+        let (endpoint, rule) = match raw {
+            raw::AliasTarget::Word(name) => (self.alias_endpoint(&name, at)?, raw::AliasRule::default()),
             raw::AliasTarget::Rule(rule) => {
-                let Some(name) = rule.endpoint else {
+                let Some(name) = &rule.endpoint else {
                     self.problems.missing(at, "endpoint", "name what answers, such as `endpoint: login`");
                     return None;
                 };
-                (self.alias_endpoint(&name, &at.key("endpoint"))?, rule.methods, rule.answer)
+                (self.alias_endpoint(name, &at.key("endpoint"))?, rule)
             }
         };
-        let methods = match methods {
+        let methods = match rule.methods {
             None => endpoint.methods(),
             Some(raw) => self.alias_methods(raw, endpoint, &at.key("methods")),
         };
-        let answer = answer.map(|raw| Arc::new(self.answer_shape(raw, endpoint, &at.key("answer"))));
-        Some(Alias { path: path.to_owned(), endpoint, methods, answer })
+        let answer = rule.answer.map(|raw| Arc::new(self.answer_shape(raw, endpoint, &at.key("answer"))));
+        let waives_reauthentication =
+            self.waives_reauthentication(rule.reauthentication, endpoint, &at.key("reauthentication"));
+        Some(Alias { path: path.to_owned(), endpoint, methods, answer, waives_reauthentication })
+    }
+
+    fn waives_reauthentication(
+        &mut self,
+        raw: Option<raw::Reauthentication>,
+        endpoint: AuthEndpoint,
+        at: &Place<'_>,
+    ) -> bool {
+        if raw != Some(raw::Reauthentication::Off) {
+            return false;
+        }
+        match endpoint.is_sensitive() {
+            true => self.problems.warning(
+                at,
+                "whoever has an access token can take the account over here: change its name, address, password or second factor, make keys, or delete it, as far as this endpoint does",
+            ),
+            false => {
+                let name = endpoint.as_str();
+                self.problems.error(at, format!("{name:?} asks for no password; remove this key"));
+            }
+        }
+        true
     }
 
     fn alias_endpoint(&mut self, name: &str, at: &Place<'_>) -> Option<AuthEndpoint> {

@@ -134,6 +134,7 @@ impl Compiler<'_> {
             websocket,
             max_body,
             answer: None,
+            waives_reauthentication: false,
         })
     }
 

@@ -19,6 +19,8 @@ pub struct Alias {
     pub methods: Vec<Method>,
     /// `None`: as at the endpoint's own path.
     pub answer: Option<Arc<AnswerShape>>,
+    /// Whether sensitive actions need no more than the access token here.
+    pub waives_reauthentication: bool,
 }
 
 /// Members of an answer: the name that clients look for, and ours.

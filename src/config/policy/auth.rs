@@ -38,7 +38,7 @@ pub struct PasswordRules {
 pub struct EmailRules {
     /// Nobody logs in before mail to the address has been seen to reach them.
     pub is_required: bool,
-    /// Nobody changes an address without the current password.
+    /// Nobody changes a name or an address without the current password.
     pub change_needs_password: bool,
     /// Owners hear of what was changed in their accounts.
     pub notices: bool,
@@ -219,6 +219,21 @@ impl AuthEndpoint {
             | Self::Docs
             | Self::DocsFile => &[],
         }
+    }
+
+    /// Whether it does what needs the password, and a code of the second factor, beside the access token.
+    pub fn is_sensitive(self) -> bool {
+        matches!(
+            self,
+            Self::Me
+                | Self::Password
+                | Self::MfaTotp
+                | Self::MfaRecoveryCodes
+                | Self::MfaDisable
+                | Self::Session
+                | Self::Keys
+                | Self::Key
+        )
     }
 
     /// The methods it answers to.

@@ -33,6 +33,8 @@ pub struct Route {
     pub max_body: u64,
     /// Of the auth wing's answers here, where it isn't the usual one.
     pub answer: Option<Arc<AnswerShape>>,
+    /// Whether sensitive actions need no more than the access token here.
+    pub waives_reauthentication: bool,
 }
 
 /// Where a request goes after all checks.

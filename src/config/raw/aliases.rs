@@ -28,6 +28,15 @@ pub struct AliasRule {
     pub methods: Option<List<String>>,
     /// Our members by the names that clients look for.
     pub answer: Option<Table<String>>,
+    pub reauthentication: Option<Reauthentication>,
+}
+
+/// Whether sensitive actions of an account's owner need the password, and a code of the second factor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reauthentication {
+    Required,
+    Off,
 }
 
 impl<'de> Deserialize<'de> for Alias {

@@ -171,22 +171,19 @@ async fn disabling_on_its_way_is_tried_again_when_the_password_changes() {
 
 #[tokio::test]
 async fn what_a_token_asks_for_on_its_way_is_refused_once_it_is_stale() {
-    let patch = json!({ "username": "mallory" });
+    let patch = json!({ "username": "mallory", "password": PASSWORD });
     let asks: [(Method, &str, Value); 3] = [
-        (Method::POST, "/keys", json!({ "name": "kept" })),
+        (Method::POST, "/keys", json!({ "name": "kept", "password": PASSWORD })),
         (Method::PATCH, "/me", patch),
-        (Method::DELETE, "/me", Value::Null),
+        (Method::DELETE, "/me", json!({ "password": PASSWORD })),
     ];
     for (method, path, body) in asks {
         let wing = wing().await;
         let alice = wing.register("alice").await;
         let pair = wing.native_login("alice").await;
 
-        let ask = async || {
-            let ask = wing.call(method.clone(), path).bearer(&pair.access);
-            let ask = if body.is_null() { ask } else { ask.json(body.clone()) };
-            ask.send().await
-        };
+        let ask =
+            async || wing.call(method.clone(), path).bearer(&pair.access).json(body.clone()).send().await;
         let end = async || End::OperatorsPassword.come(&wing).await;
         let answer = held_at(&wing, "accounts.found_by_id", ask(), end).await;
 
@@ -237,19 +234,23 @@ async fn other_roles_and_another_name_leave_sessions_as_they_are() {
 
 #[tokio::test]
 async fn a_deletion_that_fails_half_way_can_be_tried_again() {
+    let delete = async |wing: &Wing, pair: &Pair| {
+        let password = json!({ "password": PASSWORD });
+        wing.call(Method::DELETE, "/me").bearer(&pair.access).json(password).send().await
+    };
     for broken in ["state.end_all", "accounts.delete", "state"] {
         let wing = wing().await;
         wing.register("alice").await;
         let pair = wing.native_login("alice").await;
 
         wing.stores.break_down(&[broken]);
-        let failed = wing.call(Method::DELETE, "/me").bearer(&pair.access).send().await;
+        let failed = delete(&wing, &pair).await;
         assert_eq!(refused(&failed), (503, "store_unavailable"), "{broken}");
         wing.stores.break_down(&[]);
 
         let again = wing.native_login("alice").await;
         assert_eq!(wing.standing(&again.access).await, Standing::Good, "{broken}");
-        let deleted = wing.call(Method::DELETE, "/me").bearer(&again.access).send().await;
+        let deleted = delete(&wing, &again).await;
         assert_eq!(deleted.status, 204, "{broken}: {:?}", deleted.body);
         for pair in [pair, again] {
             assert_ne!(wing.standing(&pair.access).await, Standing::Good, "{broken}");

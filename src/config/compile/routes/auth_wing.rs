@@ -35,6 +35,7 @@ fn auth_paths(auth: &CompiledAuth) -> Vec<Alias> {
         endpoint,
         methods: endpoint.methods(),
         answer: None,
+        waives_reauthentication: false,
     };
     let mut paths: Vec<Alias> = Vec::new();
     for endpoint in AuthEndpoint::ALL {
@@ -51,7 +52,7 @@ fn auth_paths(auth: &CompiledAuth) -> Vec<Alias> {
 }
 
 fn auth_route(alias: Alias, auth: &CompiledAuth, index: usize) -> Route {
-    let Alias { path, endpoint, methods, answer } = alias;
+    let Alias { path, endpoint, methods, answer, waives_reauthentication } = alias;
     let limits = auth.policy.limits.iter().find(|(limited, _)| *limited == endpoint);
     Route {
         name: format!("auth:{}", endpoint.as_str()),
@@ -94,5 +95,6 @@ fn auth_route(alias: Alias, auth: &CompiledAuth, index: usize) -> Route {
         websocket: false,
         max_body: MAX_BODY,
         answer,
+        waives_reauthentication,
     }
 }
