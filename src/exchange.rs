@@ -39,6 +39,8 @@ pub struct Exchange {
     pub verdicts: Vec<(Arc<Limit>, Verdict)>,
     /// What is still to be charged if the cache has no answer.
     pub owes: Option<Price>,
+    /// Whether the limits that need no identity were charged in full, for an API key that had to be looked up.
+    pub address_paid: bool,
     /// The code of the answer when it is ours; `None` while or when the upstream's is passed on.
     pub refused: Option<Code>,
     /// What is wrong with the bearer of a logout, for the wing to weigh.
@@ -147,6 +149,7 @@ impl Exchange {
             identity: None,
             verdicts: Vec::new(),
             owes: None,
+            address_paid: false,
             refused: None,
             excused: None,
             would_deny: None,

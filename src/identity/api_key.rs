@@ -1,7 +1,8 @@
-//! Personal API keys: `pk_` and, in base64url, the key's id and a random secret.
+//! Personal API keys: `pk_` and, in base64url, the key's id, a random secret, and a checksum of both.
 //!
 //! Only a hash of the secret is stored. It has 256 random bits, so a fast hash is as good as a slow
-//! one, and guessing is hopeless.
+//! one, and guessing is hopeless. The checksum proves nothing: it tells random and mistyped texts from keys, so that
+//! these are refused without asking a store. Keys that were made before have none.
 
 use aws_lc_rs::{constant_time, digest, rand};
 use base64::Engine as _;
@@ -9,15 +10,21 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::token::TokenError;
+
 /// What every key begins with, so that secret scanners and the gateway know one.
 pub const PREFIX: &str = "pk_";
 /// Of the text: enough to tell one's keys apart.
 const SHOWN: usize = 11;
 const ID: usize = 16;
 const SECRET: usize = 32;
-const LENGTH: usize = ID + SECRET;
-/// A multiple of three: base64 has no unused bits here, hence no second spelling.
-const _: () = assert!(LENGTH.is_multiple_of(3));
+const UNCHECKED: usize = ID + SECRET;
+const CHECKSUM: usize = 6;
+const LENGTH: usize = UNCHECKED + CHECKSUM;
+/// Multiples of three: base64 has no unused bits here, hence no second spelling.
+const _: () = assert!(LENGTH.is_multiple_of(3) && UNCHECKED.is_multiple_of(3));
+/// Keeps this hash of the secret apart from the stored one.
+const CHECKSUM_CONTEXT: &[u8] = b"portcullis api key checksum";
 
 /// A new key: its text is shown once and kept nowhere.
 pub struct Minted {
@@ -37,21 +44,27 @@ pub fn mint() -> Minted {
     let id = Uuid::new_v4();
     let mut bytes = Zeroizing::new([0; LENGTH]);
     bytes[..ID].copy_from_slice(id.as_bytes());
-    rand::fill(&mut bytes[ID..]).expect("the system has randomness");
+    rand::fill(&mut bytes[ID..UNCHECKED]).expect("the system has randomness");
+    let checksum = checksum(&bytes[..UNCHECKED]);
+    bytes[UNCHECKED..].copy_from_slice(&checksum);
     let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + LENGTH * 4 / 3));
     text.push_str(PREFIX);
     URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
-    Minted { id, secret_hash: hash(&bytes[ID..]), text }
+    Minted { id, secret_hash: hash(&bytes[ID..UNCHECKED]), text }
 }
 
-/// `None` for what has not the form of a key.
-pub fn open(text: &str) -> Option<Opened> {
+/// `Malformed` for what has not the form of a key, `Invalid` where the checksum is wrong.
+pub fn open(text: &str) -> Result<Opened, TokenError> {
     let mut bytes = Zeroizing::new([0; LENGTH]);
-    let written = URL_SAFE_NO_PAD.decode_slice(text.strip_prefix(PREFIX)?, bytes.as_mut_slice()).ok()?;
-    if written != LENGTH {
-        return None;
+    let text = text.strip_prefix(PREFIX).ok_or(TokenError::Malformed)?;
+    let written = URL_SAFE_NO_PAD.decode_slice(text, bytes.as_mut_slice());
+    match written {
+        Ok(LENGTH) if checksum(&bytes[..UNCHECKED]) != bytes[UNCHECKED..] => return Err(TokenError::Invalid),
+        Ok(LENGTH | UNCHECKED) => {}
+        _ => return Err(TokenError::Malformed),
     }
-    Some(Opened { id: Uuid::from_slice(&bytes[..ID]).ok()?, secret_hash: hash(&bytes[ID..]) })
+    let id = Uuid::from_slice(&bytes[..ID]).map_err(|_| TokenError::Malformed)?;
+    Ok(Opened { id, secret_hash: hash(&bytes[ID..UNCHECKED]) })
 }
 
 /// How a key's text begins, for its owner.
@@ -75,6 +88,16 @@ fn hash(secret: &[u8]) -> [u8; 32] {
     hash
 }
 
+/// Whoever knows the key can compute it, so that comparing it takes no care.
+fn checksum(key: &[u8]) -> [u8; CHECKSUM] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(CHECKSUM_CONTEXT);
+    context.update(key);
+    let mut checksum = [0; CHECKSUM];
+    checksum.copy_from_slice(&context.finish().as_ref()[..CHECKSUM]);
+    checksum
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -92,7 +115,7 @@ mod tests {
         assert!(!opened.matches(&other.secret_hash));
         assert!(!opened.matches(&[]) && !opened.matches(&one.secret_hash[..31]));
         assert!(one.text.starts_with(&shown(one.id)));
-        assert_eq!(one.text.len(), 67);
+        assert_eq!(one.text.len(), 75);
     }
 
     #[test]
@@ -102,14 +125,26 @@ mod tests {
             format!("{}=", *text),
             format!("{}A", *text),
             format!(" {}", *text),
+            text[..74].to_owned(),
+            text[..71].to_owned(),
             text[..66].to_owned(),
             text.replacen("pk_", "PK_", 1),
             text.replacen("pk_", "", 1),
             String::new(),
             "pk_".to_owned(),
         ] {
-            assert!(open(&odd).is_none(), "{odd}");
+            assert_eq!(open(&odd).err(), Some(TokenError::Malformed), "{odd}");
         }
+    }
+
+    #[test]
+    fn a_key_without_a_checksum_opens_as_before() {
+        let minted = mint();
+
+        let opened = open(&minted.text[..67]).unwrap();
+
+        assert_eq!(opened.id, minted.id);
+        assert!(opened.matches(&minted.secret_hash));
     }
 
     proptest! {
@@ -120,14 +155,12 @@ mod tests {
         }
 
         #[test]
-        fn another_character_is_another_key(place in 3usize..67, letter in "[A-Za-z0-9_-]") {
+        fn another_character_is_no_key(place in 3usize..75, letter in "[A-Za-z0-9_-]") {
             let minted = mint();
             let mut text = minted.text.to_string();
             prop_assume!(text[place..=place] != letter);
             text.replace_range(place..=place, &letter);
-            if let Some(opened) = open(&text) {
-                prop_assert!(opened.id != minted.id || !opened.matches(&minted.secret_hash));
-            }
+            prop_assert_eq!(open(&text).err(), Some(TokenError::Invalid));
         }
     }
 }

@@ -83,10 +83,14 @@ async fn what_is_no_key_of_ours_lets_nobody_in() {
         let key = made(&alice, json!({ "name": "k" })).await;
         let mut forged = text(&key).to_owned();
         let last = if forged.ends_with('A') { "B" } else { "A" };
-        forged.replace_range(66.., last);
+        forged.replace_range(74.., last);
+        let unchecked = if forged[..67].ends_with('A') { "B" } else { "A" };
+        let unchecked = format!("{}{unchecked}", &text(&key)[..66]);
 
-        assert_eq!(reason(&gw, &forged).await.as_deref(), Some("token_invalid"));
-        for malformed in ["pk_", "pk_x", &text(&key)[..66]] {
+        for forged in [&forged, &unchecked] {
+            assert_eq!(reason(&gw, forged).await.as_deref(), Some("token_invalid"), "{forged}");
+        }
+        for malformed in ["pk_", "pk_x", &text(&key)[..74], &text(&key)[..66]] {
             assert_eq!(reason(&gw, malformed).await.as_deref(), Some("token_malformed"), "{malformed}");
         }
         assert_eq!(reason(&gw, "something else").await.as_deref(), Some("no_credentials"));
@@ -211,4 +215,82 @@ async fn two_gateways_agree_and_a_known_key_needs_no_account_store() {
         assert_eq!(reason(&other, text(&kept)).await, None, "known, so nobody is asked");
     }
     assert_eq!(reason(&other, text(&unused)).await.as_deref(), Some("store_unavailable"));
+}
+
+const LIMITED: &str = r#"
+    limits:
+      by-address: { rate: 3/1h, by: address }
+      by-user: { rate: 2/1h, by: user }
+    routes:
+      - { path: /open, upstream: example, limits: [by-address, by-user] }
+      - { path: /protected, upstream: example, limits: [by-address] }
+      - { path: /secure/data, upstream: example }
+"#;
+
+/// Of the right form, with a checksum that fits, and nobody's.
+fn nobodys() -> String {
+    portcullis::identity::api_key::mint().text.to_string()
+}
+
+#[tokio::test]
+async fn a_made_up_key_asks_no_store_and_an_unknown_one_only_as_often_as_its_address_may() {
+    let postgres = Postgres::start();
+    let redis = Arc::new(Redis::start());
+    let stores = Stores::Servers { database_url: postgres.database().await, redis };
+    let gw = harness::gateway(Setup::from(LIMITED).stores(&stores)).await;
+    // What asks it shows by the store's being away.
+    postgres.kill();
+
+    let mut made_up = nobodys();
+    let last = if made_up.ends_with('A') { "B" } else { "A" };
+    made_up.replace_range(74.., last);
+    for _ in 0..5 {
+        let answer = with_key(&gw, "/secure/data", &made_up).await;
+        assert_eq!(answer.reason(), Some("token_invalid"), "no store is asked");
+    }
+    let (with_checksum, without) = (nobodys(), nobodys()[..67].to_owned());
+    for key in [&with_checksum, &without] {
+        assert_eq!(with_key(&gw, "/secure/data", key).await.reason(), Some("store_unavailable"));
+    }
+    for key in [&with_checksum, &without, &with_checksum] {
+        assert_eq!(reason(&gw, key).await.as_deref(), Some("store_unavailable"));
+    }
+    for key in [&with_checksum, &without, &made_up] {
+        assert_eq!(reason(&gw, key).await.as_deref(), Some("rate_limited"), "its address has had its share");
+    }
+}
+
+#[tokio::test]
+async fn a_good_key_is_charged_once_for_each_request_whether_it_is_known_or_not() {
+    let servers = Setup::from(LIMITED).stores(&Stores::servers().await);
+    for gw in [harness::gateway(LIMITED).await, harness::gateway(servers).await] {
+        let alice = gw.register("alice").await;
+        let key = made(&alice, json!({ "name": "k" })).await;
+
+        for left in [(2, 1), (1, 0)] {
+            let answer = with_key(&gw, "/open", text(&key)).await;
+            assert_eq!(answer.status(), 200);
+            let told = answer.headers()["ratelimit"].to_str().expect("ASCII").to_owned();
+            let (address, user) = left;
+            assert!(told.contains(&format!("\"by-address\";r={address}")), "{told}");
+            assert!(told.contains(&format!("\"by-user\";r={user}")), "{told}");
+        }
+        assert_eq!(with_key(&gw, "/open", text(&key)).await.reason(), Some("rate_limited"));
+    }
+}
+
+#[tokio::test]
+async fn a_key_from_before_checksums_still_works() {
+    for gw in both_editions().await {
+        let alice = gw.register("alice").await;
+        let key = made(&alice, json!({ "name": "k" })).await;
+
+        // It had the same id and secret, and nothing after them.
+        let from_before = &text(&key)[..67];
+
+        assert_eq!(reason(&gw, from_before).await, None);
+        assert_eq!(reason(&gw, text(&key)).await, None);
+        assert_eq!(delete(&alice, &key).await.status(), 204);
+        assert!(reason(&gw, from_before).await.is_some(), "it ends with the key");
+    }
 }

@@ -23,6 +23,12 @@ const REMEMBERED_KEYS: usize = 10_000;
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
+/// A key that may be good; the store knows.
+pub struct UnknownKey {
+    opened: api_key::Opened,
+    text: String,
+}
+
 pub struct KnownKeys {
     store: Arc<dyn ApiKeys>,
     gatekeeper: Arc<dyn Gatekeeper>,
@@ -42,18 +48,26 @@ impl KnownKeys {
         Self { store, gatekeeper, metrics, good: Cache::new(REMEMBERED_KEYS) }
     }
 
-    /// Whose key it is. A bad one is charged like a bad token; `Err` when the store fails, which isn't
-    /// the client's fault.
-    pub async fn identify(&self, text: &str, exchange: &Exchange) -> Result<Presented, Rejection> {
-        let now = exchange.arrived_at;
+    /// What can be said about a key without the store.
+    pub fn identify(&self, text: &str, exchange: &Exchange) -> Presented {
         if let Some(known) = self.good.get(text) {
             let standing = self.gatekeeper.known_standing(Bearer::from(&*known.identity));
-            if now < known.until && standing == Some(Standing::Good) {
-                return Ok(Presented::Token(known.identity));
+            if exchange.arrived_at < known.until && standing == Some(Standing::Good) {
+                return Presented::Token(known.identity);
             }
             self.good.remove(text);
         }
-        let Some(opened) = api_key::open(text) else { return Ok(Presented::Bad(Code::TokenMalformed)) };
+        match api_key::open(text) {
+            Ok(opened) => Presented::UnknownKey(Box::new(UnknownKey { opened, text: text.to_owned() })),
+            Err(error) => Presented::Bad(error.into()),
+        }
+    }
+
+    /// Whose key it is, by the store. The address has been charged before. `Err` when the store fails, which
+    /// isn't the client's fault.
+    pub async fn look_up(&self, key: &UnknownKey, exchange: &Exchange) -> Result<Presented, Rejection> {
+        let now = exchange.arrived_at;
+        let UnknownKey { opened, text } = key;
         let span = exchange.span("store: find API key");
         let found = self.store.find(opened.id).await.map_err(|error| {
             self.metrics.store_errors.with_label_values(&[error.store]).inc();

@@ -46,18 +46,32 @@ impl Meter {
         let (identity, bad) = match presented {
             Presented::Nothing => (None, None),
             Presented::Token(identity) => (Some(identity), None),
+            // Looked up before; unless somebody knows, nobody passes.
+            Presented::UnknownKey(_) => (None, Some(Code::TokenInvalid)),
             Presented::Bad(code) => (None, Some(code)),
         };
-        let limits = if charged { applicable(exchange, bad.is_some()) } else { Vec::new() };
+        let limits = if charged { unpaid(exchange, bad.is_some()) } else { Vec::new() };
         let price = if bad.is_some() { Price::WHOLE } else { price(request, exchange) };
         let step = if price == Price::WHOLE { Step::Last } else { Step::First };
-        self.take(request, exchange, identity.as_deref(), limits, (price, step)).await?;
+        self.take_unpaid(request, exchange, identity.as_deref(), limits, (price, step)).await?;
         if let Some(code) = bad {
             return Err(code.into());
         }
         exchange.identity = identity;
         exchange.owes = (charged && price != Price::WHOLE).then(|| price.rest());
         Ok(())
+    }
+
+    /// Before the store is asked about an API key: the limits that need no identity, at the full price, whatever may
+    /// become of the request.
+    pub async fn charge_address(
+        &self,
+        request: &RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<(), Rejection> {
+        let limits = applicable(exchange, true);
+        exchange.address_paid = true;
+        self.take(request, exchange, None, limits, (Price::WHOLE, Step::Last)).await
     }
 
     /// The limits of a route alone, for a request that came another way.
@@ -70,8 +84,24 @@ impl Meter {
     pub async fn run_rest(&self, request: &RequestHeader, exchange: &mut Exchange) -> Result<(), Rejection> {
         let Some(rest) = exchange.owes.take() else { return Ok(()) };
         let identity = exchange.identity.clone();
-        let limits = applicable(exchange, false);
-        self.take(request, exchange, identity.as_deref(), limits, (rest, Step::Last)).await
+        let limits = unpaid(exchange, false);
+        self.take_unpaid(request, exchange, identity.as_deref(), limits, (rest, Step::Last)).await
+    }
+
+    /// Beside what the limits said that were paid in full before.
+    async fn take_unpaid(
+        &self,
+        request: &RequestHeader,
+        exchange: &mut Exchange,
+        identity: Option<&Identity>,
+        limits: Vec<Arc<Limit>>,
+        (price, step): (Price, Step),
+    ) -> Result<(), Rejection> {
+        let mut paid = std::mem::take(&mut exchange.verdicts);
+        paid.retain(|(limit, _)| exchange.address_paid && limit.by.is_before_identity());
+        let taken = self.take(request, exchange, identity, limits, (price, step)).await;
+        exchange.verdicts.splice(0..0, paid);
+        taken
     }
 
     async fn take(
@@ -247,11 +277,23 @@ pub fn count_hit(exchange: &Exchange) {
     if exchange.owes.is_none() {
         return;
     }
-    let allowed = |limit: &&Arc<Limit>| !exchange.would_refuse.contains(&limit.index);
+    let allowed = |limit: &&Arc<Limit>| {
+        let is_counted = exchange.address_paid && limit.by.is_before_identity();
+        !is_counted && !exchange.would_refuse.contains(&limit.index)
+    };
     let limits = exchange.route.iter().flat_map(|route| &route.limits).filter(allowed);
     for meters in limits.filter_map(|limit| exchange.edition.limit_meters(limit.index)) {
         meters.allowed.inc();
     }
+}
+
+/// The limits that haven't been charged in full yet.
+fn unpaid(exchange: &Exchange, refused: bool) -> Vec<Arc<Limit>> {
+    let mut limits = applicable(exchange, refused);
+    if exchange.address_paid {
+        limits.retain(|limit| !limit.by.is_before_identity());
+    }
+    limits
 }
 
 fn unlimited(quota: &Quota) -> Verdict {

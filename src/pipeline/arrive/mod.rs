@@ -20,6 +20,7 @@ mod observe;
 pub mod target;
 mod tokens;
 
+use self::authenticate::Presented;
 use crate::exchange::Exchange;
 use crate::rejection::Rejection;
 
@@ -51,7 +52,11 @@ pub async fn decide(
     exchange.enter("assign_route");
     assign_route::run(arrival.request, exchange)?;
     exchange.enter("authenticate");
-    let presented = authenticate::run(arrival, exchange, keys).await?;
+    let mut presented = authenticate::run(arrival, exchange, keys).await;
+    if let Presented::UnknownKey(key) = &presented {
+        // Boxed: this future is made and moved for every request.
+        presented = Box::pin(look_up(arrival, exchange, keys, meter, key)).await?;
+    }
     // At most one round trip for revocation and limits; a bad token is charged to its address first, so
     // that guessing costs. Before authorize: a revoked token learns nothing of the rules.
     exchange.enter("meter");
@@ -61,4 +66,18 @@ pub async fn decide(
     exchange.enter("authorize");
     let authorized = authorize::run(exchange);
     observe::run(authorized, exchange)
+}
+
+/// The address pays before the store is asked, so that whoever makes keys up is stopped by its limits.
+async fn look_up(
+    arrival: &Arrival<'_>,
+    exchange: &mut Exchange,
+    keys: &api_keys::KnownKeys,
+    meter: &meter::Meter,
+    key: &api_keys::UnknownKey,
+) -> Result<Presented, Rejection> {
+    if arrival.charged {
+        meter.charge_address(arrival.request, exchange).await?;
+    }
+    keys.look_up(key, exchange).await
 }
