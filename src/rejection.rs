@@ -37,6 +37,7 @@ pub enum Code {
     OneTimeTokenInvalid,
     UsernameTaken,
     AccountChanged,
+    UsernameReserved,
     WeakPassword,
     RegistrationClosed,
     RefreshInvalid,
@@ -49,7 +50,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 38] = [
+    pub const ALL: [Code; 39] = [
         Code::NoCredentials,
         Code::TokenMalformed,
         Code::TokenInvalid,
@@ -79,6 +80,7 @@ impl Code {
         Code::OneTimeTokenInvalid,
         Code::UsernameTaken,
         Code::AccountChanged,
+        Code::UsernameReserved,
         Code::WeakPassword,
         Code::RegistrationClosed,
         Code::RefreshInvalid,
@@ -121,6 +123,7 @@ impl Code {
             Code::OneTimeTokenInvalid => "one_time_token_invalid",
             Code::UsernameTaken => "username_taken",
             Code::AccountChanged => "account_changed",
+            Code::UsernameReserved => "username_reserved",
             Code::WeakPassword => "weak_password",
             Code::RegistrationClosed => "registration_closed",
             Code::RefreshInvalid => "refresh_invalid",
@@ -156,7 +159,7 @@ impl Code {
             | Code::RegistrationClosed => StatusCode::FORBIDDEN,
             Code::RouteNotFound | Code::NotFound => StatusCode::NOT_FOUND,
             Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Code::UsernameTaken | Code::AccountChanged => StatusCode::CONFLICT,
+            Code::UsernameTaken | Code::UsernameReserved | Code::AccountChanged => StatusCode::CONFLICT,
             Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Code::BadPath
@@ -205,6 +208,7 @@ impl Code {
             Code::OneTimeTokenInvalid => "The token is not valid, was used before, or has expired",
             Code::UsernameTaken => "The username is taken",
             Code::AccountChanged => "The account was changed by another request meanwhile; try again",
+            Code::UsernameReserved => "The username is reserved",
             Code::WeakPassword => "The password does not meet the rules",
             Code::RegistrationClosed => "Registration is closed",
             Code::RefreshInvalid => "The refresh token is not valid",

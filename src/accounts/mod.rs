@@ -2,5 +2,6 @@
 //! reads requests, calls this module, and words its results.
 
 pub mod ending;
+pub mod names;
 pub mod operators;
 pub mod reauthentication;

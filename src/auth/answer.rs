@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::alias::Alias;
 use super::{Caller, Wing};
+use crate::accounts::names::NotTheirs;
 use crate::accounts::reauthentication::Missing;
 use crate::rejection::{Code, Rejection};
 use crate::store::{CreateError, StoreError};
@@ -99,6 +100,18 @@ impl From<CreateError> for Refusal {
         match error {
             CreateError::UsernameTaken => Code::UsernameTaken.into(),
             CreateError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<NotTheirs> for Refusal {
+    fn from(reason: NotTheirs) -> Self {
+        let reserved = Rejection::from(Code::UsernameReserved);
+        match reason {
+            NotTheirs::Reserved => reserved.into(),
+            NotTheirs::Address => reserved
+                .because("A username with @ must be the confirmed email address of the account")
+                .into(),
         }
     }
 }

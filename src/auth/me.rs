@@ -16,6 +16,7 @@ use super::described::OwnAccount;
 use super::notice::{self, Change};
 use super::openapi::schemas::{Email, Username};
 use super::{Wing, audit, body, confirm, cookie, described, email, login};
+use crate::accounts::names;
 use crate::accounts::reauthentication::Proof;
 use crate::identity::name;
 use crate::rejection::{Code, Rejection};
@@ -78,7 +79,7 @@ pub async fn read(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, R
     request_body = Changes,
     responses((status = 200, description = "The account", body = OwnAccount)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["username_taken", "reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
+    extensions(("x-refusals" = json!(["username_taken", "username_reserved", "reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
 )]
 pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
     let changes: Changes = body::json(&call)?;
@@ -98,7 +99,7 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>,
     request_body = Whole,
     responses((status = 200, description = "The account", body = OwnAccount)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["username_taken", "reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
+    extensions(("x-refusals" = json!(["username_taken", "username_reserved", "reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
 )]
 pub async fn replace(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
     let whole: Whole = body::json(&call)?;
@@ -162,7 +163,9 @@ async fn set_profile(
     if let Some(email) = &email {
         name::check_email(email).map_err(bad_request)?;
     }
-    if call.settings.policy.auth.email.change_needs_password {
+    let rules = &call.settings.policy.auth;
+    names::check(&username, Some(account), &rules.reserved_names)?;
+    if rules.email.change_needs_password {
         confirm::owner(wing, call, account, Proof::new(password, code)).await?;
     }
     let record = profile_record(wing, call, account, &username, email.as_deref());

@@ -15,6 +15,7 @@ use super::audit::Subject;
 use super::call::Call;
 use super::openapi::schemas::{Email, NewPassword, Role, Username};
 use super::{Wing, audit, body, email, password};
+use crate::accounts::names;
 use crate::identity::name::{self, DEFAULT_ROLE};
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, NewAccount};
@@ -50,7 +51,7 @@ struct Registered {
     post, path = "/register", operation_id = "register", tag = "accounts",
     request_body = Document,
     responses((status = 201, description = "The account", body = Registered)),
-    extensions(("x-refusals" = json!(["weak_password", "username_taken", "registration_closed", "overloaded", "store_unavailable"]))),
+    extensions(("x-refusals" = json!(["weak_password", "username_taken", "username_reserved", "registration_closed", "overloaded", "store_unavailable"]))),
 )]
 pub async fn register(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     let rules = &call.settings.policy.auth;
@@ -63,6 +64,7 @@ pub async fn register(State(wing): State<Wing>, call: Call) -> Result<Response, 
         return Err(bad_request("Roles are not accepted here: an administrator grants them"));
     }
     let username = name::username(&document.username).map_err(bad_request)?;
+    names::check(&username, None, &rules.reserved_names)?;
     match &document.email {
         Some(email) => name::check_email(email).map_err(bad_request)?,
         None if rules.email.is_required => return Err(bad_request("An email address is needed here")),

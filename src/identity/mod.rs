@@ -10,6 +10,7 @@ pub mod password;
 mod percent;
 pub mod recovery_code;
 pub mod refresh;
+pub mod reserved;
 pub mod secret;
 pub mod token;
 pub mod totp;

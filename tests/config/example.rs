@@ -10,18 +10,21 @@ fn the_examples_compile_without_a_word() {
     let compiled = load::load_tested(&path).map_err(|problems| load::render(&problems)).unwrap();
 
     let warned = load::render(&compiled.warnings);
-    assert_eq!(warned.lines().filter(|line| line.contains("warning")).count(), 1, "{warned}");
+    assert_eq!(warned.lines().filter(|line| line.contains("warning")).count(), 2, "{warned}");
+    assert!(warned.contains("auth.registration: anybody can make an account"), "{warned}");
     assert!(warned.contains("auth.aliases./user[1].reauthentication"), "{warned}");
     assert!(compiled.policy.routes.routes().iter().any(|route| route.path == "/validate_token"));
 }
 
 #[test]
-fn the_shipped_file_compiles_without_a_word() {
+fn the_shipped_file_compiles_with_a_word_about_its_open_registration() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway.yaml");
 
     let compiled = load::load(&path).map_err(|problems| load::render(&problems)).unwrap();
 
-    assert_eq!(load::render(&compiled.warnings), "");
+    let warned = load::render(&compiled.warnings);
+    assert_eq!(warned.lines().filter(|line| line.contains("warning")).count(), 1, "{warned}");
+    assert!(warned.contains("auth.registration: anybody can make an account"), "{warned}");
     assert!(compiled.policy.tokens.keys.is_empty());
     assert!(compiled.policy.routes.routes().iter().any(|route| route.path == "/expensive"));
 }

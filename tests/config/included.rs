@@ -29,6 +29,7 @@ upstreams: { shop: { servers: [\"127.0.0.1:9000\"] } }
 defaults: { limits: [gentle] }
 routes: [{ path: /main, upstream: shop, access: { roles: [admin] } }]
 tests: [{ request: GET /b, role: user, expect: allowed, upstream: billing }]
+auth: { registration: closed }
 ";
 
 #[test]

@@ -6,7 +6,9 @@ const HEAD: &str = "upstreams: { a: { servers: [h:1] } }\nroutes:\n";
 
 fn warned(text: &str) -> Vec<String> {
     let compiled = load(text).expect("the file can be used");
-    compiled.warnings.iter().map(ToString::to_string).collect()
+    // Registration is open unless the file says otherwise; of that beside other things, a test of its own.
+    let lines = compiled.warnings.iter().map(ToString::to_string);
+    lines.filter(|line| !line.contains("auth.registration: anybody can make an account")).collect()
 }
 
 fn warned_of_routes(routes: &[&str]) -> Vec<String> {
@@ -107,4 +109,49 @@ fn what_is_unused_weak_or_in_plain_is_told() {
             Vec::<String>::new()
         );
     }
+}
+
+#[test]
+fn open_registration_beside_what_any_account_reaches_is_told() {
+    let lines = |auth: &str, preset: &str, routes: &[&str]| {
+        let routes: String = routes.iter().map(|route| format!("- {{ upstream: a, {route} }}\n")).collect();
+        let upstreams = format!("upstreams: {{ a: {{ servers: [h:1], identity: {preset} }} }}");
+        let compiled = load(&format!("auth: {{ registration: {auth} }}\n{upstreams}\nroutes:\n{routes}"));
+        let compiled = compiled.expect("the file can be used");
+        compiled.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let any = ["path: /a", "path: /b, access: { mfa: true }", "path: /c"];
+    let some = [
+        "path: /a, access: { roles: [user] }",
+        "path: /b, access: public",
+        "path: '/{id}/x', access: { owner: id }",
+    ];
+
+    let told = lines("open", "forwarded", &any);
+    let place = "gateway.yaml:1:23 warning: auth.registration: anybody can make an account here, and any account's token passes \"/a\" and 1 more;";
+    assert!(told.len() == 1 && told[0].starts_with(place), "{told:#?}");
+    assert_eq!(lines("open", "forwarded", &some), Vec::<String>::new());
+    for preset in ["webauth", "remote", "consumer"] {
+        let told = lines("open", preset, &some);
+        let place =
+            "gateway.yaml:2:46 warning: upstreams.a.identity: registration is open, and this preset tells";
+        assert!(told.len() == 1 && told[0].starts_with(place), "{preset}: {told:#?}");
+        assert_eq!(lines("closed", preset, &any), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_reserved_name_that_nobody_can_have_is_a_mistake() {
+    let with = |names: &str| {
+        load(&format!("auth: {{ reserved_names: {names} }}\n{HEAD}- {{ upstream: a, path: /a }}\n"))
+    };
+
+    let problems = with("['two words']").map(drop).expect_err("nobody can be called so");
+    assert!(
+        problems[0].to_string().contains("auth.reserved_names[0]: nobody can have this name"),
+        "{problems:?}"
+    );
+    let reserved = |names: &str| with(names).expect("the file can be used").policy.auth.reserved_names;
+    assert!(reserved("[ceo]").contains("C.E.O") && reserved("[ceo]").contains("admin"));
+    assert!(!reserved("[]").contains("admin"));
 }

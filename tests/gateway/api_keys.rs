@@ -222,7 +222,7 @@ const LIMITED: &str = r#"
       by-address: { rate: 3/1h, by: address }
       by-user: { rate: 2/1h, by: user }
     routes:
-      - { path: /open, upstream: example, limits: [by-address, by-user] }
+      - { path: /echo, upstream: example, limits: [by-address, by-user] }
       - { path: /protected, upstream: example, limits: [by-address] }
       - { path: /secure/data, upstream: example }
 "#;
@@ -268,14 +268,14 @@ async fn a_good_key_is_charged_once_for_each_request_whether_it_is_known_or_not(
         let key = made(&alice, json!({ "name": "k" })).await;
 
         for left in [(2, 1), (1, 0)] {
-            let answer = with_key(&gw, "/open", text(&key)).await;
+            let answer = with_key(&gw, "/echo", text(&key)).await;
             assert_eq!(answer.status(), 200);
             let told = answer.headers()["ratelimit"].to_str().expect("ASCII").to_owned();
             let (address, user) = left;
             assert!(told.contains(&format!("\"by-address\";r={address}")), "{told}");
             assert!(told.contains(&format!("\"by-user\";r={user}")), "{told}");
         }
-        assert_eq!(with_key(&gw, "/open", text(&key)).await.reason(), Some("rate_limited"));
+        assert_eq!(with_key(&gw, "/echo", text(&key)).await.reason(), Some("rate_limited"));
     }
 }
 

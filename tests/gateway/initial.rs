@@ -7,7 +7,7 @@ use std::process::Output;
 
 use portcullis::config::marks::Values;
 
-use crate::harness::{self, Gateway, Reload};
+use crate::harness::{self, Gateway, PASSWORD, Reason as _, Reload};
 
 fn init(gw: &Gateway, more: &[&str]) -> Output {
     gw.cli(&[&["init", "fresh"], more].concat())
@@ -33,7 +33,12 @@ async fn what_init_writes_runs() {
     let yaml = yaml.replace("127.0.0.1:8080", "\"${PROXY}\"").replace("127.0.0.1:9090", "\"${ADMIN}\"");
 
     assert_eq!(gw.reload_file(&yaml).await, Reload::InForce);
-    let alice = gw.register("alice").await;
+    let wanted = serde_json::json!({ "username": "alice", "password": PASSWORD });
+    let refused = gw.anonymous().post("/auth/register", &wanted).await;
+    assert_eq!(refused.reason(), Some("registration_closed"));
+    assert!(gw.cli(&["user", "add", "alice"]).status.success());
+    let alice = gw.client("alice");
+    alice.login().await;
     assert_eq!(alice.get("/protected").await.status(), 200);
     assert_eq!(alice.get("/admin/dashboard").await.status(), 403);
     let keys: serde_json::Value = alice.get("/.well-known/jwks.json").await.json().await.expect("JSON");

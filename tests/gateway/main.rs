@@ -76,6 +76,7 @@ mod redis_sentinel;
 mod redis_tls;
 mod refusal;
 mod reload;
+mod reserved_names;
 mod response_cache;
 mod revocation;
 mod second_factor;

@@ -9,6 +9,8 @@ use crate::config::policy::{
     Alias, Argon2Params, Auth, AuthEndpoint, EmailRules, Limit, LockoutRule, MfaRules, PasswordRules,
 };
 use crate::config::raw;
+use crate::identity::name;
+use crate::identity::reserved::ReservedNames;
 
 /// The auth wing's rules, and where it is reached beside its prefix.
 pub struct CompiledAuth {
@@ -25,6 +27,7 @@ impl Compiler<'_> {
             prefix,
             docs: raw.docs.unwrap_or(false),
             registration_open: raw.registration != Some(raw::Registration::Closed),
+            reserved_names: self.reserved_names(raw.reserved_names, &at.key("reserved_names")),
             password: self.password(raw.password.unwrap_or_default(), &at.key("password")),
             lockout: self.lockout(raw.lockout.unwrap_or_default(), &at.key("lockout")),
             mfa: self.mfa(raw.mfa.unwrap_or_default(), &at.key("mfa")),
@@ -32,6 +35,21 @@ impl Compiler<'_> {
             limits,
         };
         CompiledAuth { policy, aliases }
+    }
+
+    fn reserved_names(&mut self, raw: Option<raw::List<String>>, at: &Place<'_>) -> ReservedNames {
+        let Some(raw) = raw else { return ReservedNames::with(&[]) };
+        if raw.is_empty() {
+            return ReservedNames::none();
+        }
+        let mut names = Vec::new();
+        for (index, name) in self.items(raw, at) {
+            if let Err(reason) = name::check_username(&name) {
+                self.problems.error(&at.item(index), format!("nobody can have this name: {reason}"));
+            }
+            names.push(name);
+        }
+        ReservedNames::with(&names)
     }
 
     fn auth_prefix(&mut self, raw: Option<String>, at: &Place<'_>) -> String {

@@ -156,6 +156,32 @@ impl Compiler<'_> {
             );
             self.problems.warning(&root.key("tokens").key("issuer"), message);
         }
+        if policy.auth.registration_open {
+            self.warn_of_registration(policy);
+        }
+    }
+
+    /// Anybody can have an account then, and choose its name.
+    fn warn_of_registration(&mut self, policy: &Policy) {
+        let root = Place::Root;
+        let routes = policy.routes.routes().iter();
+        let mut passed = routes.filter(|route| asks_for_no_more_than_a_token(route));
+        if let Some(first) = passed.next() {
+            let others = match passed.count() {
+                0 => String::new(),
+                others => format!(" and {others} more"),
+            };
+            let message = format!(
+                "anybody can make an account here, and any account's token passes {:?}{others}; write `registration: closed`, or give these routes `access: {{ roles: [...] }}`",
+                first.path
+            );
+            self.problems.warning(&root.key("auth").key("registration"), message);
+        }
+        for upstream in policy.upstreams.iter().filter(|upstream| upstream.identity.tells_name_only()) {
+            let message = "registration is open, and this preset tells a backend who calls by a username that anybody chooses: whoever takes a name that the backend knows is taken for its owner; write `registration: closed`, or `identity: forwarded`, which tells the account's id";
+            let place = root.key("upstreams");
+            self.problems.warning(&place.key(&upstream.name).key("identity"), message);
+        }
     }
 
     /// Of the URL of a store.
@@ -169,6 +195,13 @@ impl Compiler<'_> {
             self.problems.warning(at, message);
         }
     }
+}
+
+/// Other issuers' accounts aren't made here.
+fn asks_for_no_more_than_a_token(route: &Route) -> bool {
+    let Access::Authenticated(requirement) = &route.access else { return false };
+    let is_of_upstream = matches!(route.destination, Destination::Upstream(_));
+    is_of_upstream && route.issuers.own && requirement.takes_any_account()
 }
 
 fn first_method(methods: &MethodSet) -> Method {

@@ -33,6 +33,16 @@ pub struct Requirement {
     pub observe: bool,
 }
 
+impl Requirement {
+    /// Whether every account of the gateway meets it, a fresh one included.
+    pub fn takes_any_account(&self) -> bool {
+        let Self { roles, all_roles, scopes, owner, mfa, mfa_roles: _, observe } = self;
+        let asks_more =
+            *mfa || owner.is_some() || !(roles.is_empty() && all_roles.is_empty() && scopes.is_empty());
+        *observe || !asks_more
+    }
+}
+
 /// The user whose id stands in the path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Limit;
+use crate::identity::reserved::ReservedNames;
 
 #[derive(Debug, Clone)]
 pub struct Auth {
     /// `/auth`; without a trailing slash.
     pub prefix: String,
     pub registration_open: bool,
+    /// What nobody calls themselves.
+    pub reserved_names: ReservedNames,
     /// Whether there is a page for browsers that calls the API.
     pub docs: bool,
     pub password: PasswordRules,

@@ -47,3 +47,13 @@ pub enum IdentityPreset {
     /// `X-Consumer-ID`, `X-Consumer-Username`, `X-Consumer-Groups` (Kong's words).
     Consumer,
 }
+
+impl IdentityPreset {
+    /// Whether programs that read these headers go by the username, which its owner chooses, rather than by the id.
+    pub fn tells_name_only(self) -> bool {
+        match self {
+            Self::Forwarded => false,
+            Self::Remote | Self::Webauth | Self::Consumer => true,
+        }
+    }
+}

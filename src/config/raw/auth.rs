@@ -12,6 +12,8 @@ use super::{Alias, List, Table};
 pub struct Auth {
     pub prefix: Option<String>,
     pub registration: Option<Registration>,
+    /// Beside the built-in ones; empty: none at all.
+    pub reserved_names: Option<List<String>>,
     pub password: Option<Password>,
     pub lockout: Option<Lockout>,
     pub require_verified_email: Option<bool>,

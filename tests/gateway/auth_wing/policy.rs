@@ -8,6 +8,7 @@ use portcullis::config::policy::{
     Mail, MailTemplate, MfaRules, PasswordRules, Policy, Revocation, RouteTable, Share, SigningAlgorithm,
     StateStorage, Storage, TokenKey, Tokens, UserStorage,
 };
+use portcullis::identity::reserved::ReservedNames;
 use portcullis::identity::secret::Secret;
 use portcullis::store::LockoutRule;
 
@@ -77,6 +78,7 @@ fn auth() -> Auth {
     Auth {
         prefix: "/auth".to_owned(),
         registration_open: true,
+        reserved_names: ReservedNames::with(&[]),
         docs: true,
         password: PasswordRules {
             min_length: 8,
