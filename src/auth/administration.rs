@@ -16,7 +16,7 @@ use crate::identity::{SessionId, UserId, name};
 use crate::rejection::Rejection;
 use crate::store::{
     Account, AccountFilter, AuditEntry, AuditEvent, AuditFilter, AuditPage, AuditPosition, AuditRecord,
-    CreateError, NewAccount, Session, StoreError,
+    CreateError, FormerName, NewAccount, Session, StoreError,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,10 @@ pub enum AdministrationError {
     Taken(String),
     #[error("the account {0:?} is being changed by others; try again")]
     Changed(String),
+    #[error("the username {0:?} was another account's; `portcullis user free-name {0}` frees it")]
+    Reserved(String),
+    #[error("{0:?} is no former username")]
+    NoFormerName(String),
     /// One sentence about what was wrong with the input.
     #[error("{0}")]
     Bad(String),
@@ -109,6 +113,7 @@ impl Administration {
         let created = self.stores.accounts.create(&account, &record).await;
         let account = created.map_err(|error| match error {
             CreateError::UsernameTaken => AdministrationError::Taken(account.username.clone()),
+            CreateError::UsernameReserved => AdministrationError::Reserved(account.username.clone()),
             CreateError::Store(error) => error.into(),
         })?;
         audit::log(&record);
@@ -239,6 +244,22 @@ impl Administration {
             }
         }
         Err(AdministrationError::Changed(user.to_owned()))
+    }
+
+    /// A page of the names that renamed and deleted accounts had, in order; empty at the end.
+    pub async fn former_names(&self, after: Option<&str>, limit: u32) -> Done<Vec<FormerName>> {
+        Ok(self.stores.accounts.former_names(after, limit).await?)
+    }
+
+    /// Lets anybody have such a name.
+    pub async fn free_name(&self, username: &str) -> Done<()> {
+        let record = self.record(AuditEvent::NameFreed, UserId::nil(), username, None);
+        let record = AuditRecord { user_id: None, ..record };
+        if !self.stores.accounts.free_name(username, &record).await? {
+            return Err(AdministrationError::NoFormerName(username.to_owned()));
+        }
+        audit::log(&record);
+        Ok(())
     }
 
     pub async fn sessions(&self, user: &str) -> Done<Vec<Session>> {

@@ -98,7 +98,8 @@ impl From<Code> for Refusal {
 impl From<CreateError> for Refusal {
     fn from(error: CreateError) -> Self {
         match error {
-            CreateError::UsernameTaken => Code::UsernameTaken.into(),
+            // Who had it is nobody's business.
+            CreateError::UsernameTaken | CreateError::UsernameReserved => Code::UsernameTaken.into(),
             CreateError::Store(error) => error.into(),
         }
     }

@@ -81,7 +81,7 @@ impl Administration {
         let rows: Vec<_> = rows.into_iter().map(|row| self.imported(row)).collect();
         let imported = self.stores.accounts.import(&rows).await;
         imported.map_err(|error| match error {
-            CreateError::UsernameTaken => AdministrationError::Bad(
+            CreateError::UsernameTaken | CreateError::UsernameReserved => AdministrationError::Bad(
                 "one of the usernames was taken meanwhile, so nothing was imported; try again".to_owned(),
             ),
             CreateError::Store(error) => error.into(),

@@ -11,7 +11,7 @@ use super::operator::{self, OutputArg};
 use super::{ConfigArg, block_on};
 use crate::auth::administration::{Administration, AdministrationError, NewUser};
 use crate::auth::described;
-use crate::store::{Account, AccountFilter};
+use crate::store::{Account, AccountFilter, FormerName};
 
 const PAGE: u32 = 200;
 
@@ -76,8 +76,12 @@ enum UserCommand {
     Unlock { name: String },
     /// After an older dump was restored: bring an account and the state store together again, and end its sessions
     Mend { name: String },
-    /// Delete an account and end its sessions
+    /// Delete an account and end its sessions; its name stays reserved
     Delete { name: String },
+    /// List the names that renamed and deleted accounts had
+    FormerNames,
+    /// Let anybody have the name that a renamed or deleted account had
+    FreeName { name: String },
 }
 
 pub fn run(args: &UserArgs) -> Result<(), String> {
@@ -133,6 +137,11 @@ async fn perform(
             administration.delete(name).await.map_err(said)?;
             output.print("deleted", &json!({ "deleted": name }))
         }
+        UserCommand::FormerNames => former_names(administration, output).await,
+        UserCommand::FreeName { name } => {
+            administration.free_name(name).await.map_err(said)?;
+            output.print("freed", &json!({ "freed": name }))
+        }
     }
 }
 
@@ -146,6 +155,21 @@ async fn list(
         let filter = AccountFilter { prefix: search, after: after.as_deref() };
         let page = administration.list(filter, PAGE).await.map_err(|error| error.to_string())?;
         page.iter().try_for_each(&print)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.username.clone());
+    }
+}
+
+async fn former_names(administration: &Administration, output: &OutputArg) -> Result<(), String> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = administration.former_names(after.as_deref(), PAGE).await;
+        let page = page.map_err(|error| error.to_string())?;
+        for FormerName { username, user_id, since } in &page {
+            let since = since.to_rfc3339();
+            let line = format!("{username}  {user_id}  {since}");
+            output.print(&line, &json!({ "username": username, "user_id": user_id, "since": since }))?;
+        }
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.username.clone());
     }

@@ -81,7 +81,7 @@ fn is_confusable(name: &str) -> bool {
         looks.len() == 1
     };
     !letters.check_restriction_level(RestrictionLevel::HighlyRestrictive)
-        || fold(&letters).chars().filter(|letter| !letter.is_ascii()).all(looks_latin)
+        || fold_case(&letters).chars().filter(|letter| !letter.is_ascii()).all(looks_latin)
 }
 
 /// Whether an address can be kept: something on both sides of one `@`, and nothing that would not
@@ -99,8 +99,21 @@ pub fn check_email(email: &str) -> Result<(), String> {
 }
 
 /// The form under which a name is looked up and counted: one per user, whatever the case, by PRECIS
-/// UsernameCaseMapped (RFC 8265 §3.3). What can't be a username has such a form, too.
+/// UsernameCaseMapped (RFC 8265 §3.3), and whatever the form of a sigma: a capital doesn't tell which of the two small
+/// ones it stands for. What can't be a username has such a form, too.
 pub fn fold(name: &str) -> String {
+    let folded = fold_case(name);
+    match folded.contains(FINAL_SIGMA) {
+        true => folded.replace(FINAL_SIGMA, SIGMA),
+        false => folded,
+    }
+}
+
+const SIGMA: &str = "σ";
+const FINAL_SIGMA: char = 'ς';
+
+/// The same with each sigma as it is written, which is how names were kept before.
+pub fn fold_case(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();
     }
@@ -219,6 +232,10 @@ mod tests {
         assert_eq!(fold("Alice@Example.ORG"), "alice@example.org");
         assert_eq!(fold("JU\u{308}RGEN"), fold("jürgen"));
         assert_eq!(fold("ВЛАДИМИР"), "владимир");
+        for sigma in ["Μάρκος", "ΜΆΡΚΟΣ", "μάρκοσ", "ΜΑ\u{301}ΡΚΟς"] {
+            assert_eq!(fold(sigma), "μάρκοσ", "{sigma}");
+        }
+        assert_eq!(fold("ΣΊΣΥΦΟΣ"), fold("Σίσυφος"));
         for odd in ["A b", "A\0", "Ä\u{200b}", ""] {
             assert_eq!(fold(odd), odd.to_lowercase(), "{odd:?}");
         }

@@ -59,11 +59,24 @@ pub struct AccountFilter<'a> {
     pub after: Option<&'a str>,
 }
 
+/// A name that an account had. Nobody else gets it until it is freed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerName {
+    /// As that account wrote it.
+    pub username: String,
+    /// The account may be gone.
+    pub user_id: UserId,
+    pub since: Timestamp,
+}
+
 /// Why an account didn't get its name.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     #[error("the username is taken")]
     UsernameTaken,
+    /// Another account had it.
+    #[error("the username was another account's")]
+    UsernameReserved,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -75,9 +88,9 @@ pub enum CreateError {
 pub trait Accounts: Send + Sync {
     /// Adds an account with version 1. Of two at once with the same name (in any case), one wins.
     async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError>;
-    /// Adds all of them with version 1, or none when one of the names is taken.
+    /// Adds all of them with version 1, or none when one of the names is taken or was another account's.
     async fn import(&self, rows: &[ImportedAccount]) -> Result<(), CreateError>;
-    /// Which of these names, all folded, accounts have; folded.
+    /// Which of these names, all folded, accounts have or had; folded.
     async fn taken(&self, names: &[String]) -> Result<Vec<String>, StoreError>;
     /// Without regard to case.
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError>;
@@ -145,4 +158,8 @@ pub trait Accounts: Send + Sync {
     async fn delete(&self, account: &Account, note: &AuditRecord) -> Result<bool, StoreError>;
     /// Whether the store answers at all; for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError>;
+    /// Names that accounts had and nobody has got since, in order of name, `limit` at most.
+    async fn former_names(&self, after: Option<&str>, limit: u32) -> Result<Vec<FormerName>, StoreError>;
+    /// Lets anybody have a former name; `false` if it was none.
+    async fn free_name(&self, username: &str, note: &AuditRecord) -> Result<bool, StoreError>;
 }

@@ -42,10 +42,11 @@ pub enum AuditEvent {
     RecoveryCodeUsed,
     RecoveryCodesRenewed,
     Mended,
+    NameFreed,
 }
 
 impl AuditEvent {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Registered,
         Self::LoggedIn,
         Self::LoginFailed,
@@ -79,6 +80,7 @@ impl AuditEvent {
         Self::RecoveryCodeUsed,
         Self::RecoveryCodesRenewed,
         Self::Mended,
+        Self::NameFreed,
     ];
 
     /// The reverse of [`as_str`](Self::as_str).
@@ -121,6 +123,7 @@ impl AuditEvent {
             Self::RecoveryCodeUsed => "recovery_code_used",
             Self::RecoveryCodesRenewed => "recovery_codes_renewed",
             Self::Mended => "mended",
+            Self::NameFreed => "name_freed",
         }
     }
 

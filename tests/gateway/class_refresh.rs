@@ -189,6 +189,7 @@ async fn class_85_a_deleted_account_refreshes_nothing_and_its_tokens_end() {
     assert_eq!(Refusal::read(refresh(&gw, &token).await).await, (401, "refresh_invalid"));
     until_refused(&alice, &access).await;
     assert_eq!(Refusal::read(login(&alice, PASSWORD).await).await, (401, "bad_credentials"));
+    run(&gw, &["user", "free-name", "alice", "--config", "gateway.yaml"]);
     let namesake = gw.register("alice").await;
     assert_eq!(namesake.get("/protected").await.status(), 200);
     assert_eq!(alice.present(&access, "/secure/data").await.status, 401);

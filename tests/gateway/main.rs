@@ -51,6 +51,7 @@ mod failover;
 mod fleet;
 mod foreign_issuers;
 mod forge;
+mod former_names;
 mod front_door;
 #[allow(dead_code, unused_imports, reason = "tools for every test file, whichever of them it needs")]
 mod harness;

@@ -3,6 +3,7 @@
 use http::Method;
 use reqwest::Response;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
 
 use crate::harness::{self, Client, Gateway, PASSWORD, Reason, Setup, Stores};
 
@@ -206,6 +207,10 @@ async fn a_deleted_account_is_gone_at_once_and_stays_on_record() {
         assert_eq!(elsewhere.send(request).await.reason(), Some("refresh_invalid"));
         assert_eq!(login_with(&elsewhere, "alice", PASSWORD).await.reason(), Some("bad_credentials"));
         assert_eq!(audited(&gw, &id), ["registered", "logged_in", "logged_in", "deleted"]);
+        let wanted = json!({ "username": "alice", "password": PASSWORD });
+        let refused = gw.anonymous().post("/auth/register", &wanted).await;
+        assert_eq!(refused.reason(), Some("username_taken"), "backends may still know her by it");
+        assert!(gw.cli(&["user", "free-name", "alice"]).status.success());
         let successor = gw.register("alice").await;
         assert_ne!(successor.id().await, id);
         assert_eq!(code_of(&alice).await.as_deref(), Some("token_revoked"), "the name proves nothing");
@@ -248,5 +253,54 @@ async fn of_a_hundred_who_want_one_name_one_gets_it() {
             answers.iter().filter(|answer| answer.status() == status && answer.reason() == code).count()
         };
         assert_eq!((count(201, None), count(409, Some("username_taken"))), (1, 99));
+    }
+}
+
+/// RFC 8265 §3.3: a capital sigma stands for either small one.
+#[tokio::test]
+async fn a_final_sigma_makes_no_other_name() {
+    for gw in both_editions().await {
+        let markos = gw.register("Μάρκος").await;
+        let id = markos.id().await;
+        for twin in ["ΜΆΡΚΟΣ", "μάρκοσ", "ΜΑ\u{301}ΡΚΟΣ"] {
+            let wanted = json!({ "username": twin, "password": PASSWORD });
+            let refused = gw.anonymous().post("/auth/register", &wanted).await;
+            assert_eq!(
+                (refused.status().as_u16(), refused.reason()),
+                (409, Some("username_taken")),
+                "{twin}"
+            );
+        }
+
+        // As accounts from before have it.
+        as_before(&gw, "UPDATE users SET username_key = 'μάρκος'").await;
+        for spelt in ["Μάρκος", "ΜΆΡΚΟΣ", "μάρκος", "μάρκοσ"] {
+            let answer = json_of(login_with(&markos, spelt, PASSWORD).await).await;
+            markos.set_token(answer["access_token"].as_str().map(str::to_owned));
+            assert_eq!(markos.id().await, id, "{spelt}");
+        }
+        let wanted = json!({ "username": "ΜΆΡΚΟΣ", "password": PASSWORD });
+        assert_eq!(gw.anonymous().post("/auth/register", &wanted).await.reason(), Some("username_taken"));
+        let bob = gw.register("bob").await;
+        let rename = json!({ "username": "ΜΆΡΚΟΣ", "password": PASSWORD });
+        let refused = sends(&bob, Method::PATCH, "/auth/me", &rename).await;
+        assert_eq!(refused.reason(), Some("username_taken"));
+        let listed = gw.cli(&["user", "list", "--search", "ΜΆΡΚΟΣ"]);
+        assert!(String::from_utf8_lossy(&listed.stdout).contains(&id), "{listed:?}");
+    }
+}
+
+/// In the gateway's own database, whichever that is.
+async fn as_before(gw: &Gateway, statement: &'static str) {
+    match gw.stores().urls() {
+        Some((database_url, _)) => {
+            let mut database = PgConnection::connect(&database_url).await.expect("it runs");
+            database.execute(statement).await.expect("it can be written");
+        }
+        None => {
+            let url = format!("sqlite://{}", gw.home().join("data/portcullis.db").display());
+            let mut database = SqliteConnection::connect(&url).await.expect("it is there");
+            database.execute(statement).await.expect("it can be written");
+        }
     }
 }

@@ -62,11 +62,12 @@ impl From<AdministrationError> for Refusal {
     fn from(error: AdministrationError) -> Self {
         let because = |code: Code| Rejection::from(code).because(error.to_string()).into();
         match error {
-            AdministrationError::Unknown(_) | AdministrationError::UnknownSession(_) => {
-                because(Code::NotFound)
-            }
+            AdministrationError::Unknown(_)
+            | AdministrationError::UnknownSession(_)
+            | AdministrationError::NoFormerName(_) => because(Code::NotFound),
             AdministrationError::Taken(_) => Code::UsernameTaken.into(),
             AdministrationError::Changed(_) => because(Code::AccountChanged),
+            AdministrationError::Reserved(_) => because(Code::UsernameTaken),
             AdministrationError::Bad(_) => because(Code::BadRequest),
             AdministrationError::Weak(_) => because(Code::WeakPassword),
             AdministrationError::Busy(rejection) => rejection.into(),

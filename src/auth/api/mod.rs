@@ -7,6 +7,7 @@ mod audit;
 mod call;
 mod decisions;
 mod description;
+mod names;
 mod sessions;
 mod users;
 
@@ -67,6 +68,8 @@ fn endpoints() -> Described {
         .add(users::__path_enable, users::enable)
         .add(users::__path_unlock, users::unlock)
         .add(users::__path_reset_mfa, users::reset_mfa)
+        .add(names::__path_list, names::list)
+        .add(names::__path_free, names::free)
         .add(sessions::__path_list, sessions::list)
         .add(sessions::__path_end_all, sessions::end_all)
         .add(sessions::__path_end, sessions::end)

@@ -5,11 +5,12 @@ use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::QueryAs;
 use uuid::Uuid;
 
-use super::{PostgresUsers, audit, failed, in_time, signed, version};
+use super::{PostgresUsers, audit, failed, in_time, names, signed, version};
 use crate::clock::Timestamp;
 use crate::identity::{UserId, name};
 use crate::store::{
-    Account, AccountFilter, Accounts, AuditRecord, CreateError, ImportedAccount, NewAccount, StoreError,
+    Account, AccountFilter, Accounts, AuditRecord, CreateError, FormerName, ImportedAccount, NewAccount,
+    StoreError,
 };
 
 #[derive(sqlx::FromRow)]
@@ -94,12 +95,44 @@ impl PostgresUsers {
         })
         .await
     }
+
+    /// The same for what gives a name to an account that had another one (`former`) or none.
+    async fn change_name(
+        &self,
+        change: QueryAs<'_, Postgres, UserRow, PgArguments>,
+        former: Option<&str>,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, CreateError> {
+        let changed = in_time(async {
+            let mut transaction = self.pool.begin().await?;
+            let Some(row) = change.fetch_optional(&mut *transaction).await? else { return Ok(Ok(None)) };
+            let settled = names::settle(&mut transaction, row.id, former, &row.username, note.at).await?;
+            if let Some(refused) = settled {
+                return Ok(Err(refused));
+            }
+            audit::insert(note).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(Ok(Some(row)))
+        });
+        match changed.await {
+            Ok(Err(refused)) => Err(refused),
+            Ok(Ok(row)) => named(Ok(row)),
+            Err(error) => named(Err(error)),
+        }
+    }
+}
+
+/// The key of a new name; `None` keeps the one that there is, which may be from before the final sigma was folded.
+fn new_key(account: &Account, username: &str) -> Option<String> {
+    let key = name::fold(username);
+    (key != name::fold(&account.username)).then_some(key)
 }
 
 #[async_trait]
 impl Accounts for PostgresUsers {
     async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError> {
-        named(self.change(insert(new, false), note).await)?
+        self.change_name(insert(new, false), None, note)
+            .await?
             .ok_or_else(|| failed("INSERT returned no row").into())
     }
 
@@ -108,6 +141,11 @@ impl Accounts for PostgresUsers {
         for row in rows {
             let insert = insert(&row.account, row.disabled);
             named(in_time(insert.fetch_optional(&mut *transaction)).await)?;
+            let NewAccount { id, username, .. } = &row.account;
+            let settled = names::settle(&mut transaction, *id, None, username, row.note.at);
+            if let Some(refused) = in_time(settled).await.map_err(failed)? {
+                return Err(refused);
+            }
             in_time(audit::insert(&row.note).execute(&mut *transaction)).await.map_err(failed)?;
         }
         // Waited for as long as it takes: nobody would know what became of one given up.
@@ -117,7 +155,10 @@ impl Accounts for PostgresUsers {
     async fn taken(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
         // Postgres would take offence at a NUL, which no name has.
         let names: Vec<_> = names.iter().filter(|name| !name.contains('\0')).collect();
-        let select = sqlx::query_scalar("SELECT username_key FROM users WHERE username_key = ANY($1)");
+        let select = sqlx::query_scalar(
+            "SELECT username_folded FROM users WHERE username_folded = ANY($1) \
+             UNION SELECT username_key FROM former_usernames WHERE username_key = ANY($1)",
+        );
         in_time(select.bind(names).fetch_all(&self.pool)).await.map_err(failed)
     }
 
@@ -126,8 +167,13 @@ impl Accounts for PostgresUsers {
         if username.contains('\0') {
             return Ok(None);
         }
-        let select = sqlx::query_as("SELECT * FROM users WHERE username_key = $1");
-        account(in_time(select.bind(name::fold(username)).fetch_optional(&self.pool)).await)
+        // Of two from before the final sigma was folded, the one that is spelt so.
+        let select = sqlx::query_as(
+            "SELECT * FROM users WHERE username_folded = $1 \
+             ORDER BY username_key = $2 DESC LIMIT 1",
+        );
+        let select = select.bind(name::fold(username)).bind(name::fold_case(username));
+        account(in_time(select.fetch_optional(&self.pool)).await)
     }
 
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
@@ -157,8 +203,8 @@ impl Accounts for PostgresUsers {
         // a plan made for every filter. Nothing sorts after the last code point.
         let select = sqlx::query_as::<_, UserRow>(
             "SELECT * FROM users \
-             WHERE username_key > $1 AND username_key >= $2 AND username_key < $2 || chr(1114111) \
-             ORDER BY username_key LIMIT $3",
+             WHERE username_folded > $1 AND username_folded >= $2 AND username_folded < $2 || chr(1114111) \
+             ORDER BY username_folded LIMIT $3",
         );
         let key = |text: Option<&str>| name::fold(text.unwrap_or_default()).replace('\0', "\u{fffd}");
         let select = select.bind(key(filter.after)).bind(key(filter.prefix)).bind(i64::from(limit));
@@ -175,13 +221,14 @@ impl Accounts for PostgresUsers {
         note: &AuditRecord,
     ) -> Result<Option<Account>, CreateError> {
         let update = sqlx::query_as(
-            "UPDATE users SET username = $2, username_key = $3, email = $4, \
+            "UPDATE users SET username = $2, username_key = coalesce($3, username_key), email = $4, \
                               email_verified = email_verified AND email IS NOT DISTINCT FROM $4, \
                               version = version + 1, updated_at = $5 \
              WHERE id = $1 AND version = $6 RETURNING *",
         );
-        let update = update.bind(account.id).bind(username).bind(name::fold(username)).bind(email).bind(now);
-        named(self.change(update.bind(signed(account.version)), note).await)
+        let update = update.bind(account.id).bind(username).bind(new_key(account, username)).bind(email);
+        let update = update.bind(now).bind(signed(account.version));
+        self.change_name(update, Some(&account.username), note).await
     }
 
     async fn set_password(
@@ -265,13 +312,31 @@ impl Accounts for PostgresUsers {
     }
 
     async fn delete(&self, account: &Account, note: &AuditRecord) -> Result<bool, StoreError> {
-        let delete = sqlx::query_as("DELETE FROM users WHERE id = $1 AND version = $2 RETURNING *");
-        let delete = delete.bind(account.id).bind(signed(account.version));
-        Ok(self::account(self.change(delete, note).await)?.is_some())
+        let deleted = in_time(async {
+            let mut transaction = self.pool.begin().await?;
+            let delete = sqlx::query("DELETE FROM users WHERE id = $1 AND version = $2");
+            let delete = delete.bind(account.id).bind(signed(account.version));
+            if delete.execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Ok(false);
+            }
+            names::leave(&mut transaction, account.id, &account.username, note.at).await?;
+            audit::insert(note).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(true)
+        });
+        deleted.await.map_err(failed)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         in_time(sqlx::query("SELECT 1").execute(&self.pool)).await.map_err(failed)?;
         Ok(())
+    }
+
+    async fn former_names(&self, after: Option<&str>, limit: u32) -> Result<Vec<FormerName>, StoreError> {
+        self.former(after, limit).await
+    }
+
+    async fn free_name(&self, username: &str, note: &AuditRecord) -> Result<bool, StoreError> {
+        self.free(username, note).await
     }
 }

@@ -7,6 +7,7 @@ mod accounts;
 mod api_keys;
 mod audit;
 mod keys;
+mod names;
 mod one_time_tokens;
 mod second_factors;
 

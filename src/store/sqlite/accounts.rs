@@ -5,11 +5,12 @@ use sqlx::query::QueryAs;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use super::column::{self, micros};
-use super::{SqliteUsers, audit, failed};
+use super::{SqliteUsers, audit, failed, names};
 use crate::clock::Timestamp;
 use crate::identity::{UserId, name};
 use crate::store::{
-    Account, AccountFilter, Accounts, AuditRecord, CreateError, ImportedAccount, NewAccount, StoreError,
+    Account, AccountFilter, Accounts, AuditRecord, CreateError, FormerName, ImportedAccount, NewAccount,
+    StoreError,
 };
 
 #[derive(sqlx::FromRow)]
@@ -92,12 +93,39 @@ impl SqliteUsers {
         }
         Ok(row)
     }
+
+    /// The same for what gives a name to an account that had another one (`former`) or none.
+    async fn change_name(
+        &self,
+        change: QueryAs<'_, Sqlite, UserRow, SqliteArguments>,
+        former: Option<&str>,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, CreateError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let row = change.fetch_optional(&mut *transaction).await;
+        let Some(changed) = named(row)? else { return Ok(None) };
+        let (id, username) = (changed.id, &changed.username);
+        let settled = names::settle(&mut transaction, id, former, username, note.at).await;
+        if let Some(refused) = settled.map_err(failed)? {
+            return Err(refused);
+        }
+        audit::insert(note).execute(&mut *transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Some(changed))
+    }
+}
+
+/// The key of a new name; `None` keeps the one that there is, which may be from before the final sigma was folded.
+fn new_key(account: &Account, username: &str) -> Option<String> {
+    let key = name::fold(username);
+    (key != name::fold(&account.username)).then_some(key)
 }
 
 #[async_trait]
 impl Accounts for SqliteUsers {
     async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError> {
-        named(self.change(insert(new, false), note).await)?
+        self.change_name(insert(new, false), None, note)
+            .await?
             .ok_or_else(|| failed("INSERT returned no row").into())
     }
 
@@ -105,6 +133,11 @@ impl Accounts for SqliteUsers {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         for row in rows {
             named(insert(&row.account, row.disabled).fetch_optional(&mut *transaction).await)?;
+            let NewAccount { id, username, .. } = &row.account;
+            let settled = names::settle(&mut transaction, *id, None, username, row.note.at).await;
+            if let Some(refused) = settled.map_err(failed)? {
+                return Err(refused);
+            }
             audit::insert(&row.note).execute(&mut *transaction).await.map_err(failed)?;
         }
         transaction.commit().await.map_err(|error| failed(error).into())
@@ -112,15 +145,21 @@ impl Accounts for SqliteUsers {
 
     async fn taken(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
         let select = sqlx::query_scalar(
-            "SELECT username_key FROM users WHERE username_key IN (SELECT value FROM json_each(?1))",
+            "SELECT username_folded FROM users WHERE username_folded IN (SELECT value FROM json_each(?1)) \
+             UNION SELECT username_key FROM former_usernames \
+             WHERE username_key IN (SELECT value FROM json_each(?1))",
         );
         let names = serde_json::Value::from(names).to_string();
         select.bind(names).fetch_all(&self.pool).await.map_err(failed)
     }
 
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError> {
-        let select = sqlx::query_as("SELECT * FROM users WHERE username_key = ?1");
-        account(select.bind(name::fold(username)).fetch_optional(&self.pool).await)
+        // Of two from before the final sigma was folded, the one that is spelt so.
+        let select = sqlx::query_as(
+            "SELECT * FROM users WHERE username_folded = ?1 ORDER BY username_key = ?2 DESC LIMIT 1",
+        );
+        let select = select.bind(name::fold(username)).bind(name::fold_case(username));
+        account(select.fetch_optional(&self.pool).await)
     }
 
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
@@ -151,8 +190,8 @@ impl Accounts for SqliteUsers {
         // Nothing sorts after the last code point.
         let select = sqlx::query_as::<_, UserRow>(
             "SELECT * FROM users \
-             WHERE username_key > ?1 AND username_key >= ?2 AND username_key < ?2 || char(1114111) \
-             ORDER BY username_key LIMIT ?3",
+             WHERE username_folded > ?1 AND username_folded >= ?2 AND username_folded < ?2 || char(1114111) \
+             ORDER BY username_folded LIMIT ?3",
         );
         let key = |text: Option<&str>| name::fold(text.unwrap_or_default());
         let select = select.bind(key(filter.after)).bind(key(filter.prefix));
@@ -169,14 +208,14 @@ impl Accounts for SqliteUsers {
         note: &AuditRecord,
     ) -> Result<Option<Account>, CreateError> {
         let update = sqlx::query_as(
-            "UPDATE users SET username = ?2, username_key = ?3, email = ?4, \
+            "UPDATE users SET username = ?2, username_key = coalesce(?3, username_key), email = ?4, \
                               email_verified = email_verified AND email IS ?4, \
                               version = version + 1, updated_at = ?5 \
              WHERE id = ?1 AND version = ?6 RETURNING *",
         );
-        let update = update.bind(account.id.to_string()).bind(username).bind(name::fold(username));
+        let update = update.bind(account.id.to_string()).bind(username).bind(new_key(account, username));
         let update = update.bind(email).bind(micros(now)).bind(column::signed(account.version));
-        named(self.change(update, note).await)
+        self.change_name(update, Some(&account.username), note).await
     }
 
     async fn set_password(
@@ -276,9 +315,26 @@ impl Accounts for SqliteUsers {
     }
 
     async fn delete(&self, account: &Account, note: &AuditRecord) -> Result<bool, StoreError> {
-        let delete = sqlx::query_as("DELETE FROM users WHERE id = ?1 AND version = ?2 RETURNING *");
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let delete = sqlx::query("DELETE FROM users WHERE id = ?1 AND version = ?2");
         let delete = delete.bind(account.id.to_string()).bind(column::signed(account.version));
-        Ok(self::account(self.change(delete, note).await)?.is_some())
+        let done = delete.execute(&mut *transaction).await.map_err(failed)?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let (id, username) = (account.id, &account.username);
+        names::leave(&mut transaction, id, username, note.at).await.map_err(failed)?;
+        audit::insert(note).execute(&mut *transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(true)
+    }
+
+    async fn former_names(&self, after: Option<&str>, limit: u32) -> Result<Vec<FormerName>, StoreError> {
+        self.former(after, limit).await
+    }
+
+    async fn free_name(&self, username: &str, note: &AuditRecord) -> Result<bool, StoreError> {
+        self.free(username, note).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

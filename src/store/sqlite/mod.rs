@@ -9,6 +9,7 @@ mod database;
 mod follower;
 mod keys;
 mod lockouts;
+mod names;
 mod one_time_tokens;
 mod revocations;
 mod second_factors;

@@ -10,8 +10,9 @@ use portcullis::clock::Timestamp;
 use portcullis::identity::{SessionId, UserId};
 use portcullis::store::{
     Account, AccountFilter, Accounts, ApiKeys, AuditEntry, AuditFilter, AuditLog, AuditPage, AuditPosition,
-    AuditRecord, Bearer, CreateError, ImportedAccount, LockoutRule, Lockouts, NewAccount, OneTimeTokens,
-    Revocation, Revocations, Rotation, SecondFactors, Session, Sessions, Standing, Start, StoreError,
+    AuditRecord, Bearer, CreateError, FormerName, ImportedAccount, LockoutRule, Lockouts, NewAccount,
+    OneTimeTokens, Revocation, Revocations, Rotation, SecondFactors, Session, Sessions, Standing, Start,
+    StoreError,
 };
 use tokio::sync::Semaphore;
 
@@ -121,6 +122,12 @@ impl Accounts for Faulty {
         let found = self.call("accounts.find_by_id").await?.accounts.find_by_id(id).await;
         self.wait_if_held("accounts.found_by_id").await;
         found
+    }
+    async fn former_names(&self, after: Option<&str>, limit: u32) -> Result<Vec<FormerName>, StoreError> {
+        self.call("accounts.former_names").await?.accounts.former_names(after, limit).await
+    }
+    async fn free_name(&self, username: &str, note: &AuditRecord) -> Result<bool, StoreError> {
+        self.call("accounts.free_name").await?.accounts.free_name(username, note).await
     }
     async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Result<Vec<Account>, StoreError> {
         self.call("accounts.list").await?.accounts.list(filter, limit).await

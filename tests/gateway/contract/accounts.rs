@@ -28,7 +28,9 @@ contract!([postgres_users, sqlite_users] {
     nothing_changes_an_account_that_has_another_version_by_now
     a_version_is_only_ever_raised
     of_two_hash_upgrades_one_wins_and_the_version_stays
-    a_deleted_account_is_gone_and_its_name_is_free
+    a_deleted_account_is_gone_and_its_name_stays_reserved
+    a_former_name_is_for_its_account_alone_until_it_is_freed
+    of_all_who_want_the_name_of_an_account_that_gives_it_up_nobody_gets_it
     an_import_adds_all_or_none
     an_open_store_answers_pings
 });
@@ -262,14 +264,85 @@ async fn of_two_hash_upgrades_one_wins_and_the_version_stays(accounts: Arc<impl 
     assert_eq!((upgraded.password_hash.as_str(), upgraded.version), ("$argon2id$new", 1));
 }
 
-async fn a_deleted_account_is_gone_and_its_name_is_free(accounts: Arc<impl Accounts>) {
+async fn a_deleted_account_is_gone_and_its_name_stays_reserved(accounts: Arc<impl Accounts>) {
     let alice = create(&*accounts, "alice").await;
 
     assert!(accounts.delete(&alice, &note(AuditEvent::Deleted, "alice")).await.unwrap());
 
     assert!(!accounts.delete(&alice, &note(AuditEvent::Deleted, "alice")).await.unwrap());
     assert_eq!(accounts.find_by_id(alice.id).await.unwrap(), None);
-    create(&*accounts, "ALICE").await;
+    let wanted = accounts.create(&new_account("ALICE"), &note(AuditEvent::Registered, "ALICE")).await;
+    assert!(matches!(wanted, Err(CreateError::UsernameReserved)), "{wanted:?}");
+    assert_eq!(accounts.taken(&["alice".to_owned(), "bob".to_owned()]).await.unwrap(), ["alice"]);
+}
+
+async fn a_former_name_is_for_its_account_alone_until_it_is_freed(accounts: Arc<impl Accounts + AuditLog>) {
+    let (alice, bob) = (create(&*accounts, "Alice").await, create(&*accounts, "bob").await);
+    let rename = async |account: &Account, name: &str| {
+        let record = note(AuditEvent::ProfileChanged, name);
+        let renamed = accounts.set_profile(account, name, None, now(), &record).await;
+        renamed.map(|renamed| renamed.expect("it exists"))
+    };
+    let alicia = rename(&alice, "alicia").await.unwrap();
+
+    assert!(matches!(rename(&bob, "ALICE").await, Err(CreateError::UsernameReserved)));
+    assert_eq!(accounts.find_by_id(bob.id).await.unwrap(), Some(bob.clone()), "nothing was changed");
+    let imported = ImportedAccount {
+        account: new_account("alice"),
+        disabled: false,
+        note: note(AuditEvent::Imported, "alice"),
+    };
+    let import = accounts.import(&[imported]).await;
+    assert!(matches!(import, Err(CreateError::UsernameReserved)), "{import:?}");
+    let former = accounts.former_names(None, 10).await.unwrap();
+    let names: Vec<_> = former.iter().map(|name| (name.username.as_str(), name.user_id)).collect();
+    assert_eq!(names, [("Alice", alice.id)]);
+
+    let alice = rename(&alicia, "ALICE").await.unwrap();
+    let former = accounts.former_names(None, 10).await.unwrap();
+    assert_eq!(former.iter().map(|name| name.username.as_str()).collect::<Vec<_>>(), ["alicia"]);
+    assert_eq!(accounts.former_names(Some("alicia"), 10).await.unwrap(), []);
+    rename(&alice, "Alice").await.unwrap();
+
+    let freed = note(AuditEvent::NameFreed, "alicia");
+    assert!(!accounts.free_name("alice", &freed).await.unwrap(), "she has it");
+    assert!(accounts.free_name("ALICIA", &freed).await.unwrap());
+    assert!(!accounts.free_name("alicia", &freed).await.unwrap());
+    rename(&bob, "alicia").await.unwrap();
+    let entries = accounts.find(&AuditFilter::default(), 100).await.unwrap();
+    let events = entries.iter().filter(|entry| entry.record.event == AuditEvent::NameFreed);
+    assert_eq!(events.count(), 1);
+}
+
+async fn of_all_who_want_the_name_of_an_account_that_gives_it_up_nobody_gets_it(
+    accounts: Arc<impl Accounts + 'static>,
+) {
+    for (round, gives_up_by_deletion) in [true, false].into_iter().enumerate() {
+        let name = format!("alice{round}");
+        let alice = create(&*accounts, &name).await;
+
+        let outcomes = in_parallel(16, |number| {
+            let (accounts, alice, name) = (accounts.clone(), alice.clone(), name.clone());
+            async move {
+                let record = note(AuditEvent::Registered, &name);
+                if number != 7 {
+                    return accounts.create(&new_account(&name), &record).await.is_ok();
+                }
+                match gives_up_by_deletion {
+                    true => assert!(accounts.delete(&alice, &record).await.unwrap()),
+                    false => {
+                        let renamed = accounts.set_profile(&alice, "alicia", None, now(), &record).await;
+                        assert!(renamed.unwrap().is_some());
+                    }
+                }
+                false
+            }
+        })
+        .await;
+
+        assert!(!outcomes.contains(&true), "{outcomes:?}");
+        assert_eq!(accounts.find_by_username(&name).await.unwrap(), None);
+    }
 }
 
 async fn an_open_store_answers_pings(accounts: Arc<impl Accounts>) {
