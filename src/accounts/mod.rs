@@ -2,6 +2,7 @@
 //! reads requests, calls this module, and words its results.
 
 pub mod ending;
+pub mod keys;
 pub mod names;
 pub mod operators;
 pub mod reauthentication;

@@ -25,6 +25,9 @@ pub enum AdministrationError {
     Unknown(String),
     #[error("there is no session {0}")]
     UnknownSession(SessionId),
+    /// By how much of it may be shown.
+    #[error("there is no API key {0:?}")]
+    UnknownKey(String),
     #[error("the username {0:?} is taken")]
     Taken(String),
     #[error("the account {0:?} is being changed by others; try again")]
@@ -158,22 +161,31 @@ impl Administration {
         self.change(user, event, None, Change::Disabled(disabled)).await
     }
 
-    /// A new password, whatever the old one was; every session ends.
-    pub async fn set_password(&self, user: &str, password: &str) -> Done<Account> {
+    /// A new password, whatever the old one was; every session ends, and every API key unless they are kept.
+    pub async fn set_password(&self, user: &str, password: &str, keep_keys: bool) -> Done<Account> {
+        let reason = (!keep_keys).then_some("password set by an operator");
         let account = self.find(user).await?;
         let hash = self.hash(password, &account.username, account.email.as_deref()).await?;
-        self.change(user, AuditEvent::PasswordChanged, None, Change::Password(&hash)).await
+        // Before, so that a store that fails leaves the account as it was; after, for keys made in between.
+        self.end_keys_of(&account, reason).await?;
+        let changed = self.change(user, AuditEvent::PasswordChanged, None, Change::Password(&hash)).await?;
+        self.end_keys_of(&changed, reason).await?;
+        Ok(changed)
     }
 
-    /// Takes the second factor away; every session ends. `false` if there was none.
-    pub async fn reset_mfa(&self, user: &str) -> Done<bool> {
+    /// Takes the second factor away; every session ends, and every API key unless they are kept. `false` if there
+    /// was none.
+    pub async fn reset_mfa(&self, user: &str, keep_keys: bool) -> Done<bool> {
+        let reason = (!keep_keys).then_some("second factor reset");
         let account = self.find(user).await?;
         if !account.has_second_factor {
             // Maybe it was removed before, and ending the sessions failed.
             self.ending().again(&account, now()).await?;
             return Ok(false);
         }
-        self.change(user, AuditEvent::SecondFactorReset, None, Change::NoSecondFactor).await?;
+        self.end_keys_of(&account, reason).await?;
+        let changed = self.change(user, AuditEvent::SecondFactorReset, None, Change::NoSecondFactor).await?;
+        self.end_keys_of(&changed, reason).await?;
         Ok(true)
     }
 
@@ -286,10 +298,11 @@ impl Administration {
         self.append(AuditRecord { user_id: None, ..record }).await
     }
 
-    /// How many there were.
-    pub async fn end_sessions(&self, user: &str) -> Done<u64> {
+    /// How many sessions there were. Every API key ends, too, unless they are kept.
+    pub async fn end_sessions(&self, user: &str, keep_keys: bool) -> Done<u64> {
         let account = self.find(user).await?;
         let ended = self.stores.sessions.end_all(account.id, self.last_token_dies()).await?;
+        self.end_keys_of(&account, (!keep_keys).then_some("every session ended by an operator")).await?;
         let detail = Some(format!("everywhere: {ended} sessions"));
         self.append(self.about(AuditEvent::SessionEnded, &account, detail)).await?;
         Ok(ended)
@@ -331,7 +344,7 @@ impl Administration {
     }
 
     /// When every access token that exists now has expired.
-    fn last_token_dies(&self) -> Timestamp {
+    pub(super) fn last_token_dies(&self) -> Timestamp {
         let tokens = &self.policy.tokens;
         now() + tokens.access_ttl + tokens.leeway + std::time::Duration::from_secs(1)
     }

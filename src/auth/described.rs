@@ -8,9 +8,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::keys::{self, KeySeen};
 use super::openapi::schemas::{Email, Role, Time, Username};
 use crate::clock::Timestamp;
-use crate::store::{Account, AuditEntry, Session};
+use crate::config::policy::KeyRules;
+use crate::store::{Account, ApiKey, AuditEntry, Session};
 
 /// For its owner.
 #[derive(Serialize, ToSchema)]
@@ -39,6 +41,15 @@ pub struct AccountSeen {
     version: u64,
     #[schema(value_type = Time)]
     updated_at: Timestamp,
+}
+
+/// An API key, for operators.
+#[derive(Serialize, ToSchema)]
+pub struct KeyOfUser {
+    user_id: Uuid,
+    username: String,
+    #[serde(flatten)]
+    key: KeySeen,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -106,6 +117,11 @@ fn own(account: &Account) -> OwnAccount {
         roles: account.roles.clone(),
         created_at: account.created_at,
     }
+}
+
+pub fn key(key: ApiKey, username: &str, rules: &KeyRules) -> Value {
+    let (user_id, username) = (key.user_id, username.to_owned());
+    serde_json::json!(KeyOfUser { user_id, username, key: keys::describe(key, rules) })
 }
 
 pub fn session(session: &Session) -> Value {

@@ -10,7 +10,7 @@ use super::audit::Subject;
 use super::call::Call;
 use super::mailer::{Job, Letter};
 use super::openapi::schemas::Email;
-use super::{Wing, audit, body, login};
+use super::{Wing, audit, body, ending_keys, login};
 use crate::identity::{name, one_time};
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, Purpose};
@@ -23,6 +23,9 @@ const MOST_ACCOUNTS: u32 = 10;
 #[serde(deny_unknown_fields)]
 pub struct Token {
     token: String,
+    /// API keys that were made before the first address was confirmed go on.
+    #[serde(default)]
+    keep_keys: bool,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -41,11 +44,16 @@ pub struct Address {
     extensions(("x-refusals" = json!(["one_time_token_invalid", "store_unavailable"]))),
 )]
 pub async fn verify(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
-    let Token { token } = body::json(&call)?;
+    let Token { token, keep_keys } = body::json(&call)?;
     let hash = one_time::hash(&token);
     let account = owner(&wing, &call, &hash, Purpose::VerifyEmail).await?;
     let record = wing.record(&call, AuditEvent::EmailVerified, login::about(&account), None);
-    match wing.stores.one_time_tokens.verify_email(&hash, call.now, &record).await? {
+    // Whoever made keys before an address was confirmed may be somebody else than its owner.
+    let is_first = !account.email_verified && !keep_keys;
+    let reason = is_first.then_some("first address confirmed");
+    let verified =
+        async { Ok::<_, Refusal>(wing.stores.one_time_tokens.verify_email(&hash, call.now, &record).await?) };
+    match ending_keys::end_with(&wing, &call, &account, reason, verified).await? {
         Some(_) => {
             audit::log(&record);
             Ok(StatusCode::NO_CONTENT)

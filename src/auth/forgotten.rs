@@ -12,7 +12,7 @@ use super::call::Call;
 use super::email::{self, Address};
 use super::notice::{self, Change};
 use super::openapi::schemas::NewPassword;
-use super::{Wing, audit, body, login, password};
+use super::{Wing, audit, body, ending_keys, login, password};
 use crate::identity::{name, one_time};
 use crate::rejection::{Code, Rejection};
 use crate::store::{AuditEvent, Purpose};
@@ -24,6 +24,9 @@ struct Document {
     token: String,
     #[schema(value_type = NewPassword)]
     new_password: String,
+    /// API keys go on.
+    #[serde(default)]
+    keep_keys: bool,
 }
 
 /// Have a mail sent that leads to a new password.
@@ -44,7 +47,7 @@ pub async fn forgot(State(wing): State<Wing>, call: Call) -> Result<StatusCode, 
 #[utoipa::path(
     post, path = "/password/reset", operation_id = "reset_password", tag = "accounts",
     request_body = Document,
-    responses((status = 204, description = "Replaced; every session has ended")),
+    responses((status = 204, description = "Replaced; every session and API key has ended")),
     extensions(("x-refusals" = json!(["one_time_token_invalid", "weak_password", "store_unavailable"]))),
 )]
 pub async fn reset(State(wing): State<Wing>, call: Call) -> Result<StatusCode, Refusal> {
@@ -59,7 +62,9 @@ pub async fn reset(State(wing): State<Wing>, call: Call) -> Result<StatusCode, R
 
     let record = wing.record(&call, AuditEvent::PasswordReset, login::about(&account), None);
     let change = wing.stores.one_time_tokens.reset_password(&token, &hash, call.now, &record);
-    let Some(changed) = wing.change(&call, &account, change).await? else {
+    let reason = (!document.keep_keys).then_some("password reset by mail");
+    let change = wing.change(&call, &account, change);
+    let Some(changed) = ending_keys::end_with(&wing, &call, &account, reason, change).await? else {
         return email::refuse(&wing, &call).await;
     };
     audit::log(&record);

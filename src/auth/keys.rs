@@ -12,12 +12,13 @@ use super::answer::Refusal;
 use super::call::Call;
 use super::notice::{self, Change};
 use super::openapi::schemas::{Role, Time};
-use super::{Wing, audit, body, confirm, grant, login, me};
+use super::{Wing, audit, body, confirm, ending_keys, login, me};
 use crate::accounts::reauthentication::Proof;
 use crate::clock::Timestamp;
+use crate::config::policy::KeyRules;
 use crate::identity::api_key;
 use crate::rejection::{Code, Rejection};
-use crate::store::{Account, ApiKey, AuditEvent, KeyCreation, Revocation};
+use crate::store::{Account, ApiKey, AuditEvent, Bearer, KeyCreation, Standing};
 
 const MOST_KEYS: u32 = 100;
 const MAX_NAME_CHARS: usize = 64;
@@ -36,7 +37,7 @@ struct Document {
     /// Of those that the account has. Absent: all that it has now.
     #[schema(value_type = Option<Vec<Role>>)]
     roles: Option<Vec<String>>,
-    /// Lies in the future.
+    /// Lies in the future, and not after `auth.keys.max_ttl`, which is the default.
     #[schema(value_type = Option<Time>)]
     expires_at: Option<Timestamp>,
     /// The current one.
@@ -46,7 +47,7 @@ struct Document {
 }
 
 #[derive(Serialize, ToSchema)]
-struct KeySeen {
+pub struct KeySeen {
     id: Uuid,
     name: String,
     /// How its text begins.
@@ -83,9 +84,10 @@ pub struct Keys {
     extensions(("x-refusals" = json!(["reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
 )]
 pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
+    let rules = enabled(&call)?;
     let document: Document = body::json(&call)?;
     let account = me::own_account(&wing, &call).await?;
-    check(&document, &account, call.now)
+    check(&document, &account, call.now, rules)
         .map_err(|reason| Rejection::from(Code::BadRequest).because(reason))?;
     confirm::owner(&wing, &call, &account, Proof::new(document.password, document.code)).await?;
     let minted = api_key::mint();
@@ -96,7 +98,7 @@ pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Re
         secret_hash: minted.secret_hash.to_vec(),
         roles: document.roles.unwrap_or_else(|| account.roles.clone()),
         created_at: call.now,
-        expires_at: document.expires_at,
+        expires_at: document.expires_at.or(rules.max_ttl.map(|ttl| call.now + ttl)),
         last_used_at: None,
     };
     let record =
@@ -110,8 +112,9 @@ pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Re
         }
     }
     audit::log(&record);
+    refuse_of_ended_session(&wing, &call, &account, &key).await?;
     notice::post(&wing, &call, &account, Change::ApiKey);
-    let described = KeySeen { key: Some(minted.text.to_string()), ..describe(key) };
+    let described = KeySeen { key: Some(minted.text.to_string()), ..describe(key, rules) };
     Ok((StatusCode::CREATED, Json(described)).into_response())
 }
 
@@ -122,8 +125,9 @@ pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     security(("password" = []), ("bearer" = [])),
 )]
 pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<Keys>, Refusal> {
+    let rules = enabled(&call)?;
     let keys = wing.stores.api_keys.list(call.bearer()?.user_id).await?;
-    Ok(Json(Keys { keys: keys.into_iter().map(describe).collect() }))
+    Ok(Json(Keys { keys: keys.into_iter().map(|key| describe(key, rules)).collect() }))
 }
 
 /// Delete a key; it ends at once.
@@ -140,31 +144,64 @@ pub async fn delete(
     Path(id): Path<Uuid>,
     call: Call,
 ) -> Result<StatusCode, Refusal> {
+    enabled(&call)?;
     let proof = confirm::read(&call)?;
     let account = me::own_account(&wing, &call).await?;
     let keys = wing.stores.api_keys.list(account.id).await?;
     let key = keys.into_iter().find(|key| key.id == id).ok_or(Code::NotFound)?;
     confirm::owner(&wing, &call, &account, proof).await?;
-    // Revoked first: should deleting fail, the key is still there to try again. No gateway remembers a key for longer than access tokens live.
-    let until = grant::last_token_until(&call);
-    wing.stores.revocations.revoke(Revocation::Session(key.id), until).await?;
-    wing.metrics.revocations.with_label_values(&["key"]).inc();
     let shown = api_key::shown(key.id);
     let record = wing.record(&call, AuditEvent::KeyDeleted, login::about(&account), Some(&shown));
-    if wing.stores.api_keys.delete(account.id, key.id, &record).await? {
+    let is_ended = ending_keys::of(&wing, &call).end(&key, &record).await?;
+    wing.metrics.revocations.with_label_values(&["key"]).inc();
+    if is_ended {
         audit::log(&record);
         notice::post(&wing, &call, &account, Change::ApiKeyDeleted);
     }
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn check(document: &Document, account: &Account, now: Timestamp) -> Result<(), String> {
+/// `Err` where keys are turned off.
+fn enabled(call: &Call) -> Result<&KeyRules, Refusal> {
+    let rules = &call.settings.policy.auth.keys;
+    match rules.enabled {
+        true => Ok(rules),
+        false => Err(Rejection::from(Code::NotFound).because("API keys are turned off here").into()),
+    }
+}
+
+/// Whoever logs out everywhere at this very moment means this key, too.
+async fn refuse_of_ended_session(
+    wing: &Wing,
+    call: &Call,
+    account: &Account,
+    key: &ApiKey,
+) -> Result<(), Refusal> {
+    let bearer = call.bearer()?;
+    if wing.stores.revocations.standing(Bearer::from(bearer), call.now).await? == Standing::Good {
+        return Ok(());
+    }
+    let shown = api_key::shown(key.id);
+    let record = wing.record(call, AuditEvent::KeyDeleted, login::about(account), Some(&shown));
+    if ending_keys::of(wing, call).end(key, &record).await? {
+        audit::log(&record);
+    }
+    Err(Code::TokenRevoked.into())
+}
+
+fn check(document: &Document, account: &Account, now: Timestamp, rules: &KeyRules) -> Result<(), String> {
     let length = document.name.chars().count();
     if length == 0 || length > MAX_NAME_CHARS || document.name.chars().any(char::is_control) {
         return Err(format!("A key's `name` has 1 to {MAX_NAME_CHARS} characters, none of them a control"));
     }
     if document.expires_at.is_some_and(|end| end <= now) {
         return Err("`expires_at` must lie in the future".to_owned());
+    }
+    let latest = rules.max_ttl.map(|ttl| now + ttl);
+    if let (Some(end), Some(latest)) = (document.expires_at, latest)
+        && end > latest
+    {
+        return Err(format!("`expires_at` must not lie after {}", latest.to_rfc3339()));
     }
     let roles = document.roles.iter().flatten();
     match roles.into_iter().find(|role| !account.roles.contains(role)) {
@@ -173,7 +210,8 @@ fn check(document: &Document, account: &Account, now: Timestamp) -> Result<(), S
     }
 }
 
-fn describe(key: ApiKey) -> KeySeen {
-    let ApiKey { id, name, roles, created_at, expires_at, last_used_at, .. } = key;
+pub fn describe(key: ApiKey, rules: &KeyRules) -> KeySeen {
+    let expires_at = key.ends_at(rules.max_ttl);
+    let ApiKey { id, name, roles, created_at, last_used_at, .. } = key;
     KeySeen { id, name, prefix: api_key::shown(id), roles, created_at, expires_at, last_used_at, key: None }
 }

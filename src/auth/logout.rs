@@ -1,5 +1,5 @@
 //! `POST /auth/logout`: ends the session of the bearer and of the refresh token that came along,
-//! or with `?all=true` every session of the user. Ending what has ended is no error (RFC 7009). One good proof is
+//! or with `?all=true` every session and API key of the user. Ending what has ended is no error (RFC 7009). One good proof is
 //! enough: browsers send an access token that has expired meanwhile along with the cookie.
 
 use axum::extract::{Query, State};
@@ -12,7 +12,7 @@ use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
 use super::presented::{Document, Presented};
-use super::{Wing, cookie, grant, origin, refresh};
+use super::{Wing, cookie, ending_keys, grant, origin, refresh};
 use crate::identity::{SessionId, UserId};
 use crate::rejection::{Code, Rejection};
 use crate::store::{AuditEvent, Session};
@@ -20,9 +20,12 @@ use crate::store::{AuditEvent, Session};
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Wishes {
-    /// Every session of the account, not only this one.
+    /// Every session of the account, not only this one, and its API keys.
     #[serde(default)]
     all: bool,
+    /// With `all`: API keys go on.
+    #[serde(default)]
+    keep_keys: bool,
 }
 
 /// Whose logout it is.
@@ -50,15 +53,16 @@ type Opened = Option<(SessionId, u64)>;
     extensions(("x-refusals" = json!(["cross_origin", "refresh_invalid", "refresh_reused"]))),
 )]
 pub async fn logout(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
-    let wishes = Query::<Wishes>::try_from_uri(&call.uri)
-        .map_err(|_| Rejection::from(Code::BadRequest).because("`all` must be `true` or `false`"))?;
+    let wishes = Query::<Wishes>::try_from_uri(&call.uri).map_err(|_| {
+        Rejection::from(Code::BadRequest).because("`all` and `keep_keys` must be `true` or `false`")
+    })?;
     let presented = Presented::find(&call)?;
     let opened = presented.and_then(|presented| call.settings.refresh_keys.open(&presented.token));
     if let (Some(code), None) = (call.bad_bearer, opened) {
         return Err(code.into());
     }
     match wishes.all {
-        true => end_everywhere(&wing, &call, opened).await?,
+        true => end_everywhere(&wing, &call, opened, wishes.keep_keys).await?,
         false => end_here(&wing, &call, opened).await?,
     }
 
@@ -83,7 +87,7 @@ async fn end_here(wing: &Wing, call: &Call, opened: Opened) -> Result<(), Refusa
 }
 
 /// Needs a good token of either kind: an old refresh token must not reach other sessions.
-async fn end_everywhere(wing: &Wing, call: &Call, opened: Opened) -> Result<(), Refusal> {
+async fn end_everywhere(wing: &Wing, call: &Call, opened: Opened, keep_keys: bool) -> Result<(), Refusal> {
     let person = match (bearer(call), opened) {
         (Some(person), _) => person,
         (None, Some(opened)) => refresh::present(wing, call, opened).await?.0.into(),
@@ -91,6 +95,10 @@ async fn end_everywhere(wing: &Wing, call: &Call, opened: Opened) -> Result<(), 
     };
     let ended = wing.stores.sessions.end_all(person.id, grant::last_token_until(call)).await?;
     wing.metrics.revocations.with_label_values(&["user"]).inc();
+    if !keep_keys {
+        let owner = Subject { user_id: Some(person.id), username: &person.username };
+        ending_keys::end_all(wing, call, owner, "logged out everywhere").await?;
+    }
     // The bearer's own may have expired already while its access token has not.
     end_presented(wing, call, opened).await?;
     audit(wing, call, &person, Some(&format!("everywhere: {ended} sessions"))).await;

@@ -11,7 +11,7 @@ use super::call::Call;
 use super::grant::{self, Delivery, Tokens, Wanted};
 use super::notice::{self, Change};
 use super::openapi::schemas::NewPassword;
-use super::{Wing, audit, body, confirm, login, me};
+use super::{Wing, audit, body, confirm, ending_keys, login, me};
 use crate::accounts::reauthentication::Proof;
 use crate::config::policy::Policy;
 use crate::identity::password;
@@ -29,9 +29,12 @@ struct Document {
     /// Where the account has a second factor: of the app, or a recovery code.
     code: Option<String>,
     refresh_token: Option<Wanted>,
+    /// API keys go on.
+    #[serde(default)]
+    keep_keys: bool,
 }
 
-/// Change the password; every session ends, and a new one starts.
+/// Change the password; every session and API key ends, and a new session starts.
 #[utoipa::path(
     post, path = "/password", operation_id = "change_password", tag = "accounts",
     request_body = Document,
@@ -44,6 +47,7 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     let proof = Proof::new(document.old_password, document.code);
     let new = Zeroizing::new(document.new_password);
     let delivery = Delivery::of(&call, document.refresh_token);
+    let reason = (!document.keep_keys).then_some("password changed");
     let account = me::own_account(&wing, &call).await?;
     let rules = &call.settings.policy.auth.password;
     check(&call.settings.policy, &new, &account.username, account.email.as_deref())
@@ -52,7 +56,9 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     let hash = wing.passwords.hash(new, rules.argon2).await?;
     let record = wing.record(&call, AuditEvent::PasswordChanged, login::about(&account), None);
     let change = wing.stores.accounts.set_password(&account, &hash, call.now, &record);
-    let account = wing.change(&call, &account, change).await?.ok_or(Code::AccountChanged)?;
+    let change = wing.change(&call, &account, change);
+    let changed = ending_keys::end_with(&wing, &call, &account, reason, change).await?;
+    let account = changed.ok_or(Code::AccountChanged)?;
     audit::log(&record);
     notice::post(&wing, &call, &account, Change::Password);
     // The bearer has shown the other factors before.

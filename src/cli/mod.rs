@@ -9,6 +9,7 @@ mod health;
 mod import;
 mod import_file;
 mod init;
+mod key;
 mod keys;
 mod operator;
 mod reload;
@@ -59,7 +60,9 @@ enum Command {
     User(user::UserArgs),
     /// List and end sessions
     Session(session::SessionArgs),
-    /// Make keys for tokens, and list those in force
+    /// List and end personal API keys
+    Key(key::KeyArgs),
+    /// Make keys that sign tokens, and list those in force
     Keys(keys::KeysArgs),
     /// Inspect access tokens, and make some for tests
     Token(token::TokenArgs),
@@ -121,6 +124,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Migrate(arg) => migrate(&arg),
         Command::User(args) => user::run(&args),
         Command::Session(args) => session::run(&args),
+        Command::Key(args) => key::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Audit(args) => audit::run(&args),

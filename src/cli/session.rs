@@ -28,9 +28,12 @@ enum SessionCommand {
     Revoke {
         #[arg(required_unless_present = "user")]
         id: Option<SessionId>,
-        /// Every session of this account
+        /// Every session of this account, and its API keys
         #[arg(long, conflicts_with = "id")]
         user: Option<String>,
+        /// API keys of the account go on
+        #[arg(long, conflicts_with = "id")]
+        keep_keys: bool,
     },
 }
 
@@ -55,9 +58,10 @@ async fn perform(
             administration.end_session(*id).await.map_err(|error| error.to_string())?;
             output.print("revoked", &json!({ "ended": 1 }))
         }
-        SessionCommand::Revoke { user, .. } => {
+        SessionCommand::Revoke { user, keep_keys, .. } => {
             let user = user.as_deref().unwrap_or_default();
-            let ended = administration.end_sessions(user).await.map_err(|error| error.to_string())?;
+            let ended =
+                administration.end_sessions(user, *keep_keys).await.map_err(|error| error.to_string())?;
             output.print(&format!("{ended} revoked"), &json!({ "ended": ended }))
         }
     }

@@ -61,8 +61,13 @@ enum UserCommand {
         #[arg(long)]
         allow_operators: bool,
     },
-    /// Replace the password of an account and end its sessions; it comes as with `add`
-    SetPassword { name: String },
+    /// Replace the password of an account and end its sessions and API keys; it comes as with `add`
+    SetPassword {
+        name: String,
+        /// API keys go on
+        #[arg(long)]
+        keep_keys: bool,
+    },
     /// Disable an account and end its sessions
     Disable {
         name: String,
@@ -70,8 +75,13 @@ enum UserCommand {
         #[arg(long)]
         undo: bool,
     },
-    /// Take the second factor of an account away and end its sessions
-    ResetMfa { name: String },
+    /// Take the second factor of an account away and end its sessions and API keys
+    ResetMfa {
+        name: String,
+        /// API keys go on
+        #[arg(long)]
+        keep_keys: bool,
+    },
     /// Lift a lockout
     Unlock { name: String },
     /// After an older dump was restored: bring an account and the state store together again, and end its sessions
@@ -116,14 +126,14 @@ async fn perform(
         UserCommand::SetRole { name, roles, allow_operators } => {
             print(&administration.set_roles(name, roles, *allow_operators).await.map_err(said)?)
         }
-        UserCommand::SetPassword { name } => {
-            print(&administration.set_password(name, &password()?).await.map_err(said)?)
+        UserCommand::SetPassword { name, keep_keys } => {
+            print(&administration.set_password(name, &password()?, *keep_keys).await.map_err(said)?)
         }
         UserCommand::Disable { name, undo } => {
             print(&administration.set_disabled(name, !undo).await.map_err(said)?)
         }
-        UserCommand::ResetMfa { name } => {
-            let had_one = administration.reset_mfa(name).await.map_err(said)?;
+        UserCommand::ResetMfa { name, keep_keys } => {
+            let had_one = administration.reset_mfa(name, *keep_keys).await.map_err(said)?;
             let text = if had_one { "second factor removed" } else { "had no second factor" };
             output.print(text, &json!({ "had_second_factor": had_one }))
         }

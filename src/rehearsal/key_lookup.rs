@@ -39,6 +39,14 @@ impl ApiKeys for KeyLookup {
         Ok(())
     }
 
+    async fn list_all(&self, _: Option<Uuid>, _: u32) -> Result<Vec<(ApiKey, String)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn delete_all(&self, _: UserId, _: &AuditRecord) -> Result<Vec<Uuid>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn delete(&self, _: UserId, _: Uuid, _: &AuditRecord) -> Result<bool, StoreError> {
         Ok(false)
     }

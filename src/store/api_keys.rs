@@ -1,5 +1,7 @@
 //! Personal API keys, beside the accounts they belong to.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -32,6 +34,17 @@ pub enum KeyCreation {
     AccountChanged,
 }
 
+impl ApiKey {
+    /// When it ends: no later than after the longest life that keys have.
+    pub fn ends_at(&self, max_ttl: Option<Duration>) -> Option<Timestamp> {
+        let latest = max_ttl.map(|ttl| self.created_at + ttl);
+        match (self.expires_at, latest) {
+            (Some(own), Some(latest)) => Some(own.min(latest)),
+            (own, latest) => own.or(latest),
+        }
+    }
+}
+
 /// Keys go with their account. Making and deleting one come with their record for the audit log: both
 /// are written, or neither.
 #[async_trait]
@@ -50,6 +63,10 @@ pub trait ApiKeys: Send + Sync {
     async fn find(&self, id: Uuid) -> Result<Option<(ApiKey, Account)>, StoreError>;
     /// Notes that it was used; never goes back.
     async fn note_use(&self, id: Uuid, now: Timestamp) -> Result<(), StoreError>;
+    /// Of every account, with their usernames, in order of id: `limit` of them after this one.
+    async fn list_all(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<(ApiKey, String)>, StoreError>;
+    /// All that the user has; their ids. Nothing is recorded if there was none.
+    async fn delete_all(&self, user: UserId, note: &AuditRecord) -> Result<Vec<Uuid>, StoreError>;
     /// `false` if the user has no such key.
     async fn delete(&self, user: UserId, id: Uuid, note: &AuditRecord) -> Result<bool, StoreError>;
 }

@@ -26,6 +26,7 @@ pub enum AuditEvent {
     SessionEnded,
     KeyCreated,
     KeyDeleted,
+    KeysEnded,
     TokenMinted,
     Imported,
     VerificationSent,
@@ -46,7 +47,7 @@ pub enum AuditEvent {
 }
 
 impl AuditEvent {
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Registered,
         Self::LoggedIn,
         Self::LoginFailed,
@@ -64,6 +65,7 @@ impl AuditEvent {
         Self::SessionEnded,
         Self::KeyCreated,
         Self::KeyDeleted,
+        Self::KeysEnded,
         Self::TokenMinted,
         Self::Imported,
         Self::VerificationSent,
@@ -107,6 +109,7 @@ impl AuditEvent {
             Self::SessionEnded => "session_ended",
             Self::KeyCreated => "key_created",
             Self::KeyDeleted => "key_deleted",
+            Self::KeysEnded => "keys_ended",
             Self::TokenMinted => "token_minted",
             Self::Imported => "imported",
             Self::VerificationSent => "verification_sent",

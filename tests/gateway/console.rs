@@ -4,6 +4,7 @@ use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Method, Response};
 use serde_json::json;
 
+use crate::api_keys::{made, reason, text as key_text};
 use crate::harness::{self, Gateway, PASSWORD, Reload, Setup, Stores, client_builder, eventually};
 use crate::second_factor::enrol;
 
@@ -341,6 +342,40 @@ async fn a_deed_needs_the_form_of_this_session_and_this_origin() {
     assert_eq!(browser.get(&path).await.status(), 405);
     assert_eq!(alice.get("/protected").await.status(), 200, "nothing has happened");
     assert_eq!(browser.post(&path, &[("form_token", &own)]).await.status(), 303);
+}
+
+#[tokio::test]
+async fn api_keys_are_seen_and_ended_here_too() {
+    for gw in both_editions().await {
+        let browser = Browser::of_operator(&gw).await;
+        let alice = gw.register("alice").await;
+        let user = format!("/console/users/{}", alice.id().await);
+        let [first, second, third] = [
+            made(&alice, json!({ "name": "<b>first</b>" })).await,
+            made(&alice, json!({ "name": "second" })).await,
+            made(&alice, json!({ "name": "third" })).await,
+        ];
+
+        let page = browser.page(&user).await;
+        assert!(
+            page.contains("&lt;b&gt;first") && page.contains("second") && !page.contains(key_text(&first)),
+            "{page}"
+        );
+        let end =
+            |key: &serde_json::Value| format!("/console/keys/{}/end", key["id"].as_str().expect("an id"));
+        assert_eq!(browser.post(&end(&first), &[("form_token", "x")]).await.status(), 403);
+        let ended = browser.act(&end(&first)).await;
+        assert_eq!(leads_to(&ended), Some(format!("{user}?done=key").as_str()));
+        assert!(reason(&gw, key_text(&first)).await.is_some());
+        assert_eq!(browser.act(&end(&first)).await.status(), 404);
+
+        browser.act(&format!("{user}/end-sessions-only")).await;
+        assert_eq!(reason(&gw, key_text(&second)).await, None);
+        browser.act(&format!("{user}/end-sessions")).await;
+        for key in [&second, &third] {
+            assert!(reason(&gw, key_text(key)).await.is_some());
+        }
+    }
 }
 
 #[tokio::test]

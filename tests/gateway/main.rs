@@ -60,6 +60,7 @@ mod hits;
 mod identity_presets;
 mod importing;
 mod initial;
+mod keys_end;
 mod lanes;
 mod limits;
 mod mail_at_the_end;

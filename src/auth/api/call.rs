@@ -2,6 +2,7 @@
 
 use axum::extract::{FromRequestParts, Path, Query};
 use http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::auth::Wing;
@@ -13,6 +14,16 @@ use crate::rejection::{Code, Rejection};
 /// How many of a list come at once.
 pub const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 500;
+
+/// Of what ends the sessions of an account.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct KeysToo {
+    /// API keys go on.
+    #[serde(default)]
+    pub keep_keys: bool,
+}
 
 /// The one parameter of a path.
 pub struct Named(pub String);
@@ -64,6 +75,7 @@ impl From<AdministrationError> for Refusal {
         match error {
             AdministrationError::Unknown(_)
             | AdministrationError::UnknownSession(_)
+            | AdministrationError::UnknownKey(_)
             | AdministrationError::NoFormerName(_) => because(Code::NotFound),
             AdministrationError::Taken(_) => Code::UsernameTaken.into(),
             AdministrationError::Changed(_) => because(Code::AccountChanged),

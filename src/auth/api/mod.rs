@@ -7,6 +7,7 @@ mod audit;
 mod call;
 mod decisions;
 mod description;
+mod keys;
 mod names;
 mod sessions;
 mod users;
@@ -73,6 +74,10 @@ fn endpoints() -> Described {
         .add(sessions::__path_list, sessions::list)
         .add(sessions::__path_end_all, sessions::end_all)
         .add(sessions::__path_end, sessions::end)
+        .add(keys::__path_list_all, keys::list_all)
+        .add(keys::__path_list, keys::list)
+        .add(keys::__path_end_all, keys::end_all)
+        .add(keys::__path_end, keys::end)
         .add(audit::__path_find, audit::find)
         .add(decisions::__path_follow, decisions::follow)
 }

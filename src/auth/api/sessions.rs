@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::call::{self, Named};
+use super::call::{self, KeysToo, Named};
 use crate::auth::answer::Refusal;
 use crate::auth::call::Call;
 use crate::auth::sessions::Sessions;
@@ -34,13 +34,13 @@ pub async fn list(
 #[derive(Serialize, ToSchema)]
 pub struct Ended {
     /// How many there were.
-    ended: u64,
+    pub ended: u64,
 }
 
-/// End every session of an account.
+/// End every session of an account, and its API keys.
 #[utoipa::path(
     delete, path = "/users/{user}/sessions", operation_id = "end_sessions_of_user", tag = "sessions",
-    params(("user" = String, Path, description = "Id or username")),
+    params(("user" = String, Path, description = "Id or username"), KeysToo),
     responses((status = 200, description = "Ended", body = Ended)),
     security(("bearer" = [])),
     extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
@@ -50,7 +50,8 @@ pub async fn end_all(
     Named(user): Named,
     call: Call,
 ) -> Result<Json<Ended>, Refusal> {
-    let ended = call::administration(&wing, &call)?.end_sessions(&user).await?;
+    let KeysToo { keep_keys } = call::query(&call)?;
+    let ended = call::administration(&wing, &call)?.end_sessions(&user, keep_keys).await?;
     Ok(Json(Ended { ended }))
 }
 

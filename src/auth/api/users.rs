@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::call::{self, Named};
+use super::call::{self, KeysToo, Named};
 use crate::auth::administration::NewUser;
 use crate::auth::answer::Refusal;
 use crate::auth::call::Call;
@@ -62,6 +62,9 @@ struct Roles {
 struct Password {
     #[schema(value_type = NewPassword)]
     password: String,
+    /// API keys go on.
+    #[serde(default)]
+    keep_keys: bool,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -158,7 +161,7 @@ pub async fn set_roles(
     Ok(Json(described::account(&account)))
 }
 
-/// Replace the password of an account; every session of it ends.
+/// Replace the password of an account; every session and API key of it ends.
 #[utoipa::path(
     put, path = "/users/{user}/password", operation_id = "set_password", tag = "users",
     request_body = Password,
@@ -172,9 +175,9 @@ pub async fn set_password(
     Named(user): Named,
     call: Call,
 ) -> Result<StatusCode, Refusal> {
-    let Password { password } = body::json(&call)?;
+    let Password { password, keep_keys } = body::json(&call)?;
     let password = Zeroizing::new(password);
-    call::administration(&wing, &call)?.set_password(&user, &password).await?;
+    call::administration(&wing, &call)?.set_password(&user, &password, keep_keys).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -229,10 +232,10 @@ pub async fn unlock(
     Ok(Json(Unlocked { was_locked }))
 }
 
-/// Take the second factor of an account away and end every session of it.
+/// Take the second factor of an account away and end every session and API key of it.
 #[utoipa::path(
     delete, path = "/users/{user}/mfa", operation_id = "reset_mfa", tag = "users",
-    params(("user" = String, Path, description = "Id or username")),
+    params(("user" = String, Path, description = "Id or username"), KeysToo),
     responses((status = 200, description = "Done", body = MfaReset)),
     security(("bearer" = [])),
     extensions(("x-refusals" = json!(["not_found", "account_changed", "role_missing"]))),
@@ -242,7 +245,8 @@ pub async fn reset_mfa(
     Named(user): Named,
     call: Call,
 ) -> Result<Json<MfaReset>, Refusal> {
-    let had_second_factor = call::administration(&wing, &call)?.reset_mfa(&user).await?;
+    let KeysToo { keep_keys } = call::query(&call)?;
+    let had_second_factor = call::administration(&wing, &call)?.reset_mfa(&user, keep_keys).await?;
     Ok(Json(MfaReset { had_second_factor }))
 }
 

@@ -6,7 +6,8 @@ use super::names::Names;
 use super::{Compiler, pattern, quantity};
 use crate::config::place::Place;
 use crate::config::policy::{
-    Alias, Argon2Params, Auth, AuthEndpoint, EmailRules, Limit, LockoutRule, MfaRules, PasswordRules,
+    Alias, Argon2Params, Auth, AuthEndpoint, EmailRules, KeyRules, Limit, LockoutRule, MfaRules,
+    PasswordRules,
 };
 use crate::config::raw;
 use crate::identity::name;
@@ -30,6 +31,7 @@ impl Compiler<'_> {
             reserved_names: self.reserved_names(raw.reserved_names, &at.key("reserved_names")),
             password: self.password(raw.password.unwrap_or_default(), &at.key("password")),
             lockout: self.lockout(raw.lockout.unwrap_or_default(), &at.key("lockout")),
+            keys: self.keys(raw.keys.unwrap_or_default(), &at.key("keys")),
             mfa: self.mfa(raw.mfa.unwrap_or_default(), &at.key("mfa")),
             email: self.email(raw.email.unwrap_or_default(), raw.require_verified_email, &at.key("email")),
             limits,
@@ -145,6 +147,12 @@ impl Compiler<'_> {
             issuer: self.text(at, "issuer", raw.issuer, "Portcullis"),
             ticket_ttl: self.positive_duration(at, "ticket_ttl", raw.ticket_ttl, Duration::from_secs(300)),
         }
+    }
+
+    fn keys(&mut self, raw: raw::Keys, at: &Place<'_>) -> KeyRules {
+        let year = Duration::from_secs(365 * 24 * 3600);
+        let max_ttl = raw.max_ttl.map(|text| self.positive_duration(at, "max_ttl", Some(text), year));
+        KeyRules { enabled: raw.enabled.unwrap_or(true), max_ttl }
     }
 
     fn mail_link(&mut self, raw: Option<String>, at: &Place<'_>) -> Option<String> {

@@ -19,6 +19,7 @@ pub struct Auth {
     pub lockout: LockoutRule,
     pub email: EmailRules,
     pub mfa: MfaRules,
+    pub keys: KeyRules,
     /// Limits of each endpoint that has any; the route table carries them too.
     pub limits: Vec<(AuthEndpoint, Vec<Arc<Limit>>)>,
 }
@@ -62,6 +63,15 @@ pub struct MfaRules {
     pub issuer: String,
     /// Between the two steps of a login.
     pub ticket_ttl: Duration,
+}
+
+/// Of personal API keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyRules {
+    /// Otherwise none is made, and none counts.
+    pub enabled: bool,
+    /// The longest that a key lives, whatever it says itself.
+    pub max_ttl: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,7 +23,9 @@ mod upstreams;
 pub use access::{Access, Owner, Requirement};
 pub use admin::Admin;
 pub use aliases::{Alias, AnswerShape};
-pub use auth::{Argon2Params, Auth, AuthEndpoint, EmailRules, LockoutRule, MfaRules, PasswordRules};
+pub use auth::{
+    Argon2Params, Auth, AuthEndpoint, EmailRules, KeyRules, LockoutRule, MfaRules, PasswordRules,
+};
 pub use cache::{CacheRule, CacheSettings, QueryKey, VaryBy};
 pub use issuers::{AcceptedIssuers, ClaimNames, ForeignAlgorithm, Issuer, KeySource};
 pub use limits::{Limit, LimitBy, OnStoreError, Quota};

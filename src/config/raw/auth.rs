@@ -19,6 +19,7 @@ pub struct Auth {
     pub require_verified_email: Option<bool>,
     pub email: Option<Email>,
     pub mfa: Option<Mfa>,
+    pub keys: Option<Keys>,
     pub limits: Option<EndpointLimits>,
     pub docs: Option<bool>,
     /// By path.
@@ -68,6 +69,13 @@ pub struct Email {
     pub verify_link: Option<String>,
     pub reset_link: Option<String>,
     pub limit: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    pub enabled: Option<bool>,
+    pub max_ttl: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -12,6 +12,7 @@ use quick_cache::sync::Cache;
 
 use super::authenticate::Presented;
 use crate::clock::{Timestamp, unix_seconds};
+use crate::config::policy::KeyRules;
 use crate::exchange::Exchange;
 use crate::identity::{Identity, api_key, name};
 use crate::rejection::{Code, Rejection};
@@ -43,6 +44,15 @@ struct Remembered {
     until: Timestamp,
 }
 
+impl Remembered {
+    /// The longest life of keys may have become shorter by a reload.
+    fn is_good_at(&self, now: Timestamp, rules: &KeyRules) -> bool {
+        let is_young =
+            |ttl: Duration| unix_seconds(now) < self.identity.issued_at.saturating_add(ttl.as_secs());
+        now < self.until && rules.max_ttl.is_none_or(is_young)
+    }
+}
+
 impl KnownKeys {
     pub fn new(store: Arc<dyn ApiKeys>, gatekeeper: Arc<dyn Gatekeeper>, metrics: Arc<Metrics>) -> Self {
         Self { store, gatekeeper, metrics, good: Cache::new(REMEMBERED_KEYS) }
@@ -50,9 +60,13 @@ impl KnownKeys {
 
     /// What can be said about a key without the store.
     pub fn identify(&self, text: &str, exchange: &Exchange) -> Presented {
+        let rules = &exchange.edition.policy.auth.keys;
+        if !rules.enabled {
+            return Presented::Bad(Code::TokenInvalid);
+        }
         if let Some(known) = self.good.get(text) {
             let standing = self.gatekeeper.known_standing(Bearer::from(&*known.identity));
-            if exchange.arrived_at < known.until && standing == Some(Standing::Good) {
+            if known.is_good_at(exchange.arrived_at, rules) && standing == Some(Standing::Good) {
                 return Presented::Token(known.identity);
             }
             self.good.remove(text);
@@ -78,6 +92,8 @@ impl KnownKeys {
         let Some((key, account)) = found.filter(|(key, _)| opened.matches(&key.secret_hash)) else {
             return Ok(Presented::Bad(Code::TokenInvalid));
         };
+        let max_ttl = exchange.edition.policy.auth.keys.max_ttl;
+        let key = ApiKey { expires_at: key.ends_at(max_ttl), ..key };
         if let Err(code) = check(&key, &account, now) {
             return Ok(Presented::Bad(code));
         }

@@ -13,9 +13,9 @@ use super::page::{self, deed, fact, time};
 use super::{Console, Shown, answer, go, query};
 use crate::auth::administration::AdministrationError;
 use crate::auth::console::Guest;
-use crate::identity::SessionId;
+use crate::identity::{SessionId, api_key};
 use crate::rejection::{Code, Rejection};
-use crate::store::{Account, AccountFilter, Session};
+use crate::store::{Account, AccountFilter, ApiKey, Session};
 
 const PAGE: u32 = 50;
 
@@ -108,6 +108,7 @@ async fn one(console: &Console, guest: &Guest, id: &str) -> Shown {
     let account = administration.find(id).await.map_err(|error| refused(console, error))?;
     let sessions =
         administration.sessions(&account.id.to_string()).await.map_err(|error| refused(console, error))?;
+    let keys = administration.keys(&account.id.to_string()).await.map_err(|error| refused(console, error))?;
     Ok(html! {
         @if let Some(said) = wanted.done.as_deref().and_then(said) { section .said { (said) } }
         section {
@@ -127,6 +128,7 @@ async fn one(console: &Console, guest: &Guest, id: &str) -> Shown {
             p .faint { "Disabling and ending sessions take effect at every gateway at once." }
         }
         section { h2 { "Sessions" } (table_of(guest, &sessions)) }
+        section { h2 { "API keys" } (table_of_keys(guest, keys)) }
         p { a href=(format!("/console/audit?user={}", account.id)) { "Audit records of this user" } }
     })
 }
@@ -135,7 +137,8 @@ fn deeds(guest: &Guest, account: &Account) -> Markup {
     let path = path_of(account);
     html! {
         (deed(&format!("{path}/unlock"), guest, "Unlock", "quiet", None))
-        (deed(&format!("{path}/end-sessions"), guest, "End all sessions", "quiet", Some("End all sessions of this user?")))
+        (deed(&format!("{path}/end-sessions"), guest, "End all sessions and keys", "quiet", Some("End all sessions and API keys of this user?")))
+        (deed(&format!("{path}/end-sessions-only"), guest, "End all sessions, keep keys", "quiet", Some("End all sessions of this user? API keys go on.")))
         @if account.disabled {
             (deed(&format!("{path}/enable"), guest, "Enable", "", None))
         } @else {
@@ -174,13 +177,37 @@ fn table_of(guest: &Guest, sessions: &[Session]) -> Markup {
     }
 }
 
+fn table_of_keys(guest: &Guest, keys: Vec<(ApiKey, String)>) -> Markup {
+    let max_ttl = guest.call.settings.policy.auth.keys.max_ttl;
+    html! {
+        @if keys.is_empty() { p .faint { "None." } } @else {
+            table {
+                tr { th { "Key" } th { "Name" } th { "Roles" } th { "Made" } th { "Until" } th { "Last used" } th { "" } }
+                @for (key, _) in &keys {
+                    tr {
+                        td { code { (api_key::shown(key.id)) } }
+                        td { (key.name) }
+                        td { (key.roles.join(", ")) }
+                        td { (time(key.created_at)) }
+                        td { @if let Some(end) = key.ends_at(max_ttl) { (time(end)) } @else { "deleted" } }
+                        td { @if let Some(used) = key.last_used_at { (time(used)) } @else { "never" } }
+                        td { (deed(&format!("/console/keys/{}/end", key.id), guest, "End", "quiet", None)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Only our own words, whatever stands in the address.
 fn said(done: &str) -> Option<&'static str> {
     Some(match done {
         "unlock" => "Unlocked: failed logins are forgotten.",
         "disable" => "Disabled: sessions and tokens have ended.",
         "enable" => "Enabled.",
-        "end-sessions" => "All sessions have ended.",
+        "end-sessions" => "All sessions and API keys have ended.",
+        "end-sessions-only" => "All sessions have ended; API keys go on.",
+        "key" => "The API key has ended.",
         "session" => "The session has ended.",
         "roles" => "The roles have been replaced; older tokens are stale.",
         _ => return None,
@@ -199,7 +226,8 @@ pub async fn act(
             "unlock" => administration.unlock(&id).await.map(drop),
             "disable" => administration.set_disabled(&id, true).await.map(drop),
             "enable" => administration.set_disabled(&id, false).await.map(drop),
-            "end-sessions" => administration.end_sessions(&id).await.map(drop),
+            "end-sessions" => administration.end_sessions(&id, false).await.map(drop),
+            "end-sessions-only" => administration.end_sessions(&id, true).await.map(drop),
             "roles" => {
                 let Roles { roles, allow_operators } = guest.form()?;
                 let roles: Vec<String> = roles.split_whitespace().map(str::to_owned).collect();
@@ -235,6 +263,21 @@ pub async fn end_session(
     match ended.await {
         Ok(Some(user)) => go(&format!("/console/users/{user}?done=session")),
         Ok(None) => go("/console/users"),
+        Err(rejection) => page::refusal(&rejection),
+    }
+}
+
+pub async fn end_key(
+    State(console): State<Console>,
+    Extension(guest): Extension<Arc<Guest>>,
+    Path(id): Path<String>,
+) -> Response {
+    let ended = async {
+        guest.form::<IgnoredAny>()?;
+        guest.administration().end_key(&id).await.map_err(|error| refused(&console, error))
+    };
+    match ended.await {
+        Ok(account) => go(&format!("{}?done=key", path_of(&account))),
         Err(rejection) => page::refusal(&rejection),
     }
 }

@@ -63,6 +63,7 @@ pub fn router(console: Console) -> Router {
         .route("/users/{id}", get(accounts::show))
         .route("/users/{id}/{deed}", post(accounts::act))
         .route("/sessions/{id}/end", post(accounts::end_session))
+        .route("/keys/{id}/end", post(accounts::end_key))
         .route("/logout", post(sign_in::sign_out))
         .layer(from_fn_with_state(console.clone(), let_in));
     let outside = Router::new()

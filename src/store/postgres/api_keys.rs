@@ -20,6 +20,14 @@ struct KeyRow {
     last_used_at: Option<Timestamp>,
 }
 
+/// A key with the name of its account.
+#[derive(sqlx::FromRow)]
+struct NamedRow {
+    #[sqlx(flatten)]
+    key: KeyRow,
+    username: String,
+}
+
 impl From<KeyRow> for ApiKey {
     fn from(row: KeyRow) -> Self {
         let KeyRow { id, user_id, name, secret_hash, roles, created_at, expires_at, last_used_at } = row;
@@ -88,6 +96,30 @@ impl ApiKeys for PostgresUsers {
             sqlx::query("UPDATE api_keys SET last_used_at = greatest(last_used_at, $2) WHERE id = $1");
         in_time(update.bind(id).bind(now).execute(&self.pool)).await.map_err(failed)?;
         Ok(())
+    }
+
+    async fn list_all(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<(ApiKey, String)>, StoreError> {
+        let select = sqlx::query_as::<_, NamedRow>(
+            "SELECT api_keys.*, users.username FROM api_keys JOIN users ON users.id = api_keys.user_id \
+             WHERE api_keys.id > $1 ORDER BY api_keys.id LIMIT $2",
+        );
+        let select = select.bind(after.unwrap_or_default()).bind(i64::from(limit));
+        let rows = in_time(select.fetch_all(&self.pool)).await.map_err(failed)?;
+        Ok(rows.into_iter().map(|row| (ApiKey::from(row.key), row.username)).collect())
+    }
+
+    async fn delete_all(&self, user: UserId, note: &AuditRecord) -> Result<Vec<Uuid>, StoreError> {
+        let deleted = in_time(async {
+            let mut transaction = self.pool.begin().await?;
+            let delete = sqlx::query_scalar("DELETE FROM api_keys WHERE user_id = $1 RETURNING id");
+            let deleted: Vec<Uuid> = delete.bind(user).fetch_all(&mut *transaction).await?;
+            if !deleted.is_empty() {
+                audit::insert(note).execute(&mut *transaction).await?;
+                transaction.commit().await?;
+            }
+            Ok(deleted)
+        });
+        deleted.await.map_err(failed)
     }
 
     async fn delete(&self, user: UserId, id: Uuid, note: &AuditRecord) -> Result<bool, StoreError> {

@@ -21,6 +21,14 @@ struct KeyRow {
     last_used_at: Option<i64>,
 }
 
+/// A key with the name of its account.
+#[derive(sqlx::FromRow)]
+struct NamedRow {
+    #[sqlx(flatten)]
+    key: KeyRow,
+    username: String,
+}
+
 impl KeyRow {
     fn key(self) -> Result<ApiKey, StoreError> {
         Ok(ApiKey {
@@ -94,6 +102,28 @@ impl ApiKeys for SqliteUsers {
         );
         update.bind(id.to_string()).bind(micros(now)).execute(&self.pool).await.map_err(failed)?;
         Ok(())
+    }
+
+    async fn list_all(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<(ApiKey, String)>, StoreError> {
+        let select = sqlx::query_as::<_, NamedRow>(
+            "SELECT api_keys.*, users.username FROM api_keys JOIN users ON users.id = api_keys.user_id \
+             WHERE api_keys.id > ?1 ORDER BY api_keys.id LIMIT ?2",
+        );
+        let select = select.bind(after.unwrap_or_default().to_string()).bind(limit);
+        let rows = select.fetch_all(&self.pool).await.map_err(failed)?;
+        rows.into_iter().map(|row| Ok((row.key.key()?, row.username))).collect()
+    }
+
+    async fn delete_all(&self, user: UserId, note: &AuditRecord) -> Result<Vec<Uuid>, StoreError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let delete = sqlx::query_scalar("DELETE FROM api_keys WHERE user_id = ?1 RETURNING id");
+        let deleted = delete.bind(user.to_string()).fetch_all(&mut *transaction).await;
+        let deleted: Vec<String> = deleted.map_err(failed)?;
+        if !deleted.is_empty() {
+            audit::insert(note).execute(&mut *transaction).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)?;
+        }
+        deleted.iter().map(|id| column::parse(id)).collect()
     }
 
     async fn delete(&self, user: UserId, id: Uuid, note: &AuditRecord) -> Result<bool, StoreError> {

@@ -23,12 +23,12 @@ async fn a_second_factor_stays_while_its_sessions_cannot_be_ended() {
     let wing = with_second_factor("alice").await;
 
     wing.stores.break_down(&["state"]);
-    assert!(wing.administration().reset_mfa("alice").await.is_err());
+    assert!(wing.administration().reset_mfa("alice", false).await.is_err());
 
     assert!(wing.account("alice").await.has_second_factor, "or the next try would have nothing to do");
     wing.stores.break_down(&[]);
-    assert!(wing.administration().reset_mfa("alice").await.unwrap());
-    assert!(!wing.administration().reset_mfa("alice").await.unwrap());
+    assert!(wing.administration().reset_mfa("alice", false).await.unwrap());
+    assert!(!wing.administration().reset_mfa("alice", false).await.unwrap());
     let resets =
         wing.audited().await.iter().filter(|(event, ..)| *event == AuditEvent::SecondFactorReset).count();
     assert_eq!((resets, wing.account("alice").await.has_second_factor), (1, false));

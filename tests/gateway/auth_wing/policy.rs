@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis::config::policy::{
-    Admin, Argon2Params, Auth, CacheSettings, ControlSocket, EmailRules, KeyMaterial, Listen, Log, LogLevel,
-    Mail, MailTemplate, MfaRules, PasswordRules, Policy, Revocation, RouteTable, Share, SigningAlgorithm,
-    StateStorage, Storage, TokenKey, Tokens, UserStorage,
+    Admin, Argon2Params, Auth, CacheSettings, ControlSocket, EmailRules, KeyMaterial, KeyRules, Listen, Log,
+    LogLevel, Mail, MailTemplate, MfaRules, PasswordRules, Policy, Revocation, RouteTable, Share,
+    SigningAlgorithm, StateStorage, Storage, TokenKey, Tokens, UserStorage,
 };
 use portcullis::identity::reserved::ReservedNames;
 use portcullis::identity::secret::Secret;
@@ -87,6 +87,7 @@ fn auth() -> Auth {
             workers: 1,
             queue: 256,
         },
+        keys: KeyRules { enabled: true, max_ttl: None },
         mfa: MfaRules {
             required_roles: Vec::new(),
             issuer: "tests".to_owned(),

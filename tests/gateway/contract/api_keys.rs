@@ -13,6 +13,8 @@ contract!([postgres_users, sqlite_users] {
     keys_are_listed_in_order_of_creation
     use_is_noted_and_never_goes_back
     only_the_owner_deletes_a_key
+    all_keys_of_an_account_end_together_with_one_record
+    keys_of_every_account_are_listed_page_by_page
     keys_go_with_their_account
     no_key_is_made_for_an_account_that_changed_meanwhile
     of_many_keys_made_at_once_no_more_than_allowed_are_kept
@@ -95,6 +97,40 @@ async fn only_the_owner_deletes_a_key(store: Arc<impl Accounts + ApiKeys>) {
     assert!(ApiKeys::delete(&*store, key.user_id, key.id, &record).await.unwrap());
     assert!(!ApiKeys::delete(&*store, key.user_id, key.id, &record).await.unwrap());
     assert_eq!(ApiKeys::find(&*store, key.id).await.unwrap(), None);
+}
+
+async fn all_keys_of_an_account_end_together_with_one_record(store: Arc<impl Accounts + ApiKeys + AuditLog>) {
+    let (first, other) = (key_of(&*store, "alice").await, key_of(&*store, "bob").await);
+    let second = ApiKey { id: Uuid::new_v4(), ..first.clone() };
+    for key in [&first, &second, &other] {
+        assert_eq!(create(&*store, key).await, KeyCreation::Created);
+    }
+    let record = note(AuditEvent::KeysEnded, "alice");
+
+    let mut ended = store.delete_all(first.user_id, &record).await.unwrap();
+    ended.sort();
+    let mut both = [first.id, second.id];
+    both.sort();
+    assert_eq!(ended, both);
+    assert_eq!(store.delete_all(first.user_id, &record).await.unwrap(), []);
+    assert_eq!(ApiKeys::list(&*store, first.user_id).await.unwrap(), []);
+    assert_eq!(ApiKeys::list(&*store, other.user_id).await.unwrap(), [other]);
+    let filter = AuditFilter { event: Some(AuditEvent::KeysEnded), ..AuditFilter::default() };
+    assert_eq!(AuditLog::find(&*store, &filter, 10).await.unwrap().len(), 1);
+}
+
+async fn keys_of_every_account_are_listed_page_by_page(store: Arc<impl Accounts + ApiKeys>) {
+    let mut expected = vec![(key_of(&*store, "alice").await, "alice"), (key_of(&*store, "bob").await, "bob")];
+    expected.push((ApiKey { id: Uuid::new_v4(), ..expected[0].0.clone() }, "alice"));
+    for (key, _) in &expected {
+        assert_eq!(create(&*store, key).await, KeyCreation::Created);
+    }
+    expected.sort_by_key(|(key, _)| key.id);
+    let expected: Vec<_> = expected.into_iter().map(|(key, name)| (key, name.to_owned())).collect();
+
+    assert_eq!(store.list_all(None, 2).await.unwrap(), expected[..2]);
+    assert_eq!(store.list_all(Some(expected[1].0.id), 2).await.unwrap(), expected[2..]);
+    assert_eq!(store.list_all(Some(expected[2].0.id), 2).await.unwrap(), []);
 }
 
 async fn keys_go_with_their_account(store: Arc<impl Accounts + ApiKeys>) {

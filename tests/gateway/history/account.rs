@@ -47,6 +47,7 @@ impl Person {
             Some(200) => {
                 self.history.acknowledged("password change");
                 self.end_sessions(&account.sessions, "a password change", Some(gateway));
+                self.end_keys(&account.keys, "a password change", Some(gateway));
                 if let Some(meanwhile) = Session::of(&meanwhile) {
                     self.end_session(&meanwhile, "a password change at the same time", Some(gateway));
                 }
@@ -55,8 +56,12 @@ impl Person {
                 account.password = new;
                 account.sessions.extend(Session::of(&changed));
             }
-            // A stale token; nothing was changed.
-            Some(_) => self.account_mut().sessions.extend(Session::of(&meanwhile)),
+            // A stale token, and nothing was changed; or a store failed after keys had ended.
+            Some(_) => {
+                let account = self.account_mut();
+                account.sessions.extend(Session::of(&meanwhile));
+                account.keys.clear();
+            }
             None => self.find_out_the_password(&account.password, &new).await,
         }
     }
