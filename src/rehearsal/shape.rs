@@ -154,8 +154,10 @@ fn issuers(route: &Route, policy: &Policy) -> BTreeMap<String, String> {
     let foreign = route.issuers.foreign.iter().filter_map(|index| policy.issuers.get(*index));
     let mut issuers: BTreeMap<String, String> = foreign
         .map(|issuer| {
-            let taken =
-                (&issuer.issuer, &issuer.audiences, &issuer.algorithms, &issuer.claims, &issuer.roles);
+            let taken = (
+                (&issuer.issuer, &issuer.audiences, &issuer.algorithms),
+                (&issuer.claims, &issuer.roles, issuer.email_trusted),
+            );
             (issuer.name.clone(), format!("{taken:?}"))
         })
         .collect();

@@ -62,7 +62,7 @@ impl Provider {
     fn claims(&self) -> Value {
         json!({
             "iss": self.issuer, "aud": ["other", "backend"], "sub": "f:17:Zoë/7", "exp": now() + 600, "iat": now(),
-            "preferred_username": "zoe", "email": "zoe@example.com", "jti": "abc",
+            "preferred_username": "zoe", "email": "zoe@example.com", "email_verified": true, "jti": "abc",
             "realm_access": { "roles": ["Domain Admins", "user", "uma_authorization"] },
             "scope": "openid read",
         })
@@ -275,10 +275,10 @@ async fn what_the_provider_does_not_vouch_for_is_left_out() {
         Echo::of(client.get("/echo").await).await
     };
 
-    for unverified in [json!(false), json!("false"), json!(0), json!(null)] {
+    for unverified in [json!(false), json!("false"), json!(0), json!("0"), json!(2), json!(null), json!([true])] {
         assert!(echo(unverified.clone()).await.fields("x-forwarded-email").is_empty(), "{unverified}");
     }
-    for verified in [json!(true), json!("true")] {
+    for verified in [json!(true), json!("true"), json!(1), json!("1")] {
         let echo = echo(verified.clone()).await;
         assert_eq!(echo.fields("x-forwarded-email").len(), 1, "{verified}");
         assert!(
@@ -286,6 +286,45 @@ async fn what_the_provider_does_not_vouch_for_is_left_out() {
             "`admin` isn't its name for a role"
         );
     }
+}
+
+/// The address that the upstream is told.
+async fn told_email(gw: &Gateway, key: &PrivateKey, claims: &Value) -> Vec<String> {
+    let client = gw.anonymous();
+    client.set_token(Some(key.token(&header("one", key), claims)));
+    let echo = Echo::of(client.get("/echo").await).await;
+    echo.fields("x-forwarded-email").into_iter().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn an_address_that_no_claim_calls_verified_is_not_told() {
+    const TOLD: [&str; 1] = ["zoe@example.com"];
+    let nobody: [&str; 0] = [];
+    let key = PrivateKey::p256();
+    let provider = Provider::start(&[("one", &key)]).await;
+    let gw = harness::gateway(provider.setup()).await;
+    let silent = without(provider.claims(), "email_verified");
+    assert_eq!(told_email(&gw, &key, &silent).await, nobody);
+    assert_eq!(told_email(&gw, &key, &provider.claims()).await, TOLD);
+
+    // Named otherwise: as the issuer writes it, and only so.
+    for (path, verified) in [
+        ("emailVerified", with(silent.clone(), "emailVerified", true)),
+        ("xms_edov", with(silent.clone(), "xms_edov", 1)),
+        ("[profile, emailVerified]", with(silent.clone(), "profile", json!({ "emailVerified": "true" }))),
+    ] {
+        let claims = format!("claims: {{ roles: [realm_access, roles], email_verified: {path} }}");
+        let section = staff("refresh: 1h").replace("claims: { roles: [realm_access, roles] }", &claims);
+        assert_eq!(gw.reload(provider.setup().with(&section)).await, Reload::InForce);
+        assert_eq!(told_email(&gw, &key, &verified).await, TOLD, "{path}");
+        assert_eq!(told_email(&gw, &key, &provider.claims()).await, nobody, "{path}: `email_verified` isn't it");
+    }
+
+    let trusting = provider.setup().with(&staff("email_trusted: true"));
+    assert_eq!(gw.reload(trusting).await, Reload::InForce);
+    assert_eq!(told_email(&gw, &key, &silent).await, TOLD);
+    let denied = with(provider.claims(), "email_verified", false);
+    assert_eq!(told_email(&gw, &key, &denied).await, nobody, "a no counts in any case");
 }
 
 #[tokio::test]

@@ -89,6 +89,7 @@ impl Compiler<'_> {
             algorithms,
             claims,
             roles,
+            email_trusted: raw.email_trusted.unwrap_or(false),
             leeway,
             refresh,
             cooldown,
@@ -184,6 +185,7 @@ impl Compiler<'_> {
             user: or(way("user", raw.user), "sub"),
             username: or(way("username", raw.username), "preferred_username"),
             email: or(way("email", raw.email), "email"),
+            email_verified: or(way("email_verified", raw.email_verified), "email_verified"),
             roles: way("roles", raw.roles),
             scopes: or(way("scopes", raw.scopes), "scope"),
         }

@@ -20,6 +20,8 @@ pub struct Issuer {
     pub claims: ClaimNames,
     /// Its names for our roles. `None`: its role names are ours.
     pub roles: Option<BTreeMap<String, String>>,
+    /// Whether it verifies every address, so that one counts without a claim that says so.
+    pub email_trusted: bool,
     /// Clock skew forgiven for `exp`, `nbf` and `iat`; at most 60 s.
     pub leeway: Duration,
     /// How often its keys are fetched again.
@@ -48,6 +50,8 @@ pub struct ClaimNames {
     pub user: Vec<String>,
     pub username: Vec<String>,
     pub email: Vec<String>,
+    /// Says whether the issuer has verified the address.
+    pub email_verified: Vec<String>,
     /// `None`: its users have no roles here.
     pub roles: Option<Vec<String>>,
     pub scopes: Vec<String>,

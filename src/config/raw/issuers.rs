@@ -16,6 +16,7 @@ pub struct Issuer {
     pub algorithms: Option<List<String>>,
     pub claims: Option<ClaimNames>,
     pub roles: Option<Table<String>>,
+    pub email_trusted: Option<bool>,
     pub refresh: Option<String>,
     pub cooldown: Option<String>,
     pub ca: Option<String>,
@@ -27,6 +28,7 @@ pub struct ClaimNames {
     pub user: Option<Words>,
     pub username: Option<Words>,
     pub email: Option<Words>,
+    pub email_verified: Option<Words>,
     pub roles: Option<Words>,
     pub scopes: Option<Words>,
 }

@@ -102,12 +102,14 @@ fn seconds(claims: &Value, claim: &str) -> Result<Option<u64>, TokenError> {
     }
 }
 
-/// An address that the issuer says it hasn't verified could be anybody's. Some say so by a text (`"false"`); what
-/// is neither isn't taken for a yes.
+/// An address that the issuer doesn't say it has verified could be anybody's. Some issuers say so by a text or
+/// a number; what is none of these isn't taken for a yes, nor is a claim that isn't there, unless the file says
+/// that this issuer verifies every address.
 fn email(claims: &Value, issuer: &Issuer) -> Option<String> {
-    let is_verified = match claims.get("email_verified") {
-        None => true,
-        Some(Value::String(text)) => text == "true",
+    let is_verified = match at(claims, &issuer.claims.email_verified) {
+        None => issuer.email_trusted,
+        Some(Value::String(text)) => text == "true" || text == "1",
+        Some(Value::Number(number)) => number.as_u64() == Some(1),
         Some(said) => *said == Value::Bool(true),
     };
     let email = text_at(claims, &issuer.claims.email).filter(|email| name::fits_header(email))?;
