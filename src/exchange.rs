@@ -15,6 +15,7 @@ use crate::clock::{Timestamp, now};
 use crate::config::policy::{AuthEndpoint, CacheRule, Destination, Limit, Params, Route};
 use crate::edition::Edition;
 use crate::identity::Identity;
+use crate::identity::foreign::Refused;
 use crate::rejection::Code;
 use crate::store::{Flight, Label, Price, Verdict};
 use crate::telemetry::RouteMeters;
@@ -43,6 +44,8 @@ pub struct Exchange {
     pub address_paid: bool,
     /// The code of the answer when it is ours; `None` while or when the upstream's is passed on.
     pub refused: Option<Code>,
+    /// Why the token of another issuer is refused, or brings no role. Boxed: it is rare.
+    pub refused_token: Option<Box<Refused>>,
     /// What is wrong with the bearer of a logout, for the wing to weigh.
     pub excused: Option<Code>,
     /// What a rule or limit with `mode: observe` would have refused it with.
@@ -151,6 +154,7 @@ impl Exchange {
             owes: None,
             address_paid: false,
             refused: None,
+            refused_token: None,
             excused: None,
             would_deny: None,
             would_refuse: Vec::new(),

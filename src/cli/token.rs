@@ -11,8 +11,11 @@ use super::operator::{self, OutputArg};
 use super::{ConfigArg, block_on};
 use crate::auth::administration::Administration;
 use crate::clock::{now, unix_seconds};
+use crate::config::policy::Issuer;
 use crate::identity::Identity;
+use crate::identity::foreign::{Cause, issuer_of};
 use crate::identity::token::KeyRing;
+use crate::issuers::TrustedIssuer;
 use crate::rejection::Code;
 use crate::server;
 use crate::store::{Bearer, Standing};
@@ -53,7 +56,12 @@ pub fn run(args: &TokenArgs) -> Result<(), String> {
         match &args.command {
             TokenCommand::Inspect { token } => {
                 let token = token.clone().map_or_else(read_token, Ok)?;
-                inspect(&administration, &keys, &token, &args.output).await
+                match issuer_of(&token).filter(|says| *says != tokens.issuer) {
+                    Some(says) if !administration.policy.issuers.is_empty() => {
+                        inspect_foreign(&administration, &says, &token, &args.output).await
+                    }
+                    _ => inspect(&administration, &keys, &token, &args.output).await,
+                }
             }
             TokenCommand::Mint { user, ttl } => {
                 let most = tokens.access_ttl;
@@ -80,18 +88,47 @@ async fn inspect(
     token: &str,
     output: &OutputArg,
 ) -> Result<(), String> {
-    let refused = |code: Code| format!("{}: {}", code.as_str(), code.detail());
     let identity = keys.verify(token, now()).map_err(|error| refused(error.into()))?;
+    check_standing(administration, &identity).await?;
+    let said = describe(&identity);
+    output.print(&format!("{said:#}"), &said)
+}
+
+fn refused(code: Code) -> String {
+    format!("{}: {}", code.as_str(), code.detail())
+}
+
+async fn check_standing(administration: &Administration, identity: &Identity) -> Result<(), String> {
     let revocations = &administration.stores.revocations;
-    let standing = revocations.standing(Bearer::from(&identity), now()).await;
+    let standing = revocations.standing(Bearer::from(identity), now()).await;
     match standing.map_err(|error| error.to_string())? {
-        Standing::Good => {
-            let said = describe(&identity);
-            output.print(&format!("{said:#}"), &said)
-        }
+        Standing::Good => Ok(()),
         Standing::Revoked => Err(refused(Code::TokenRevoked)),
         Standing::Stale => Err(refused(Code::TokenStale)),
     }
+}
+
+/// A token that says it is of another issuer: by that issuer's keys as they are now.
+async fn inspect_foreign(
+    administration: &Administration,
+    says: &str,
+    token: &str,
+    output: &OutputArg,
+) -> Result<(), String> {
+    let of = |name: &str, cause: Cause| {
+        format!("{}: {} (issuer {name}): {}", cause.code().as_str(), cause.as_str(), cause.describe())
+    };
+    let policy = administration.policy.issuers.iter().find(|issuer| issuer.issuer == says);
+    let policy = policy.ok_or_else(|| of("-", Cause::WrongIssuer))?;
+    let issuer = TrustedIssuer::follow(Issuer::clone(policy))?;
+    if !issuer.has_keys() {
+        issuer.refetch().await;
+    }
+    let identity = issuer.verify(token, now()).map_err(|cause| of(issuer.name(), cause))?;
+    check_standing(administration, &identity).await?;
+    let mut said = describe(&identity);
+    said["issuer"] = json!(issuer.name());
+    output.print(&format!("{said:#}"), &said)
 }
 
 fn describe(identity: &Identity) -> Value {

@@ -120,10 +120,23 @@ pub fn fold_case(name: &str) -> String {
     UsernameCaseMapped::enforce(name).map_or_else(|_| name.to_lowercase(), Cow::into_owned)
 }
 
-/// A username as identity headers say it: what isn't ASCII, and the percent sign, is percent-encoded
-/// (RFC 3986 §2.1). Our own usernames hold no percent sign; those of other issuers may.
+/// Whether a username of ours may hold this character of ASCII.
+pub fn may_be_ours(byte: u8) -> bool {
+    byte.is_ascii() && may_stand_in_username(char::from(byte))
+}
+
+/// A username as identity headers say it: whatever isn't visible ASCII, the comma and the percent sign are
+/// percent-encoded (RFC 3986 §2.1). Our own usernames hold no comma, space or percent sign; those of other
+/// issuers may.
 pub fn in_header(username: &str) -> Cow<'_, str> {
-    percent::encoded(username, |byte| byte.is_ascii() && byte != b'%')
+    percent::encoded(username, |byte| byte.is_ascii_graphic() && !b"%,".contains(&byte))
+}
+
+/// Whether a token of our own may say this username: nothing in it but letters, and what is visible ASCII
+/// without commas.
+pub fn may_be_told(username: &str) -> bool {
+    let is_fit = |byte: u8| !byte.is_ascii() || (byte.is_ascii_graphic() && byte != b',');
+    !username.is_empty() && username.bytes().all(is_fit)
 }
 
 /// The role of whoever registers, and of accounts for which no other is named.
@@ -245,6 +258,7 @@ mod tests {
     fn headers_say_names_in_ascii() {
         assert_eq!(in_header("alice"), "alice");
         assert_eq!(in_header("Jürgen@x"), "J%C3%BCrgen@x");
+        assert_eq!(in_header("Müller, Zoë 100%"), "M%C3%BCller%2C%20Zo%C3%AB%20100%25");
     }
 
     #[test]

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::clock::Timestamp;
 use crate::config::policy::{Issuer, KeySource};
 use crate::identity::Identity;
-use crate::identity::foreign::KeySet;
-use crate::identity::token::TokenError;
+use crate::identity::foreign::{Absent, Cause, KeySet, why_without_roles};
 
 pub struct TrustedIssuer {
     policy: Issuer,
@@ -22,6 +22,10 @@ pub struct TrustedIssuer {
     fetching: watch::Sender<Fetching>,
     /// Somebody misses a key.
     wanted: Notify,
+    /// Whether its keys are fetched at all: not those of a file, nor offline.
+    is_followed: bool,
+    /// Claims that the file names and a token lacked: each is told once.
+    told: Mutex<Vec<Absent>>,
 }
 
 #[derive(Clone, Copy)]
@@ -33,14 +37,6 @@ struct Fetching {
     ended: u64,
 }
 
-/// What a token comes to.
-pub enum Checked {
-    Good(Arc<Identity>),
-    Bad(TokenError),
-    /// [`TrustedIssuer::refetch`] may bring its key.
-    UnknownKey,
-}
-
 impl TrustedIssuer {
     /// Follows the issuer's keys, on the current runtime and until this is dropped.
     pub fn follow(policy: Issuer) -> Result<Arc<Self>, String> {
@@ -50,16 +46,31 @@ impl TrustedIssuer {
             }
             KeySource::Url(_) | KeySource::Discovery(_) => (None, Some(fetch::Source::new(&policy)?)),
         };
-        let issuer = Arc::new(Self {
-            policy,
-            keys: ArcSwapOption::new(keys),
-            fetching: watch::Sender::new(Fetching { is_under_way: source.is_some(), began: None, ended: 0 }),
-            wanted: Notify::new(),
-        });
+        let issuer = Arc::new(Self::new(policy, keys, source.is_some()));
         if let Some(source) = source {
             tokio::spawn(fetch::keep_up(Arc::downgrade(&issuer), source));
         }
         Ok(issuer)
+    }
+
+    /// Asks nobody: only keys that stand in the file are known.
+    pub fn offline(policy: Issuer) -> Result<Arc<Self>, String> {
+        let keys = match &policy.key_source {
+            KeySource::Text(text) => Some(Arc::new(KeySet::read(text.as_bytes(), &policy.algorithms)?)),
+            KeySource::Url(_) | KeySource::Discovery(_) => None,
+        };
+        Ok(Arc::new(Self::new(policy, keys, false)))
+    }
+
+    fn new(policy: Issuer, keys: Option<Arc<KeySet>>, is_followed: bool) -> Self {
+        Self {
+            policy,
+            keys: ArcSwapOption::new(keys),
+            fetching: watch::Sender::new(Fetching { is_under_way: is_followed, began: None, ended: 0 }),
+            wanted: Notify::new(),
+            is_followed,
+            told: Mutex::default(),
+        }
     }
 
     /// Who presents it, if this very token was good a moment ago and still is.
@@ -67,14 +78,39 @@ impl TrustedIssuer {
         self.keys.load().as_ref()?.remembered(token, now)
     }
 
-    /// By signature and claims alone; revocation is asked elsewhere.
-    pub fn verify(&self, token: &str, now: Timestamp) -> Checked {
-        let Some(keys) = self.keys.load_full() else { return Checked::UnknownKey };
-        match keys.verify(token, &self.policy, now) {
-            Ok(Some(identity)) => Checked::Good(identity),
-            Ok(None) => Checked::UnknownKey,
-            Err(error) => Checked::Bad(error),
+    /// By signature and claims alone; revocation is asked elsewhere. [`refetch`](Self::refetch) may bring a key
+    /// that is unknown.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Identity>, Cause> {
+        let keys = self.keys.load_full().ok_or(Cause::KeysUnavailable)?;
+        let verified = keys.verify(token, &self.policy, now)?;
+        if !verified.absent.is_empty() {
+            self.tell_absent(&verified.absent);
         }
+        Ok(verified.identity)
+    }
+
+    /// Why a good token of it brings no role, if its roles were looked for in vain.
+    pub fn why_without_roles(&self, token: &str) -> Option<Cause> {
+        why_without_roles(token, &self.policy)
+    }
+
+    fn tell_absent(&self, absent: &[Absent]) {
+        let mut told = self.told.lock();
+        for claim in absent {
+            if !told.contains(claim) {
+                told.push(claim);
+                tracing::warn!(
+                    issuer = %self.policy.name,
+                    claim = format!("claims.{claim}"),
+                    "a claim that the file names isn't in a token of this issuer"
+                );
+            }
+        }
+    }
+
+    /// What the file calls it.
+    pub fn name(&self) -> &str {
+        &self.policy.name
     }
 
     /// Its `iss`.
@@ -94,7 +130,7 @@ impl TrustedIssuer {
     /// Returns when a fetch that may bring a missing key is over: after [`fetch::TIMEOUT`] at most,
     /// at once when there is none to wait for (the last one is recent, or the keys are a file's).
     pub async fn refetch(&self) {
-        if matches!(self.policy.key_source, KeySource::Text(_)) {
+        if !self.is_followed {
             return;
         }
         let mut fetching = self.fetching.subscribe();

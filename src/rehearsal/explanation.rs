@@ -17,6 +17,9 @@ pub struct Explanation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would_deny: Option<String>,
     pub caller: Option<CallerSeen>,
+    /// Why the token of another issuer is refused, or brings no role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_token: Option<RefusedTokenSeen>,
     pub route: Option<RouteSeen>,
     pub limits: Vec<LimitSeen>,
     pub cache: Option<CacheSeen>,
@@ -46,6 +49,14 @@ pub struct CallerSeen {
     pub scopes: Vec<String>,
     #[serde(default)]
     pub mfa: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedTokenSeen {
+    /// Its name in gateway.yaml; `-` if none has this `iss`.
+    pub issuer: String,
+    pub cause: String,
+    pub detail: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +119,9 @@ impl fmt::Display for Explanation {
         }
         let caller = self.caller.as_ref().map_or("nobody".to_owned(), CallerSeen::to_string);
         row(f, "caller", &caller)?;
+        if let Some(token) = &self.refused_token {
+            row(f, "cause", &format!("{} (issuer {}): {}", token.cause, token.issuer, token.detail))?;
+        }
         if let Some(route) = &self.route {
             row(f, "route", &format!("{}  ({})", route.name, route.why))?;
             row(f, "access", &route.access)?;

@@ -18,10 +18,11 @@ pub mod tests;
 
 use std::sync::Arc;
 
-use crate::config::policy::Policy;
+use crate::config::policy::{Issuer, Policy};
 use crate::edition::{Edition, Meters};
 use crate::exchange::Exchange;
 use crate::identity::token::{KeyRing, TokenVerifier};
+use crate::issuers::TrustedIssuer;
 use crate::pipeline::arrive::api_keys::KnownKeys;
 use crate::pipeline::arrive::meter::Meter;
 use crate::pipeline::arrive::{self, Arrival};
@@ -55,8 +56,10 @@ impl Rehearsal {
             true => KeyRing::new(&policy.tokens).map_err(|error| error.to_string())?.verifier().clone(),
             false => Arc::new(TokenVerifier::without_keys(&policy.tokens)),
         };
+        let issuers = policy.issuers.iter().map(|issuer| TrustedIssuer::offline(Issuer::clone(issuer)));
+        let issuers = issuers.collect::<Result<Vec<_>, String>>()?;
         let meters = Meters::resolve(&policy, &metrics, None);
-        let edition = Arc::new(Edition::new(policy, verifier, Vec::new(), Vec::new(), meters));
+        let edition = Arc::new(Edition::new(policy, verifier, issuers, Vec::new(), meters));
         Ok(Self { edition, metrics, gatekeeper: None, api_keys: None, has_real_keys })
     }
 

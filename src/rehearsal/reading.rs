@@ -6,7 +6,8 @@ use http::{HeaderMap, Method};
 use pingora::http::RequestHeader;
 
 use super::explanation::{
-    CacheSeen, CallerSeen, Decision, Explanation, HeadersSeen, LimitSeen, RouteSeen, UpstreamSeen,
+    CacheSeen, CallerSeen, Decision, Explanation, HeadersSeen, LimitSeen, RefusedTokenSeen, RouteSeen,
+    UpstreamSeen,
 };
 use super::question::Asked;
 use crate::config::policy::{
@@ -51,6 +52,11 @@ pub fn read(
             roles: identity.roles.clone(),
             scopes: identity.scopes.clone(),
             mfa: identity.has_mfa(),
+        }),
+        refused_token: exchange.refused_token.as_ref().map(|refused| RefusedTokenSeen {
+            issuer: refused.issuer.clone(),
+            cause: refused.cause.as_str().to_owned(),
+            detail: refused.cause.describe().to_owned(),
         }),
         route: route.map(|route| read_route(route, exchange)),
         limits: charges.iter().filter_map(|charge| limit(charge, &exchange.edition.policy)).collect(),

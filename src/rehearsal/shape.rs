@@ -157,6 +157,7 @@ fn issuers(route: &Route, policy: &Policy) -> BTreeMap<String, String> {
             let taken = (
                 (&issuer.issuer, &issuer.audiences, &issuer.algorithms),
                 (&issuer.claims, &issuer.roles, issuer.email_trusted),
+                (&issuer.username_prefix, issuer.allow_id_tokens),
             );
             (issuer.name.clone(), format!("{taken:?}"))
         })

@@ -25,6 +25,7 @@ pub struct Metrics {
     pub upstream_request_duration: HistogramVec,
     pub auth_decisions: IntCounterVec,
     pub observed_denials: IntCounterVec,
+    pub foreign_tokens_refused: IntCounterVec,
     pub rate_limit_decisions: IntCounterVec,
     pub rate_limit_store_calls: IntCounter,
     pub cache_requests: IntCounterVec,
@@ -89,6 +90,12 @@ impl Metrics {
                 "observed_denials_total",
                 "Requests that a rule or limit with mode: observe would have refused",
                 &["route", "reason"],
+            ),
+            foreign_tokens_refused: counters(
+                &registry,
+                "foreign_tokens_refused_total",
+                "Tokens of other issuers that were refused, by cause",
+                &["issuer", "cause"],
             ),
             rate_limit_decisions: counters(
                 &registry,

@@ -341,6 +341,18 @@ fn an_issuer_must_say_whose_tokens_it_makes_and_whose_keys_sign_them() {
             "issuer: \"https://i\", audience: a, roles: { a: admin }".to_owned(),
             "x.roles: says what its roles",
         ),
+        (
+            "issuer: \"https://i\", audience: a, claims: { roles: r }, roles: some".to_owned(),
+            "x.roles: \"some\" isn't one of same",
+        ),
+        (
+            "issuer: \"https://i\", audience: a, username_prefix: staff-".to_owned(),
+            "x.username_prefix: accounts here may have names that begin so",
+        ),
+        (
+            "issuer: \"https://i\", audience: a, username_prefix: \"a, b:\"".to_owned(),
+            "x.username_prefix: a prefix has visible ASCII characters",
+        ),
         ("issuer: \"https://i\", audience: a, cooldown: 10ms".to_owned(), "x.cooldown: less than 1s"),
         ("issuer: \"https://i\", audience: a, refresh: 5s".to_owned(), "x.refresh: must not be shorter"),
         ("issuer: \"https://i\", audience: a, ca: x".to_owned(), "x.ca: expected certificates"),
@@ -355,4 +367,40 @@ fn an_issuer_must_say_whose_tokens_it_makes_and_whose_keys_sign_them() {
     let lines = said_of_route("path: /, issuers: [portcullis, y]");
     assert!(lines.len() == 1 && lines[0].contains("issuers[1]: \"y\" isn't defined"), "{lines:?}");
     assert_eq!(said_of_route("path: /, issuers: []").len(), 1);
+}
+
+/// What is said of a route that these issuers reach, and of the upstream's preset.
+fn said_of_names(identity: &str, prefixes: &[&str], accepted: &str) -> Vec<String> {
+    let issuer = |(index, prefix): (usize, &&str)| {
+        format!("  i{index}: {{ issuer: \"https://i{index}.example\", audience: a{prefix} }}\n")
+    };
+    let issuers: String = prefixes.iter().enumerate().map(issuer).collect();
+    said(&format!(
+        "upstreams: {{ a: {{ servers: [\"h:1\"], identity: {identity} }} }}\nissuers:\n{issuers}routes:\n  - {{ path: /, upstream: a, issuers: [{accepted}] }}\n"
+    ))
+}
+
+#[test]
+fn users_of_other_issuers_must_not_pass_for_ours_where_names_are_all_that_is_told() {
+    let (none, empty, own) = ("", ", username_prefix: \"\"", ", username_prefix: \"x:\"");
+    for preset in ["remote", "webauth", "consumer"] {
+        for (prefixes, accepted, reason) in [
+            (&[none][..], "portcullis, i0", "issuers.i0: `username_prefix` is missing: the upstream \"a\""),
+            (&[none], "i0", "issuers.i0: `username_prefix` is missing"),
+            (&[empty], "portcullis, i0", "issuers.i0: an empty `username_prefix`"),
+            (&[own, empty], "i0, i1", "issuers.i1: an empty `username_prefix`"),
+            (&[own, ", username_prefix: \"x:y:\""], "i0, i1", "issuers.i0: its `username_prefix` begins that of"),
+        ] {
+            let lines = said_of_names(preset, prefixes, accepted);
+            assert!(lines.len() == 1 && lines[0].contains(reason), "{preset} {prefixes:?}: {lines:#?}");
+        }
+        for (prefixes, accepted) in [
+            (&[own][..], "portcullis, i0"),
+            (&[empty], "i0"),
+            (&[own, ", username_prefix: \"y:\""], "portcullis, i0, i1"),
+        ] {
+            assert_eq!(said_of_names(preset, prefixes, accepted), Vec::<String>::new(), "{preset} {prefixes:?}");
+        }
+    }
+    assert_eq!(said_of_names("forwarded", &[none], "portcullis, i0"), Vec::<String>::new(), "it is told ids");
 }

@@ -155,3 +155,17 @@ fn a_reserved_name_that_nobody_can_have_is_a_mistake() {
     assert!(reserved("[ceo]").contains("C.E.O") && reserved("[ceo]").contains("admin"));
     assert!(!reserved("[]").contains("admin"));
 }
+
+#[test]
+fn a_route_to_roles_that_leads_nowhere_is_told() {
+    let issuer = |roles: &str| {
+        warned(&format!(
+            "issuers: {{ x: {{ issuer: 'https://i', audience: a, claims: {{ roles: groups }}{roles} }} }}\n{HEAD}- {{ upstream: a, path: /a, issuers: [x] }}\n"
+        ))
+    };
+
+    let lines = issuer("");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("issuers.x.claims.roles: none of its roles count: map them"), "{lines:?}");
+    assert_eq!(issuer(", roles: same"), Vec::<String>::new());
+}

@@ -17,8 +17,8 @@ use crate::harness::{self, Echo, Gateway, Reload, SECRET, Setup};
 use crate::refusal::assert_refused;
 
 /// An OpenID provider, as far as its keys go. Away when dropped.
-struct Provider {
-    issuer: String,
+pub struct Provider {
+    pub issuer: String,
     inner: Arc<Inner>,
     serving: JoinHandle<()>,
 }
@@ -33,7 +33,7 @@ struct Inner {
 }
 
 impl Provider {
-    async fn start(keys: &[(&str, &PrivateKey)]) -> Self {
+    pub async fn start(keys: &[(&str, &PrivateKey)]) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let issuer = format!("http://{}/realms/staff", listener.local_addr().expect("it is bound"));
         let inner = Arc::new(Inner {
@@ -50,16 +50,16 @@ impl Provider {
         Self { issuer, inner, serving }
     }
 
-    fn publish(&self, keys: Option<Value>) {
+    pub fn publish(&self, keys: Option<Value>) {
         *self.inner.keys.lock().expect("no panic") = keys;
     }
 
-    fn fetches(&self) -> usize {
+    pub fn fetches(&self) -> usize {
         self.inner.fetches.load(Ordering::SeqCst)
     }
 
     /// Claims that are good at a gateway which trusts it.
-    fn claims(&self) -> Value {
+    pub fn claims(&self) -> Value {
         json!({
             "iss": self.issuer, "aud": ["other", "backend"], "sub": "f:17:Zoë/7", "exp": now() + 600, "iat": now(),
             "preferred_username": "zoe", "email": "zoe@example.com", "email_verified": true, "jti": "abc",
@@ -68,7 +68,7 @@ impl Provider {
         })
     }
 
-    fn setup(&self) -> Setup {
+    pub fn setup(&self) -> Setup {
         Setup::from(
             r#"
             defaults: { issuers: [portcullis, staff] }
@@ -88,7 +88,7 @@ impl Provider {
 }
 
 /// The section, with one more key.
-fn staff(key: &str) -> String {
+pub fn staff(key: &str) -> String {
     format!(
         "issuers:\n  staff:\n    issuer: ${{ISSUER}}\n    audience: backend\n    \
          claims: {{ roles: [realm_access, roles] }}\n    roles: {{ Domain Admins: admin, user: user }}\n    {key}\n"
@@ -112,7 +112,7 @@ async fn keys_of(State(inner): State<Arc<Inner>>) -> Result<axum::Json<Value>, S
     keys.map(axum::Json).ok_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-fn key_set(keys: &[(&str, &PrivateKey)]) -> Value {
+pub fn key_set(keys: &[(&str, &PrivateKey)]) -> Value {
     json!({ "keys": keys.iter().map(|(id, key)| public(id, key)).collect::<Vec<_>>() })
 }
 
@@ -128,16 +128,16 @@ fn public(id: &str, key: &PrivateKey) -> Value {
     }
 }
 
-fn header(id: &str, key: &PrivateKey) -> Value {
+pub fn header(id: &str, key: &PrivateKey) -> Value {
     json!({ "alg": key.algorithm(), "kid": id, "typ": "JWT" })
 }
 
-async fn status(gw: &Gateway, token: &str, path: &str) -> (u16, String) {
+pub async fn status(gw: &Gateway, token: &str, path: &str) -> (u16, String) {
     let refusal = gw.anonymous().present(token, path).await;
     (refusal.status, refusal.code)
 }
 
-fn passed() -> (u16, String) {
+pub fn passed() -> (u16, String) {
     (200, String::new())
 }
 
@@ -238,7 +238,6 @@ async fn nothing_but_a_whole_good_token_is_taken() {
             "a name that breaks a header",
             claiming("preferred_username", json!("a\r\nx-forwarded-groups: admin")),
         ),
-        ("a name that is two", claiming("preferred_username", json!("a,b"))),
         ("by the public key as a shared secret", sign(point.as_bytes(), &hs256, &provider.claims())),
         ("by the gateway's own secret", sign(SECRET.as_bytes(), &hs256, &provider.claims())),
         ("unsigned", unsigned),
@@ -439,6 +438,7 @@ async fn one_gateway_takes_the_tokens_of_another_which_signs_with_rsa() {
                 audience: branches
                 jwks: ${KEYS}
                 claims: { roles: roles }
+                roles: same
             routes:
               - { path: /echo, upstream: example, issuers: [head-office] }
             "#,

@@ -50,6 +50,7 @@ mod explained;
 mod failover;
 mod fleet;
 mod foreign_issuers;
+mod foreign_tokens;
 mod forge;
 mod former_names;
 mod front_door;

@@ -6,9 +6,12 @@ use std::time::Duration;
 use super::Compiler;
 use super::names::Names;
 use crate::config::place::Place;
-use crate::config::policy::{AcceptedIssuers, ClaimNames, ForeignAlgorithm, Issuer, KeySource};
+use crate::config::policy::{
+    AcceptedIssuers, ClaimNames, ForeignAlgorithm, ForeignRoles, Issuer, KeySource,
+};
 use crate::config::raw::{self, Words};
 use crate::identity::foreign::KeySet;
+use crate::identity::name;
 
 /// What a route calls this gateway's own tokens.
 const OWN: &str = "portcullis";
@@ -64,11 +67,9 @@ impl Compiler<'_> {
         let audiences = self.audiences(raw.audience, at);
         let algorithms = self.algorithms(raw.algorithms, &at.key("algorithms"));
         let claims = self.claim_names(raw.claims.unwrap_or_default(), &at.key("claims"));
-        let roles = raw.roles.map(|roles| self.role_names(roles, &at.key("roles")));
-        if roles.is_some() && claims.roles.is_none() && !self.problems.is_known_within(at) {
-            let message = "says what its roles are called here; `claims.roles` must say where they are";
-            self.problems.error(&at.key("roles"), message);
-        }
+        let roles = self.foreign_roles(raw.roles, &claims, at);
+        let username_prefix =
+            raw.username_prefix.and_then(|prefix| self.username_prefix(prefix, &at.key("username_prefix")));
         let refresh = self.positive_duration(at, "refresh", raw.refresh, DEFAULT_REFRESH);
         let cooldown = self.positive_duration(at, "cooldown", raw.cooldown, DEFAULT_COOLDOWN);
         if cooldown < MIN_COOLDOWN {
@@ -89,6 +90,8 @@ impl Compiler<'_> {
             algorithms,
             claims,
             roles,
+            username_prefix,
+            allow_id_tokens: raw.allow_id_tokens.unwrap_or(false),
             email_trusted: raw.email_trusted.unwrap_or(false),
             leeway,
             refresh,
@@ -189,6 +192,45 @@ impl Compiler<'_> {
             roles: way("roles", raw.roles),
             scopes: or(way("scopes", raw.scopes), "scope"),
         }
+    }
+
+    /// Nobody there becomes somebody here by what the other side calls a group: the file says which roles count.
+    fn foreign_roles(
+        &mut self,
+        raw: Option<raw::IssuerRoles>,
+        claims: &ClaimNames,
+        at: &Place<'_>,
+    ) -> Option<ForeignRoles> {
+        let place = at.key("roles");
+        match (&raw, &claims.roles) {
+            (Some(_), None) if !self.problems.is_known_within(at) => {
+                let message = "says what its roles are called here; `claims.roles` must say where they are";
+                self.problems.error(&place, message);
+            }
+            (None, Some(_)) if !self.problems.is_known_within(at) => {
+                let message = "none of its roles count: map them in `roles`, or write `roles: same` if its names are yours";
+                self.problems.warning(&at.key("claims").key("roles"), message);
+            }
+            _ => {}
+        }
+        Some(match raw? {
+            raw::IssuerRoles::Same => ForeignRoles::Same,
+            raw::IssuerRoles::Mapped(names) => ForeignRoles::Mapped(self.role_names(names, &place)),
+        })
+    }
+
+    /// `None` if it can't be one, which has been said. An empty one says that none is needed.
+    fn username_prefix(&mut self, prefix: String, at: &Place<'_>) -> Option<String> {
+        let is_plain = prefix.is_empty() || name::fits_header(&prefix) && !prefix.contains('%');
+        let problem = match is_plain {
+            false => "a prefix has visible ASCII characters without commas and percent signs",
+            true if prefix.is_empty() || !prefix.bytes().all(name::may_be_ours) => return Some(prefix),
+            true => {
+                "accounts here may have names that begin so; add a sign that theirs can't have, such as a colon or a slash"
+            }
+        };
+        self.problems.error(at, problem);
+        None
     }
 
     /// Its names for roles, and ours.

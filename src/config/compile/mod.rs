@@ -6,6 +6,7 @@ mod aliases;
 mod auth;
 mod cache;
 mod endpoint_limits;
+mod foreign_names;
 mod issuers;
 mod limits;
 mod listen;
@@ -178,6 +179,7 @@ impl Compiler<'_> {
             cache,
         };
         self.warn_of_policy(&policy);
+        self.check_foreign_names(&policy);
         Some(policy)
     }
 

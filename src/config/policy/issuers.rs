@@ -18,8 +18,12 @@ pub struct Issuer {
     /// What its tokens may be signed with; never empty, and never a shared secret.
     pub algorithms: Vec<ForeignAlgorithm>,
     pub claims: ClaimNames,
-    /// Its names for our roles. `None`: its role names are ours.
-    pub roles: Option<BTreeMap<String, String>>,
+    /// Which of its roles count here. `None`: none of them.
+    pub roles: Option<ForeignRoles>,
+    /// Stands before the names of its users. Holds a sign that no username here has, or nothing.
+    pub username_prefix: Option<String>,
+    /// Whether ID tokens are taken for access tokens.
+    pub allow_id_tokens: bool,
     /// Whether it verifies every address, so that one counts without a claim that says so.
     pub email_trusted: bool,
     /// Clock skew forgiven for `exp`, `nbf` and `iat`; at most 60 s.
@@ -30,6 +34,15 @@ pub struct Issuer {
     pub cooldown: Duration,
     /// Certificates in PEM that are trusted beside the system's when fetching its keys.
     pub ca: Option<String>,
+}
+
+/// What another issuer's roles are called here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForeignRoles {
+    /// As there.
+    Same,
+    /// Its names to ours; the others count for nothing.
+    Mapped(BTreeMap<String, String>),
 }
 
 /// Where an issuer's public keys are.

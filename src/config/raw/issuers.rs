@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{self, SeqAccess};
+use serde::de::{self, MapAccess, SeqAccess};
 use serde::{Deserialize, Deserializer};
 
 use super::{List, Table};
@@ -15,7 +15,9 @@ pub struct Issuer {
     pub jwks: Option<String>,
     pub algorithms: Option<List<String>>,
     pub claims: Option<ClaimNames>,
-    pub roles: Option<Table<String>>,
+    pub roles: Option<IssuerRoles>,
+    pub username_prefix: Option<String>,
+    pub allow_id_tokens: Option<bool>,
     pub email_trusted: Option<bool>,
     pub refresh: Option<String>,
     pub cooldown: Option<String>,
@@ -31,6 +33,40 @@ pub struct ClaimNames {
     pub email_verified: Option<Words>,
     pub roles: Option<Words>,
     pub scopes: Option<Words>,
+}
+
+/// `same`, or a mapping from its names to ours.
+#[derive(Debug)]
+pub enum IssuerRoles {
+    Same,
+    Mapped(Table<String>),
+}
+
+impl<'de> Deserialize<'de> for IssuerRoles {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IssuerRolesForm)
+    }
+}
+
+struct IssuerRolesForm;
+
+impl<'de> de::Visitor<'de> for IssuerRolesForm {
+    type Value = IssuerRoles;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`same`, or a mapping such as `{ Domain Admins: admin }`")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<IssuerRoles, E> {
+        match word {
+            "same" => Ok(IssuerRoles::Same),
+            other => Err(E::unknown_variant(other, &["same"])),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<IssuerRoles, A::Error> {
+        Table::deserialize(de::value::MapAccessDeserializer::new(map)).map(IssuerRoles::Mapped)
+    }
 }
 
 /// One text, or a list of them.

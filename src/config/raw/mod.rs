@@ -30,7 +30,7 @@ pub use admin::Admin;
 pub use aliases::{Alias, AliasRule, AliasTarget, Reauthentication};
 pub use auth::{Argon2, Auth, Email, EndpointLimits, Keys, Lockout, Mfa, Password, Registration};
 pub use cache::{Cache, CacheSettings, Query, VaryBy};
-pub use issuers::{ClaimNames, Issuer, Words};
+pub use issuers::{ClaimNames, Issuer, IssuerRoles, Words};
 pub use limits::{By, Limit, OnStoreError};
 pub use listen::{Listen, ProxyListener, Tls};
 pub use log::{Log, LogLevel};

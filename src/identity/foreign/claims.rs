@@ -3,52 +3,99 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::config::policy::Issuer;
+use super::Cause;
+use crate::config::policy::{ForeignRoles, Issuer};
 use crate::identity::token::claims::VerifiedClaims;
+use crate::identity::token::json;
 use crate::identity::token::jws::Jws;
-use crate::identity::token::{TokenError, json};
 use crate::identity::{Identity, name};
 
 /// Instants beyond it (the year 9999) are no instants.
 const LATEST: f64 = 253_402_300_799.0;
 
+/// What a token says, and which claims that the file names aren't in it.
+pub struct Read {
+    pub claims: VerifiedClaims,
+    pub absent: Vec<Absent>,
+}
+
+/// A claim that the file names and a token lacks, as a key below `claims:`.
+pub type Absent = &'static str;
+
 /// Who the token says issued it; not verified, good for nothing but choosing whose keys to try.
 pub fn issuer_of(token: &str) -> Option<String> {
-    let payload = Jws::split(token).ok()?.unverified_payload()?;
-    let claims: Value = json::parse(&payload).ok()?;
+    let claims = unverified(token)?;
     claims.get("iss")?.as_str().map(str::to_owned)
 }
 
-/// Call it with bytes whose signature has been checked. Time isn't looked at yet.
-pub fn read(payload: &[u8], issuer: &Issuer) -> Result<VerifiedClaims, TokenError> {
-    let claims: Value = json::parse(payload).map_err(|_| TokenError::Invalid)?;
-    if claims.get("iss").and_then(Value::as_str) != Some(issuer.issuer.as_str())
-        || !is_for_us(&claims, issuer)
-    {
-        return Err(TokenError::Invalid);
+/// Why a token that has been verified brings no role, if its roles were looked for in vain.
+pub fn why_without_roles(token: &str, issuer: &Issuer) -> Option<Cause> {
+    let claims = unverified(token)?;
+    match (&issuer.claims.roles, &issuer.roles) {
+        (Some(path), _) if at(&claims, path).is_none() => Some(Cause::RoleClaimNotFound),
+        (None, _) | (_, None) => Some(Cause::RolesNotMapped),
+        _ => None,
     }
-    let ends = seconds(&claims, "exp")?.ok_or(TokenError::Invalid)?;
+}
+
+fn unverified(token: &str) -> Option<Value> {
+    let payload = Jws::split(token).ok()?.unverified_payload()?;
+    json::parse(&payload).ok()
+}
+
+/// Call it with bytes whose signature has been checked. Time isn't looked at yet.
+pub fn read(payload: &[u8], issuer: &Issuer) -> Result<Read, Cause> {
+    let claims: Value = json::parse(payload).map_err(|_| Cause::UnreadableClaims)?;
+    if claims.get("iss").and_then(Value::as_str) != Some(issuer.issuer.as_str()) {
+        return Err(Cause::WrongIssuer);
+    }
+    // Before the audience: an ID token has the client for one, which would point to the wrong remedy.
+    if is_id_token(&claims) && !issuer.allow_id_tokens {
+        return Err(Cause::IdToken);
+    }
+    if !is_for_us(&claims, issuer) {
+        return Err(Cause::WrongAudience);
+    }
+    let ends = seconds(&claims, "exp")?.ok_or(Cause::ExpiryMissing)?;
     let issued = seconds(&claims, "iat")?;
     let starts = seconds(&claims, "nbf")?.unwrap_or(0).max(issued.unwrap_or(0));
     let leeway = issuer.leeway.as_secs();
-    Ok(VerifiedClaims {
-        identity: identity(&claims, issuer, issued.unwrap_or(0), ends).ok_or(TokenError::Invalid)?,
+    let claims_read = VerifiedClaims {
+        identity: identity(&claims, issuer, issued.unwrap_or(0), ends)?,
         starts: starts.saturating_sub(leeway),
         ends: ends.saturating_add(leeway),
-    })
+    };
+    Ok(Read { claims: claims_read, absent: absent(&claims, issuer) })
 }
 
-/// `None` when the user isn't named, or something that upstreams are told wouldn't survive in a
-/// header.
-fn identity(claims: &Value, issuer: &Issuer, issued_at: u64, expires_at: u64) -> Option<Identity> {
+/// OpenID Connect Core 1.0 §2 and §3.3.2.11: what only ID tokens carry. Two providers also say so by a word
+/// of their own: Cognito by `token_use`, Keycloak by a claim `typ`.
+fn is_id_token(claims: &Value) -> bool {
+    let says = |claim: &str, word: &str| claims.get(claim).and_then(Value::as_str) == Some(word);
+    ["nonce", "at_hash", "c_hash"].iter().any(|claim| claims.get(claim).is_some())
+        || says("token_use", "id")
+        || says("typ", "ID")
+}
+
+/// Names of the gateway's own users hold none of the signs that a prefix must have, so that nobody elsewhere can
+/// be taken for somebody here.
+fn username(claims: &Value, issuer: &Issuer, user: &str) -> Result<String, Cause> {
+    let name = text_at(claims, &issuer.claims.username).unwrap_or(user);
+    // What else no header may hold is percent-encoded there.
+    if name.chars().any(char::is_control) {
+        return Err(Cause::UnusableName);
+    }
+    Ok([issuer.username_prefix.as_deref().unwrap_or_default(), name].concat())
+}
+
+fn identity(claims: &Value, issuer: &Issuer, issued_at: u64, expires_at: u64) -> Result<Identity, Cause> {
     let names = &issuer.claims;
-    let user = text_at(claims, &names.user)?;
-    let username = text_at(claims, &names.username).unwrap_or(user);
-    let identity = Identity {
+    let user = text_at(claims, &names.user).ok_or(Cause::UserMissing)?;
+    Ok(Identity {
         user_id: derived(&issuer.issuer, "user", user),
-        username: name::fits_header(username).then(|| username.to_owned())?,
+        username: username(claims, issuer, user)?,
         email: email(claims, issuer),
-        roles: names.roles.as_ref().map(|way| roles(at(claims, way), issuer)).unwrap_or_default(),
+        roles: names.roles.as_ref().map(|path| roles(at(claims, path), issuer)).unwrap_or_default(),
         scopes: words(at(claims, &names.scopes))
             .filter(|scope| name::fits_header(scope))
             .map(str::to_owned)
@@ -67,8 +114,27 @@ fn identity(claims: &Value, issuer: &Issuer, issued_at: u64, expires_at: u64) ->
         version: 0,
         issued_at,
         expires_at,
+    })
+}
+
+/// Of the claims that the file names, those that aren't there. What stands there by default is missing often.
+fn absent(claims: &Value, issuer: &Issuer) -> Vec<Absent> {
+    let names = &issuer.claims;
+    let named = |key: Absent, path: &[String], default: &str| {
+        let is_named = !matches!(path, [only] if only == default);
+        (is_named && at(claims, path).is_none()).then_some(key)
     };
-    Some(identity)
+    let roles = names.roles.as_deref().filter(|path| at(claims, path).is_none()).map(|_| "roles");
+    [
+        named("username", &names.username, "preferred_username"),
+        named("email", &names.email, "email"),
+        named("email_verified", &names.email_verified, "email_verified"),
+        named("scopes", &names.scopes, "scope"),
+        roles,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A UUID of version 8 (RFC 9562 §5.8) from SHA-256. No user of our own has one of that version, so
@@ -94,11 +160,12 @@ fn is_for_us(claims: &Value, issuer: &Issuer) -> bool {
 }
 
 /// A NumericDate (RFC 7519 §2), rounded down; `None` when absent.
-fn seconds(claims: &Value, claim: &str) -> Result<Option<u64>, TokenError> {
+fn seconds(claims: &Value, claim: &str) -> Result<Option<u64>, Cause> {
     let Some(value) = claims.get(claim) else { return Ok(None) };
     match value.as_f64() {
         Some(instant) if (0.0..=LATEST).contains(&instant) => Ok(Some(instant as u64)),
-        _ => Err(TokenError::Invalid),
+        _ if claim == "exp" => Err(Cause::ExpiryMissing),
+        _ => Err(Cause::UnreadableClaims),
     }
 }
 
@@ -116,14 +183,15 @@ fn email(claims: &Value, issuer: &Issuer) -> Option<String> {
     is_verified.then(|| email.to_owned())
 }
 
-/// The roles that are ours; a provider has many groups that mean nothing here.
+/// The roles that are ours; a provider has many groups that mean nothing here, and what it calls `admin` may be
+/// anything.
 fn roles(claim: Option<&Value>, issuer: &Issuer) -> Vec<String> {
-    let mut roles: Vec<String> = words(claim)
-        .filter_map(|theirs| match &issuer.roles {
-            Some(names) => names.get(theirs).cloned(),
-            None => name::is_role(theirs).then(|| theirs.to_owned()),
-        })
-        .collect();
+    let ours = |theirs: &str| match &issuer.roles {
+        None => None,
+        Some(ForeignRoles::Same) => name::is_role(theirs).then(|| theirs.to_owned()),
+        Some(ForeignRoles::Mapped(names)) => names.get(theirs).cloned(),
+    };
+    let mut roles: Vec<String> = words(claim).filter_map(ours).collect();
     roles.sort_unstable();
     roles.dedup();
     roles
@@ -139,12 +207,12 @@ fn words(claim: Option<&Value>) -> impl Iterator<Item = &str> {
     list.iter().filter_map(Value::as_str).chain(text.split(' ').filter(|word| !word.is_empty()))
 }
 
-fn at<'v>(claims: &'v Value, way: &[String]) -> Option<&'v Value> {
-    way.iter().try_fold(claims, |value, name| value.get(name.as_str()))
+fn at<'v>(claims: &'v Value, path: &[String]) -> Option<&'v Value> {
+    path.iter().try_fold(claims, |value, name| value.get(name.as_str()))
 }
 
-fn text_at<'v>(claims: &'v Value, way: &[String]) -> Option<&'v str> {
-    at(claims, way)?.as_str().filter(|text| !text.is_empty())
+fn text_at<'v>(claims: &'v Value, path: &[String]) -> Option<&'v str> {
+    at(claims, path)?.as_str().filter(|text| !text.is_empty())
 }
 
 fn text<'v>(claims: &'v Value, claim: &str) -> Option<&'v str> {

@@ -7,7 +7,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, 
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 
-use super::claims;
+use super::{Absent, Cause, claims};
 use crate::clock::{Timestamp, unix_seconds};
 use crate::config::policy::{ForeignAlgorithm, Issuer};
 use crate::identity::Identity;
@@ -17,6 +17,13 @@ use crate::identity::token::verified::VerifiedTokens;
 
 /// More than anybody publishes; each costs memory.
 const MAX_KEYS: usize = 64;
+
+/// Whose token it is.
+pub struct Verified {
+    pub identity: Arc<Identity>,
+    /// Claims that the file names and the token lacks.
+    pub absent: Vec<Absent>,
+}
 
 pub struct KeySet {
     /// One per key and algorithm.
@@ -58,33 +65,36 @@ impl KeySet {
         self.verified.get(token, unix_seconds(now))
     }
 
-    /// Who presents this token of `issuer`, by signature and claims alone. `None`: the set lacks the
-    /// key that it names.
-    pub fn verify(
-        &self,
-        token: &str,
-        issuer: &Issuer,
-        now: Timestamp,
-    ) -> Result<Option<Arc<Identity>>, TokenError> {
-        let jws = Jws::split(token)?;
-        let Some(key) = self.key_of(&jws)? else { return Ok(None) };
-        let payload = jws.verified_payload(key)?;
-        let claims = claims::read(&payload, issuer)?;
-        claims.check_time(unix_seconds(now))?;
-        Ok(Some(self.verified.keep(token, claims)))
+    /// Who presents this token of `issuer`, by signature and claims alone.
+    pub fn verify(&self, token: &str, issuer: &Issuer, now: Timestamp) -> Result<Verified, Cause> {
+        let jws = Jws::split(token).map_err(|_| Cause::Malformed)?;
+        let key = self.key_of(&jws)?;
+        let payload = jws.verified_payload(key).map_err(|error| match error {
+            TokenError::Malformed => Cause::Malformed,
+            _ => Cause::BadSignature,
+        })?;
+        let read = claims::read(&payload, issuer)?;
+        read.claims.check_time(unix_seconds(now)).map_err(|error| match error {
+            TokenError::NotYetValid => Cause::NotYetValid,
+            _ => Cause::Expired,
+        })?;
+        Ok(Verified { identity: self.verified.keep(token, read.claims), absent: read.absent })
     }
 
-    fn key_of(&self, jws: &Jws<'_>) -> Result<Option<&VerifyingKey>, TokenError> {
-        let header = Header::parse(jws.header)?;
+    fn key_of(&self, jws: &Jws<'_>) -> Result<&VerifyingKey, Cause> {
+        let header = Header::parse(jws.header).map_err(|error| match error {
+            TokenError::Malformed => Cause::Malformed,
+            _ => Cause::UnsupportedHeader,
+        })?;
         if !header.may_be_foreign_access_token() {
-            return Err(TokenError::Invalid);
+            return Err(Cause::WrongType);
         }
         if let Some(key) = self.keys.iter().find(|key| header.names(key)) {
-            return Ok(Some(key));
+            return Ok(key);
         }
         match self.keys.iter().any(|key| header.names_id(&key.id)) {
-            true => Err(TokenError::Invalid),
-            false => Ok(None),
+            true => Err(Cause::WrongAlgorithm),
+            false => Err(Cause::UnknownKey),
         }
     }
 }

@@ -4,8 +4,10 @@
 //! Asymmetric algorithms only: whoever verifies must not be able to sign. The way of a token is the
 //! one of our own ([`token`](super::token)); nothing in it can bring in a key.
 
+mod cause;
 mod claims;
 mod key_set;
 
-pub use claims::issuer_of;
-pub use key_set::KeySet;
+pub use cause::{Cause, Refused};
+pub use claims::{Absent, Read, issuer_of, why_without_roles};
+pub use key_set::{KeySet, Verified};

@@ -139,7 +139,7 @@ impl Claims<'_> {
     /// a comma in a role would be two roles.
     fn fits_headers(&self) -> bool {
         self.roles.iter().all(|role| name::is_role(role))
-            && name::fits_header(&name::in_header(&self.preferred_username))
+            && name::may_be_told(&self.preferred_username)
             && self.email.as_deref().is_none_or(name::fits_header)
             && self.scope.as_deref().is_none_or(|scopes| scopes.split(' ').all(name::fits_header))
     }

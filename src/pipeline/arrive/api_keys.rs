@@ -119,7 +119,7 @@ fn check(key: &ApiKey, account: &Account, now: Timestamp) -> Result<(), Code> {
     if account.disabled {
         return Err(Code::TokenRevoked);
     }
-    if !name::fits_header(&name::in_header(&account.username)) {
+    if !name::may_be_told(&account.username) {
         return Err(Code::TokenInvalid);
     }
     match key.expires_at {

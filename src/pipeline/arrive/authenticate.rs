@@ -11,6 +11,7 @@ use crate::config::policy::Access;
 use crate::exchange::Exchange;
 use crate::identity::Identity;
 use crate::identity::credentials::{self, Credential};
+use crate::identity::foreign::Refused;
 use crate::identity::refresh;
 use crate::rejection::Code;
 
@@ -23,6 +24,8 @@ pub enum Presented {
     UnknownKey(Box<UnknownKey>),
     /// Refused with this code once charged.
     Bad(Code),
+    /// The same, with the cause: a token of another issuer. Boxed: it is rare.
+    Foreign(Box<Refused>),
 }
 
 pub async fn run(arrival: &Arrival<'_>, exchange: &Exchange, keys: &KnownKeys) -> Presented {

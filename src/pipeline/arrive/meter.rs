@@ -49,6 +49,7 @@ impl Meter {
             // Looked up before; unless somebody knows, nobody passes.
             Presented::UnknownKey(_) => (None, Some(Code::TokenInvalid)),
             Presented::Bad(code) => (None, Some(code)),
+            Presented::Foreign(refused) => (None, Some(refused.cause.code())),
         };
         let limits = if charged { unpaid(exchange, bad.is_some()) } else { Vec::new() };
         let price = if bad.is_some() { Price::WHOLE } else { price(request, exchange) };

@@ -57,6 +57,7 @@ pub async fn decide(
         // Boxed: this future is made and moved for every request.
         presented = Box::pin(look_up(arrival, exchange, keys, meter, key)).await?;
     }
+    let presented = tokens::note(presented, exchange);
     // At most one round trip for revocation and limits; a bad token is charged to its address first, so
     // that guessing costs. Before authorize: a revoked token learns nothing of the rules.
     exchange.enter("meter");
@@ -65,6 +66,9 @@ pub async fn decide(
     observe::run(metered, exchange)?;
     exchange.enter("authorize");
     let authorized = authorize::run(exchange);
+    if let Err(rejection) = &authorized {
+        tokens::note_missing_role(arrival.request, exchange, rejection.code);
+    }
     observe::run(authorized, exchange)
 }
 

@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
+use pingora::http::RequestHeader;
+
 use super::authenticate::Presented;
 use crate::exchange::Exchange;
-use crate::identity::foreign::issuer_of;
+use crate::identity::credentials::{self, Credential};
+use crate::identity::foreign::{Cause, Refused, issuer_of};
 use crate::identity::token::TokenError;
-use crate::issuers::{Checked, TrustedIssuer};
+use crate::issuers::TrustedIssuer;
 use crate::rejection::Code;
+
+/// What stands for an issuer that the file doesn't name.
+const NO_ISSUER: &str = "-";
 
 pub async fn run(token: &str, exchange: &Exchange) -> Presented {
     match verify(token, exchange) {
@@ -22,11 +28,10 @@ struct UnknownKey(Arc<TrustedIssuer>);
 
 async fn after_fetch(token: &str, exchange: &Exchange, issuer: &TrustedIssuer) -> Presented {
     issuer.refetch().await;
-    match verify(token, exchange) {
-        Ok(presented) => presented,
-        Err(UnknownKey(issuer)) if issuer.has_keys() => Presented::Bad(Code::TokenInvalid),
+    match issuer.verify(token, exchange.arrived_at) {
+        Ok(identity) => Presented::Token(identity),
         // Without any keys nothing can be said about the token.
-        Err(UnknownKey(_)) => Presented::Bad(Code::StoreUnavailable),
+        Err(cause) => refused(issuer.name(), cause),
     }
 }
 
@@ -46,13 +51,58 @@ fn verify(token: &str, exchange: &Exchange) -> Result<Presented, UnknownKey> {
         Ok(identity) => return Ok(Presented::Token(identity)),
         Err(error) => error,
     };
-    let says = foreign.clone().next().and_then(|_| issuer_of(token));
-    match foreign.find(|issuer| says.as_deref() == Some(issuer.iss())) {
-        None => Ok(Presented::Bad(error.into())),
-        Some(issuer) => match issuer.verify(token, now) {
-            Checked::Good(identity) => Ok(Presented::Token(identity)),
-            Checked::Bad(error) => Ok(Presented::Bad(error.into())),
-            Checked::UnknownKey => Err(UnknownKey(issuer.clone())),
-        },
+    let Some(says) = issuer_of(token).filter(|_| !edition.issuers.is_empty()) else {
+        return Ok(Presented::Bad(error.into()));
+    };
+    let Some(issuer) = foreign.clone().find(|issuer| says == issuer.iss()) else {
+        let accepts_others = foreign.next().is_some();
+        return Ok(of_nobody_accepted(&says, error, accepts_others, exchange));
+    };
+    match issuer.verify(token, now) {
+        Ok(identity) => Ok(Presented::Token(identity)),
+        Err(Cause::UnknownKey | Cause::KeysUnavailable) => Err(UnknownKey(issuer.clone())),
+        Err(cause) => Ok(refused(issuer.name(), cause)),
     }
+}
+
+/// A token that says it is of nobody whom the route accepts.
+fn of_nobody_accepted(says: &str, error: TokenError, accepts_others: bool, exchange: &Exchange) -> Presented {
+    let edition = &exchange.edition;
+    if let Some(known) = edition.issuers.iter().find(|issuer| says == issuer.iss()) {
+        return refused(known.name(), Cause::IssuerNotAccepted);
+    }
+    match accepts_others && says != edition.policy.tokens.issuer {
+        true => refused(NO_ISSUER, Cause::WrongIssuer),
+        false => Presented::Bad(error.into()),
+    }
+}
+
+fn refused(issuer: &str, cause: Cause) -> Presented {
+    Presented::Foreign(Box::new(Refused { issuer: issuer.to_owned(), cause }))
+}
+
+/// Notes why a token of another issuer is refused; to the stages after this it is a bad one like others.
+pub fn note(presented: Presented, exchange: &mut Exchange) -> Presented {
+    match presented {
+        Presented::Foreign(refused) => {
+            let code = refused.cause.code();
+            exchange.refused_token = Some(refused);
+            Presented::Bad(code)
+        }
+        other => other,
+    }
+}
+
+/// Notes it if a role is missing because the token of another issuer brought none that counts.
+pub fn note_missing_role(request: &RequestHeader, exchange: &mut Exchange, code: Code) {
+    if code != Code::RoleMissing || exchange.edition.issuers.is_empty() {
+        return;
+    }
+    // Users of other issuers have ids of another version than ours.
+    let is_foreign = exchange.identity.as_ref().is_some_and(|identity| identity.user_id.get_version_num() == 8);
+    let Ok(Some(Credential::Token(token))) = credentials::presented(&request.headers) else { return };
+    let Some(says) = issuer_of(token).filter(|_| is_foreign) else { return };
+    let issuer = exchange.edition.issuers.iter().find(|issuer| says == issuer.iss());
+    let cause = issuer.and_then(|issuer| Some((issuer.name().to_owned(), issuer.why_without_roles(token)?)));
+    exchange.refused_token = cause.map(|(issuer, cause)| Box::new(Refused { issuer, cause }));
 }

@@ -41,6 +41,11 @@ pub fn write(line: &mut Vec<u8>, exchange: &Exchange, outcome: &Outcome, share: 
     if let Some(code) = exchange.would_deny {
         plain(line, ",\"would_deny\":", code.as_str());
     }
+    if let Some(refused) = &exchange.refused_token {
+        line.extend_from_slice(b",\"token_issuer\":");
+        string(line, refused.issuer.as_bytes());
+        plain(line, ",\"token_cause\":", refused.cause.as_str());
+    }
     plain(line, ",\"origin\":", origin(exchange));
     if let Some(identity) = &exchange.identity {
         let mut digits = uuid::Uuid::encode_buffer();

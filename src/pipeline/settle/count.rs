@@ -24,6 +24,10 @@ pub fn run(exchange: &Exchange, metrics: &Metrics, outcome: &Outcome) {
         Some(code) => meters.count_denied(metrics, code),
         None => meters.count_allowed(),
     }
+    if let Some(refused) = &exchange.refused_token {
+        let labels = [refused.issuer.as_str(), refused.cause.as_str()];
+        metrics.foreign_tokens_refused.with_label_values(&labels).inc();
+    }
     if let Some(code) = exchange.would_deny {
         metrics.observed_denials.with_label_values(&[exchange.route_name(), code.as_str()]).inc();
     }
