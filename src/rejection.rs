@@ -10,6 +10,7 @@ use http::StatusCode;
 pub enum Code {
     NoCredentials,
     TokenMalformed,
+    TokenTooLarge,
     TokenInvalid,
     TokenExpired,
     TokenNotYetValid,
@@ -50,9 +51,10 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 39] = [
+    pub const ALL: [Code; 40] = [
         Code::NoCredentials,
         Code::TokenMalformed,
+        Code::TokenTooLarge,
         Code::TokenInvalid,
         Code::TokenExpired,
         Code::TokenNotYetValid,
@@ -96,6 +98,7 @@ impl Code {
         match self {
             Code::NoCredentials => "no_credentials",
             Code::TokenMalformed => "token_malformed",
+            Code::TokenTooLarge => "token_too_large",
             Code::TokenInvalid => "token_invalid",
             Code::TokenExpired => "token_expired",
             Code::TokenNotYetValid => "token_not_yet_valid",
@@ -161,6 +164,7 @@ impl Code {
             Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Code::UsernameTaken | Code::UsernameReserved | Code::AccountChanged => StatusCode::CONFLICT,
             Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Code::TokenTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Code::BadPath
             | Code::BadRequest
@@ -181,6 +185,7 @@ impl Code {
         match self {
             Code::NoCredentials => "This resource needs an access token",
             Code::TokenMalformed => "The credentials are not a well-formed bearer token",
+            Code::TokenTooLarge => "The access token is larger than this gateway takes",
             Code::TokenInvalid => "The access token is not valid",
             Code::TokenExpired => "Access token expired",
             Code::TokenNotYetValid => "The access token is not valid yet",

@@ -88,6 +88,7 @@ fn tokens(keys: Vec<TokenKey>) -> Tokens {
         session_ttl: Duration::from_secs(60),
         refresh_window: Duration::from_secs(10),
         leeway: Duration::from_secs(0),
+        max_size: 8192,
         keys,
     }
 }

@@ -118,13 +118,17 @@ async fn inspect_foreign(
     let of = |name: &str, cause: Cause| {
         format!("{}: {} (issuer {name}): {}", cause.code().as_str(), cause.as_str(), cause.describe())
     };
-    let policy = administration.policy.issuers.iter().find(|issuer| issuer.issuer == says);
+    let policy = administration.policy.issuers.iter().find(|issuer| issuer.speaks_as(says));
     let policy = policy.ok_or_else(|| of("-", Cause::WrongIssuer))?;
     let issuer = TrustedIssuer::follow(Issuer::clone(policy))?;
-    if !issuer.has_keys() {
-        issuer.refetch().await;
-    }
-    let identity = issuer.verify(token, now()).map_err(|cause| of(issuer.name(), cause))?;
+    let verified = match issuer.verify(token, now()) {
+        // Its keys are on their way.
+        Err(Cause::KeysUnavailable) => {
+            issuer.verify_by_new_keys(token, now()).await.map_err(|(cause, _)| cause)
+        }
+        known => known,
+    };
+    let identity = verified.map_err(|cause| of(issuer.name(), cause))?;
     check_standing(administration, &identity).await?;
     let mut said = describe(&identity);
     said["issuer"] = json!(issuer.name());

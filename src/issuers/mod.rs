@@ -3,8 +3,9 @@
 
 mod fetch;
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
@@ -13,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use crate::clock::Timestamp;
 use crate::config::policy::{Issuer, KeySource};
 use crate::identity::Identity;
-use crate::identity::foreign::{Absent, Cause, KeySet, why_without_roles};
+use crate::identity::foreign::{Absent, Cause, KeySet, key_id_of, why_without_roles};
 
 pub struct TrustedIssuer {
     policy: Issuer,
@@ -24,9 +25,16 @@ pub struct TrustedIssuer {
     wanted: Notify,
     /// Whether its keys are fetched at all: not those of a file, nor offline.
     is_followed: bool,
+    /// Hashes of key ids that weren't there when the issuer last answered, so that their tokens are refused
+    /// rather than put off.
+    missed: Mutex<Vec<u64>>,
+    hasher: RandomState,
     /// Claims that the file names and a token lacked: each is told once.
     told: Mutex<Vec<Absent>>,
 }
+
+/// A bound for ids that strangers make up.
+const MAX_MISSED: usize = 64;
 
 #[derive(Clone, Copy)]
 struct Fetching {
@@ -35,6 +43,17 @@ struct Fetching {
     began: Option<Instant>,
     /// How many fetches are over.
     ended: u64,
+    /// Whether the last of them brought no keys.
+    has_failed: bool,
+}
+
+/// What became of asking the issuer for a key.
+enum Asked {
+    /// It has answered, or there is nothing that could be asked: what is unknown isn't there.
+    Answered,
+    Failed,
+    /// It was asked a moment ago, and may be again after this.
+    TooSoon(Duration),
 }
 
 impl TrustedIssuer {
@@ -66,9 +85,16 @@ impl TrustedIssuer {
         Self {
             policy,
             keys: ArcSwapOption::new(keys),
-            fetching: watch::Sender::new(Fetching { is_under_way: is_followed, began: None, ended: 0 }),
+            fetching: watch::Sender::new(Fetching {
+                is_under_way: is_followed,
+                began: None,
+                ended: 0,
+                has_failed: false,
+            }),
             wanted: Notify::new(),
             is_followed,
+            missed: Mutex::default(),
+            hasher: RandomState::new(),
             told: Mutex::default(),
         }
     }
@@ -78,8 +104,8 @@ impl TrustedIssuer {
         self.keys.load().as_ref()?.remembered(token, now)
     }
 
-    /// By signature and claims alone; revocation is asked elsewhere. [`refetch`](Self::refetch) may bring a key
-    /// that is unknown.
+    /// By signature and claims alone; revocation is asked elsewhere.
+    /// [`verify_by_new_keys`](Self::verify_by_new_keys) may know a key that is unknown.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Identity>, Cause> {
         let keys = self.keys.load_full().ok_or(Cause::KeysUnavailable)?;
         let verified = keys.verify(token, &self.policy, now)?;
@@ -87,6 +113,46 @@ impl TrustedIssuer {
             self.tell_absent(&verified.absent);
         }
         Ok(verified.identity)
+    }
+
+    /// The same, after the issuer has been asked for a key that is unknown: at once if it was asked a moment ago,
+    /// or after [`fetch::TIMEOUT`] at most. `Err` says when trying again may help.
+    pub async fn verify_by_new_keys(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Identity>, (Cause, Option<Duration>)> {
+        let asked = self.ask().await;
+        let cause = match self.verify(token, now) {
+            Ok(identity) => return Ok(identity),
+            Err(cause) => cause,
+        };
+        match (cause, asked) {
+            (Cause::KeysUnavailable, Asked::TooSoon(wait)) => Err((cause, Some(wait))),
+            (Cause::KeysUnavailable, _) => Err((cause, Some(self.policy.cooldown))),
+            (Cause::UnknownKey, Asked::Answered) => {
+                self.note_missed(key_id_of(token).as_deref());
+                Err((cause, None))
+            }
+            // A key that is published since would verify it.
+            (Cause::UnknownKey, Asked::TooSoon(wait)) if !self.has_missed(token) => {
+                Err((Cause::KeyNotFetched, Some(wait)))
+            }
+            (Cause::UnknownKey, Asked::Failed) => Err((Cause::KeyNotFetched, Some(self.policy.cooldown))),
+            (cause, _) => Err((cause, None)),
+        }
+    }
+
+    fn note_missed(&self, key: Option<&str>) {
+        let hash = self.hasher.hash_one(key);
+        let mut missed = self.missed.lock();
+        if missed.len() < MAX_MISSED && !missed.contains(&hash) {
+            missed.push(hash);
+        }
+    }
+
+    fn has_missed(&self, token: &str) -> bool {
+        self.missed.lock().contains(&self.hasher.hash_one(key_id_of(token).as_deref()))
     }
 
     /// Why a good token of it brings no role, if its roles were looked for in vain.
@@ -113,9 +179,9 @@ impl TrustedIssuer {
         &self.policy.name
     }
 
-    /// Its `iss`.
-    pub fn iss(&self) -> &str {
-        &self.policy.issuer
+    /// Whether tokens with this `iss` are its own.
+    pub fn speaks_as(&self, iss: &str) -> bool {
+        self.policy.speaks_as(iss)
     }
 
     /// Whether this is the issuer that a policy speaks of, wherever it stands there.
@@ -127,30 +193,35 @@ impl TrustedIssuer {
         self.keys.load().is_some()
     }
 
-    /// Returns when a fetch that may bring a missing key is over: after [`fetch::TIMEOUT`] at most,
-    /// at once when there is none to wait for (the last one is recent, or the keys are a file's).
-    pub async fn refetch(&self) {
+    /// Returns when a fetch that may bring a missing key is over, or none can be made now.
+    async fn ask(&self) -> Asked {
         if !self.is_followed {
-            return;
+            return Asked::Answered;
         }
         let mut fetching = self.fetching.subscribe();
         let before = *fetching.borrow_and_update();
         if !before.is_under_way {
-            if self.is_cooling_down() {
-                return;
+            if let Some(wait) = self.cooling_down() {
+                return Asked::TooSoon(wait);
             }
             self.wanted.notify_one();
         }
         // `Err` when the issuer has left the policy: nothing will come.
-        let _ = fetching.wait_for(|now| now.ended > before.ended).await;
+        match fetching.wait_for(|now| now.ended > before.ended).await {
+            Ok(now) if !now.has_failed => Asked::Answered,
+            _ => Asked::Failed,
+        }
     }
 
-    /// However many tokens name keys that nobody knows, the issuer is asked once in a while only.
-    fn is_cooling_down(&self) -> bool {
-        self.fetching.borrow().began.is_some_and(|began| began.elapsed() < self.policy.cooldown)
+    /// For how long the issuer isn't asked again: however many tokens name keys that nobody knows, it is once in a
+    /// while only.
+    fn cooling_down(&self) -> Option<Duration> {
+        let since = self.fetching.borrow().began?.elapsed();
+        self.policy.cooldown.checked_sub(since).filter(|left| !left.is_zero())
     }
 
-    fn take(&self, fetched: Result<Vec<u8>, String>) {
+    /// Whether keys came.
+    fn take(&self, fetched: Result<Vec<u8>, String>) -> bool {
         let known = self.keys.load();
         let read =
             fetched.and_then(|text| match known.as_ref().is_some_and(|keys| keys.is_read_from(&text)) {
@@ -158,15 +229,22 @@ impl TrustedIssuer {
                 false => KeySet::read(&text, &self.policy.algorithms).map(Some),
             });
         match read {
-            Ok(None) => {}
+            Ok(None) => self.missed.lock().clear(),
             Ok(Some(keys)) => {
                 tracing::info!(issuer = %self.policy.name, "an issuer's keys have changed or are here first");
+                self.missed.lock().clear();
+                let withdrawn = known.iter().flat_map(|known| known.ids());
+                withdrawn
+                    .filter(|id| !keys.ids().any(|own| own == *id))
+                    .for_each(|id| self.note_missed(Some(id)));
                 self.keys.store(Some(Arc::new(keys)));
             }
             Err(reason) => {
                 let has_keys = known.is_some();
                 tracing::warn!(issuer = %self.policy.name, reason, has_keys, "an issuer's keys could not be fetched");
+                return false;
             }
         }
+        true
     }
 }

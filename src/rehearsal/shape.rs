@@ -155,7 +155,7 @@ fn issuers(route: &Route, policy: &Policy) -> BTreeMap<String, String> {
     let mut issuers: BTreeMap<String, String> = foreign
         .map(|issuer| {
             let taken = (
-                (&issuer.issuer, &issuer.audiences, &issuer.algorithms),
+                (&issuer.spellings, &issuer.tenants, &issuer.audience, &issuer.algorithms),
                 (&issuer.claims, &issuer.roles, issuer.email_trusted),
                 (&issuer.username_prefix, issuer.allow_id_tokens),
             );

@@ -341,6 +341,24 @@ fn an_issuer_must_say_whose_tokens_it_makes_and_whose_keys_sign_them() {
             "issuer: \"https://i\", audience: a, roles: { a: admin }".to_owned(),
             "x.roles: says what its roles",
         ),
+        ("issuer: [], audience: a".to_owned(), "x.issuer: an empty list"),
+        (
+            "issuer: [\"https://i\", \"http://localhost:8080\"], audience: a".to_owned(),
+            "tokens.issuer is the same",
+        ),
+        ("issuer: \"https://i/{tenantid}\", audience: a".to_owned(), "x: `tenants` is missing"),
+        (
+            "issuer: \"https://i\", audience: a, tenants: any".to_owned(),
+            "x.tenants: only for an issuer with {tenantid}",
+        ),
+        (
+            "issuer: \"http://localhost:{tenantid}\", audience: a, tenants: any".to_owned(),
+            "x.issuer: tokens.issuer is one of its tenants",
+        ),
+        (
+            "issuer: \"https://i\", audience: none, audience_claim: client_id".to_owned(),
+            "x.audience_claim: `audience: none` looks at no claim",
+        ),
         (
             "issuer: \"https://i\", audience: a, claims: { roles: r }, roles: some".to_owned(),
             "x.roles: \"some\" isn't one of same",
@@ -389,7 +407,11 @@ fn users_of_other_issuers_must_not_pass_for_ours_where_names_are_all_that_is_tol
             (&[none], "i0", "issuers.i0: `username_prefix` is missing"),
             (&[empty], "portcullis, i0", "issuers.i0: an empty `username_prefix`"),
             (&[own, empty], "i0, i1", "issuers.i1: an empty `username_prefix`"),
-            (&[own, ", username_prefix: \"x:y:\""], "i0, i1", "issuers.i0: its `username_prefix` begins that of"),
+            (
+                &[own, ", username_prefix: \"x:y:\""],
+                "i0, i1",
+                "issuers.i0: its `username_prefix` begins that of",
+            ),
         ] {
             let lines = said_of_names(preset, prefixes, accepted);
             assert!(lines.len() == 1 && lines[0].contains(reason), "{preset} {prefixes:?}: {lines:#?}");
@@ -399,8 +421,25 @@ fn users_of_other_issuers_must_not_pass_for_ours_where_names_are_all_that_is_tol
             (&[empty], "i0"),
             (&[own, ", username_prefix: \"y:\""], "portcullis, i0, i1"),
         ] {
-            assert_eq!(said_of_names(preset, prefixes, accepted), Vec::<String>::new(), "{preset} {prefixes:?}");
+            assert_eq!(
+                said_of_names(preset, prefixes, accepted),
+                Vec::<String>::new(),
+                "{preset} {prefixes:?}"
+            );
         }
     }
     assert_eq!(said_of_names("forwarded", &[none], "portcullis, i0"), Vec::<String>::new(), "it is told ids");
+    let tenants = |tenants: &str| {
+        let issuer = format!(
+            "{{ issuer: \"https://i/{{tenantid}}\", audience: a, username_prefix: \"x:\", tenants: {tenants} }}"
+        );
+        said(&format!(
+            "upstreams: {{ a: {{ servers: [\"h:1\"], identity: remote }} }}\nissuers: {{ i0: {issuer} }}\nroutes:\n  - {{ path: /, upstream: a, issuers: [i0] }}\n"
+        ))
+    };
+    for many in ["any", "[b, c]"] {
+        let lines = tenants(many);
+        assert!(lines.len() == 1 && lines[0].contains("users of different tenants"), "{many}: {lines:#?}");
+    }
+    assert_eq!(tenants("[b]"), Vec::<String>::new());
 }

@@ -144,9 +144,13 @@ fn every_example_fits_the_schema() {
         include_str!("../../gateway.yaml").to_owned(),
         include_str!("../../examples/replaced-projects.yaml").to_owned(),
     ];
-    for page in [DOCUMENTATION, include_str!("../../README.md"), include_str!("../../docs/operations.md")] {
-        examples.extend(fenced(page));
-    }
+    let pages = [
+        DOCUMENTATION,
+        include_str!("../../README.md"),
+        include_str!("../../docs/operations.md"),
+        include_str!("../../docs/issuers.md"),
+    ];
+    examples.extend(pages.into_iter().flat_map(fenced));
     assert!(examples.len() >= 5, "{}", examples.len());
     for example in examples {
         let tree = Values::read(&example).expect("YAML").tree;

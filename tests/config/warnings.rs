@@ -169,3 +169,13 @@ fn a_route_to_roles_that_leads_nowhere_is_told() {
     assert!(lines[0].contains("issuers.x.claims.roles: none of its roles count: map them"), "{lines:?}");
     assert_eq!(issuer(", roles: same"), Vec::<String>::new());
 }
+
+#[test]
+fn tokens_without_an_audience_are_told() {
+    let lines = warned(&format!(
+        "issuers: {{ x: {{ issuer: 'https://i', audience: none }} }}\n{HEAD}- {{ upstream: a, path: /a, issuers: [x] }}\n"
+    ));
+
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("issuers.x.audience: tokens that this issuer made for any"), "{lines:?}");
+}

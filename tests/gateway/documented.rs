@@ -1,5 +1,6 @@
 //! What people look up in the docs is there: every code, every metric.
 
+use portcullis::identity::foreign::Cause;
 use portcullis::rejection::Code;
 
 use crate::harness;
@@ -12,6 +13,15 @@ fn every_code_is_documented_with_its_status() {
     for code in Code::ALL {
         let row = format!("| `{}` | {} |", code.as_str(), code.status().as_u16());
         assert!(AUTH_API.contains(&row), "docs/auth-api.md has no row that starts with {row}");
+    }
+}
+
+#[test]
+fn every_cause_of_a_refused_token_is_documented() {
+    for cause in Cause::ALL {
+        let word = format!("`{}`", cause.as_str());
+        let is_told = OPERATIONS.lines().any(|line| line.starts_with("| `") && line.contains(&word));
+        assert!(is_told, "docs/operations.md has no row of {word}");
     }
 }
 

@@ -96,10 +96,7 @@ async fn id_tokens_do_not_pass_as_access_tokens_unless_allowed() {
     }
     assert_eq!(status(&gw, &access, "/protected").await, passed());
 
-    assert_eq!(
-        gw.reload(provider.setup().with(&staff("allow_id_tokens: true"))).await,
-        Reload::InForce
-    );
+    assert_eq!(gw.reload(provider.setup().with(&staff("allow_id_tokens: true"))).await, Reload::InForce);
     for token in &id_tokens {
         assert_eq!(status(&gw, token, "/protected").await, passed());
     }
@@ -127,8 +124,54 @@ async fn names_that_no_header_may_hold_are_percent_encoded_like_our_own() {
     }
 }
 
+/// The address that the upstream is told.
+async fn told_email(gw: &Gateway, key: &PrivateKey, claims: &Value) -> Vec<String> {
+    let client = gw.anonymous();
+    client.set_token(Some(key.token(&header("one", key), claims)));
+    let echo = Echo::of(client.get("/echo").await).await;
+    echo.fields("x-forwarded-email").into_iter().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn an_address_that_no_claim_calls_verified_is_not_told() {
+    const TOLD: [&str; 1] = ["zoe@example.com"];
+    let nobody: [&str; 0] = [];
+    let key = PrivateKey::p256();
+    let provider = Provider::start(&[("one", &key)]).await;
+    let gw = harness::gateway(provider.setup()).await;
+    let silent = without(provider.claims(), "email_verified");
+    assert_eq!(told_email(&gw, &key, &silent).await, nobody);
+    assert_eq!(told_email(&gw, &key, &provider.claims()).await, TOLD);
+
+    // Named otherwise: as the issuer writes it, and only so.
+    for (path, verified) in [
+        ("emailVerified", with(silent.clone(), "emailVerified", true)),
+        ("xms_edov", with(silent.clone(), "xms_edov", 1)),
+        ("[profile, emailVerified]", with(silent.clone(), "profile", json!({ "emailVerified": "true" }))),
+    ] {
+        let claims = format!("claims: {{ roles: [realm_access, roles], email_verified: {path} }}");
+        let section = staff("refresh: 1h").replace("claims: { roles: [realm_access, roles] }", &claims);
+        assert_eq!(gw.reload(provider.setup().with(&section)).await, Reload::InForce);
+        assert_eq!(told_email(&gw, &key, &verified).await, TOLD, "{path}");
+        assert_eq!(
+            told_email(&gw, &key, &provider.claims()).await,
+            nobody,
+            "{path}: `email_verified` isn't it"
+        );
+    }
+
+    let trusting = provider.setup().with(&staff("email_trusted: true"));
+    assert_eq!(gw.reload(trusting).await, Reload::InForce);
+    assert_eq!(told_email(&gw, &key, &silent).await, TOLD);
+    let denied = with(provider.claims(), "email_verified", false);
+    assert_eq!(told_email(&gw, &key, &denied).await, nobody, "a no counts in any case");
+}
+
 /// Each way to be refused, its word, and the code that the client gets.
-fn refusals(provider: &Provider, key: &PrivateKey) -> Vec<(&'static str, &'static str, &'static str, String)> {
+fn refusals(
+    provider: &Provider,
+    key: &PrivateKey,
+) -> Vec<(&'static str, &'static str, &'static str, String)> {
     let (claims, head) = (provider.claims(), header("one", key));
     let claiming = |claim: &str, value: Value| bearer(key, &with(claims.clone(), claim, value));
     let lacking = |claim: &str| bearer(key, &without(claims.clone(), claim));
@@ -158,7 +201,7 @@ async fn every_refused_token_has_a_cause_in_the_log_in_explain_in_inspect_and_in
     let provider = Provider::start(&[("one", &key)]).await;
     // From the file, so that an unknown key can't be a new one.
     let keys = key_set(&[("one", &key)]).to_string();
-    let setup = provider.setup().with(&staff("jwks: '${KEYS}'")).env("KEYS", keys);
+    let setup = provider.setup().with(&staff("jwks: \"${KEYS}\"")).env("KEYS", keys);
     let gw = harness::gateway(setup).await;
 
     for (cause, issuer, code, token) in refusals(&provider, &key) {

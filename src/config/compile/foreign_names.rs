@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Compiler;
 use crate::config::place::Place;
-use crate::config::policy::{Access, Destination, Issuer, Policy};
+use crate::config::policy::{Access, Destination, Issuer, Policy, Tenants};
 
 /// Whose names an upstream is told.
 #[derive(Default)]
@@ -18,8 +18,12 @@ impl Compiler<'_> {
     /// Of the finished policy.
     pub fn check_foreign_names(&mut self, policy: &Policy) {
         for (upstream, told) in told_names(policy) {
-            let issuers: Vec<&Issuer> =
-                told.foreign.iter().filter_map(|index| policy.issuers.get(*index)).map(AsRef::as_ref).collect();
+            let issuers: Vec<&Issuer> = told
+                .foreign
+                .iter()
+                .filter_map(|index| policy.issuers.get(*index))
+                .map(AsRef::as_ref)
+                .collect();
             for issuer in &issuers {
                 if let Some(problem) = ambiguous(issuer, &issuers, told.own, &upstream) {
                     let root = Place::Root;
@@ -44,6 +48,13 @@ fn told_names(policy: &Policy) -> BTreeMap<String, Namespaces> {
     told
 }
 
+fn has_many(tenants: &Tenants) -> bool {
+    match tenants {
+        Tenants::Any => true,
+        Tenants::Only(tenants) => tenants.len() > 1,
+    }
+}
+
 fn ambiguous(issuer: &Issuer, others: &[&Issuer], beside_own: bool, upstream: &str) -> Option<String> {
     let others = others.iter().filter(|other| other.index != issuer.index);
     let Some(prefix) = &issuer.username_prefix else {
@@ -55,6 +66,11 @@ fn ambiguous(issuer: &Issuer, others: &[&Issuer], beside_own: bool, upstream: &s
     if prefix.is_empty() && (beside_own || others.clone().next().is_some()) {
         return Some(format!(
             "an empty `username_prefix` is for upstreams that only this issuer's users reach; {upstream:?} has others, and is told names only (`identity`)"
+        ));
+    }
+    if issuer.tenants.as_ref().is_some_and(has_many) {
+        return Some(format!(
+            "users of different tenants may have the same name, and the upstream {upstream:?} is told names only (`identity`); let it go by ids (`identity: forwarded`), or name one tenant"
         ));
     }
     let alike = others.filter_map(|other| other.username_prefix.as_ref().map(|own| (&other.name, own)));

@@ -7,7 +7,7 @@ use super::Compiler;
 use super::names::Names;
 use crate::config::place::Place;
 use crate::config::policy::{
-    AcceptedIssuers, ClaimNames, ForeignAlgorithm, ForeignRoles, Issuer, KeySource,
+    AcceptedIssuers, Audience, ClaimNames, ForeignAlgorithm, ForeignRoles, Issuer, KeySource, TENANT, Tenants,
 };
 use crate::config::raw::{self, Words};
 use crate::identity::foreign::KeySet;
@@ -16,7 +16,7 @@ use crate::identity::name;
 /// What a route calls this gateway's own tokens.
 const OWN: &str = "portcullis";
 const DEFAULT_REFRESH: Duration = Duration::from_secs(3600);
-const DEFAULT_COOLDOWN: Duration = Duration::from_secs(30);
+const DEFAULT_COOLDOWN: Duration = Duration::from_secs(5);
 const MIN_COOLDOWN: Duration = Duration::from_secs(1);
 
 impl Compiler<'_> {
@@ -37,11 +37,15 @@ impl Compiler<'_> {
             }
             let index = names.next_index();
             let issuer = raw.and_then(|raw| self.issuer(&name, index, raw, leeway, &place));
-            if let Some(issuer) = &issuer
-                && let Some(other) = known.insert(issuer.issuer.clone(), format!("issuers.{name}"))
-            {
-                let message = format!("{other} is the same issuer; a token must lead to one of them only");
-                self.problems.error(&place.key("issuer"), message);
+            for spelling in issuer.iter().flat_map(|issuer| &issuer.spellings) {
+                if let Some(other) = known.insert(spelling.clone(), format!("issuers.{name}")) {
+                    let message =
+                        format!("{other} is the same issuer; a token must lead to one of them only");
+                    self.problems.error(&place.key("issuer"), message);
+                }
+            }
+            if let Some(issuer) = &issuer {
+                self.check_tenants(issuer, &known, &place);
             }
             names.define(name, issuer);
         }
@@ -57,14 +61,15 @@ impl Compiler<'_> {
         at: &Place<'_>,
     ) -> Option<Issuer> {
         self.plain_text(at, name.to_owned())?;
-        let issuer = match raw.issuer {
-            Some(issuer) => self.plain_text(&at.key("issuer"), issuer),
+        let spellings = match raw.issuer {
+            Some(issuer) => self.words(issuer, &at.key("issuer")),
             None => {
                 self.problems.missing(at, "issuer", "write what its tokens say in `iss`");
-                None
+                Vec::new()
             }
         };
-        let audiences = self.audiences(raw.audience, at);
+        let tenants = self.tenants(raw.tenants, &spellings, at);
+        let audience = self.audience(raw.audience, raw.audience_claim, at);
         let algorithms = self.algorithms(raw.algorithms, &at.key("algorithms"));
         let claims = self.claim_names(raw.claims.unwrap_or_default(), &at.key("claims"));
         let roles = self.foreign_roles(raw.roles, &claims, at);
@@ -76,16 +81,18 @@ impl Compiler<'_> {
             self.problems.error(&at.key("cooldown"), "less than 1s would let clients flood the issuer");
         }
         if refresh < cooldown {
-            self.problems.error(&at.key("refresh"), "must not be shorter than `cooldown` (default 30s)");
+            self.problems.error(&at.key("refresh"), "must not be shorter than `cooldown` (default 5s)");
         }
-        let issuer = issuer?;
+        let issuer = spellings.first()?.clone();
         let key_source = self.key_source(raw.jwks, &issuer, &algorithms, at)?;
         self.check_ca(raw.ca.as_deref(), &at.key("ca"));
         Some(Issuer {
             name: name.to_owned(),
             index,
             issuer,
-            audiences,
+            spellings,
+            tenants,
+            audience,
             key_source,
             algorithms,
             claims,
@@ -100,13 +107,60 @@ impl Compiler<'_> {
         })
     }
 
-    /// Without an audience, a token that the issuer made for anybody else would be good here.
-    fn audiences(&mut self, raw: Option<Words>, at: &Place<'_>) -> Vec<String> {
+    /// Without an audience, a token that the issuer made for anybody else would be good here; so the file must say
+    /// that there is none.
+    fn audience(&mut self, raw: Option<Words>, claim: Option<Words>, at: &Place<'_>) -> Audience {
+        let claim_place = at.key("audience_claim");
+        let claim = claim.map(|claim| self.words(claim, &claim_place));
         let Some(raw) = raw else {
-            self.problems.missing(at, "audience", "write what its tokens for you say in `aud`");
-            return Vec::new();
+            let remedy = "write what its tokens for you say in `aud`, or `none` if they have no audience";
+            self.problems.missing(at, "audience", remedy);
+            return Audience::Absent;
         };
-        self.words(raw, &at.key("audience"))
+        let place = at.key("audience");
+        if !matches!(raw.0.as_slice(), [Some(word)] if word == "none") {
+            let claim = claim.unwrap_or_else(|| vec!["aud".to_owned()]);
+            return Audience::OneOf { claim, values: self.words(raw, &place) };
+        }
+        match claim {
+            Some(_) => self.problems.error(&claim_place, "`audience: none` looks at no claim; name the audience"),
+            None => self.problems.warning(
+                &place,
+                "tokens that this issuer made for any of its clients are good here; if they name the client, write `audience_claim: client_id` and the client as the audience",
+            ),
+        }
+        Audience::Absent
+    }
+
+    /// Everybody may have a tenant, so the file says whose count.
+    fn tenants(&mut self, raw: Option<Words>, spellings: &[String], at: &Place<'_>) -> Option<Tenants> {
+        let stand_for_many = spellings.iter().any(|spelling| spelling.contains(TENANT));
+        let Some(raw) = raw else {
+            if stand_for_many {
+                let remedy = format!("list the ids that may stand for {TENANT}, or write `any`");
+                self.problems.missing(at, "tenants", &remedy);
+            }
+            return None;
+        };
+        let place = at.key("tenants");
+        if !stand_for_many {
+            let message = format!("only for an issuer with {TENANT} in it, which this one hasn't");
+            self.problems.error(&place, message);
+        }
+        Some(match raw.0.as_slice() {
+            [Some(word)] if word == "any" => Tenants::Any,
+            _ => Tenants::Only(self.words(raw, &place)),
+        })
+    }
+
+    /// A token must lead to one issuer only.
+    fn check_tenants(&mut self, issuer: &Issuer, known: &BTreeMap<String, String>, at: &Place<'_>) {
+        let own = format!("issuers.{}", issuer.name);
+        let other = known.iter().find(|(iss, name)| **name != own && issuer.tenant_of(iss).is_some());
+        if let Some((_, other)) = other {
+            let message = format!("{other} is one of its tenants; a token must lead to one of them only");
+            self.problems.error(&at.key("issuer"), message);
+        }
     }
 
     fn words(&mut self, raw: Words, at: &Place<'_>) -> Vec<String> {
@@ -125,6 +179,8 @@ impl Compiler<'_> {
         at: &Place<'_>,
     ) -> Option<KeySource> {
         let Some(jwks) = jwks else {
+            // The document of all tenants.
+            let issuer = &issuer.replace(TENANT, "common");
             if !is_safe_url(issuer) {
                 let message = "isn't an https URL, so its keys can't be discovered; add `jwks`";
                 self.problems.error(&at.key("issuer"), message);

@@ -8,9 +8,11 @@ use crate::config::place::Place;
 use crate::config::policy::{KeyMaterial, SigningAlgorithm, TokenKey, Tokens};
 use crate::config::raw::{self, Algorithm};
 use crate::identity::secret::{Secret, is_repetition, is_sample};
+use crate::identity::token::jws::MAX_TOKEN_BYTES;
 use crate::identity::token::{KeyError, KeyRing};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const DEFAULT_MAX_SIZE: u64 = 8 * 1024;
 const MAX_LEEWAY: Duration = Duration::from_secs(60);
 /// RFC 7518 §3.2: as long as the hash.
 const MIN_SECRET_BYTES: usize = 32;
@@ -27,6 +29,8 @@ impl Compiler<'_> {
             session_ttl: self.positive_duration(at, "session_ttl", raw.session_ttl, DAY * 90),
             refresh_window: self.duration(at, "refresh_window", raw.refresh_window, Duration::from_secs(10)),
             leeway: self.duration(at, "leeway", raw.leeway, Duration::from_secs(30)),
+            max_size: self.size(at, "max_size", raw.max_size, DEFAULT_MAX_SIZE, 1024..=MAX_TOKEN_BYTES as u64)
+                as usize,
             keys: self.token_keys(raw.keys.unwrap_or_default(), &at.key("keys")),
         };
         self.check_lifetimes(&tokens, at);

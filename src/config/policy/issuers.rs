@@ -10,10 +10,14 @@ pub struct Issuer {
     pub name: String,
     /// Position in [`Policy::issuers`](super::Policy::issuers).
     pub index: usize,
-    /// The exact `iss` of its tokens (RFC 7519 §4.1.1).
+    /// What its users' ids are made of: the first of `spellings`.
     pub issuer: String,
-    /// A token must be meant for one of these (`aud`).
-    pub audiences: Vec<String>,
+    /// What its tokens say in `iss` (RFC 7519 §4.1.1), character for character; [`TENANT`] in one stands for a
+    /// tenant.
+    pub spellings: Vec<String>,
+    /// Whose tokens count, where a spelling stands for many issuers. `None` where none does.
+    pub tenants: Option<Tenants>,
+    pub audience: Audience,
     pub key_source: KeySource,
     /// What its tokens may be signed with; never empty, and never a shared secret.
     pub algorithms: Vec<ForeignAlgorithm>,
@@ -36,6 +40,25 @@ pub struct Issuer {
     pub ca: Option<String>,
 }
 
+/// In an issuer's spelling: each tenant has one of its own (as Entra's `common` endpoint publishes it).
+pub const TENANT: &str = "{tenantid}";
+
+/// Which tenants' tokens count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tenants {
+    Any,
+    Only(Vec<String>),
+}
+
+/// Whom a token must be meant for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// Its tokens have no audience; one that has is meant for somebody else.
+    Absent,
+    /// One of `values`, said by the claim at this path.
+    OneOf { claim: Vec<String>, values: Vec<String> },
+}
+
 /// What another issuer's roles are called here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ForeignRoles {
@@ -43,6 +66,31 @@ pub enum ForeignRoles {
     Same,
     /// Its names to ours; the others count for nothing.
     Mapped(BTreeMap<String, String>),
+}
+
+impl Issuer {
+    /// Whether tokens with this `iss` are its own, if the tenant is allowed.
+    pub fn speaks_as(&self, iss: &str) -> bool {
+        self.tenant_of(iss).is_some() || self.is_spelling(iss)
+    }
+
+    /// Whether it is one of the spellings itself.
+    pub fn is_spelling(&self, iss: &str) -> bool {
+        self.spellings.iter().any(|own| own == iss && !own.contains(TENANT))
+    }
+
+    /// The tenant whose issuer this is.
+    pub fn tenant_of<'i>(&self, iss: &'i str) -> Option<&'i str> {
+        self.spellings.iter().find_map(|own| tenant(own, iss))
+    }
+}
+
+/// What stands in `iss` in place of [`TENANT`].
+pub fn tenant<'i>(spelling: &str, iss: &'i str) -> Option<&'i str> {
+    let (before, after) = spelling.split_once(TENANT)?;
+    let tenant = iss.strip_prefix(before)?.strip_suffix(after)?;
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+    (!tenant.is_empty() && tenant.bytes().all(is_name)).then_some(tenant)
 }
 
 /// Where an issuer's public keys are.
@@ -70,7 +118,7 @@ pub struct ClaimNames {
     pub scopes: Vec<String>,
 }
 
-/// The asymmetric algorithms of RFC 7518 §3.1 and RFC 8037 §3.1 that can be verified.
+/// The asymmetric algorithms of RFC 7518 §3.1, RFC 8037 §3.1 and RFC 9864 §2.2 that can be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForeignAlgorithm {
     RS256,
@@ -81,11 +129,13 @@ pub enum ForeignAlgorithm {
     PS512,
     ES256,
     ES384,
+    ES512,
     EdDSA,
+    Ed25519,
 }
 
 impl ForeignAlgorithm {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::RS256,
         Self::RS384,
         Self::RS512,
@@ -94,7 +144,9 @@ impl ForeignAlgorithm {
         Self::PS512,
         Self::ES256,
         Self::ES384,
+        Self::ES512,
         Self::EdDSA,
+        Self::Ed25519,
     ];
 
     /// Its `alg`.
@@ -108,7 +160,9 @@ impl ForeignAlgorithm {
             Self::PS512 => "PS512",
             Self::ES256 => "ES256",
             Self::ES384 => "ES384",
+            Self::ES512 => "ES512",
             Self::EdDSA => "EdDSA",
+            Self::Ed25519 => "Ed25519",
         }
     }
 }

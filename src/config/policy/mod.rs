@@ -27,7 +27,10 @@ pub use auth::{
     Argon2Params, Auth, AuthEndpoint, EmailRules, KeyRules, LockoutRule, MfaRules, PasswordRules,
 };
 pub use cache::{CacheRule, CacheSettings, QueryKey, VaryBy};
-pub use issuers::{AcceptedIssuers, ClaimNames, ForeignAlgorithm, ForeignRoles, Issuer, KeySource};
+pub use issuers::{
+    AcceptedIssuers, Audience, ClaimNames, ForeignAlgorithm, ForeignRoles, Issuer, KeySource, TENANT,
+    Tenants, tenant,
+};
 pub use limits::{Limit, LimitBy, OnStoreError, Quota};
 pub use listen::{ControlSocket, Listen, ProxyListener, TlsFiles};
 pub use log::{Log, LogLevel, Share};

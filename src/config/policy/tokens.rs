@@ -17,6 +17,8 @@ pub struct Tokens {
     pub refresh_window: Duration,
     /// Clock skew forgiven for `exp` and `nbf`; at most 60 s.
     pub leeway: Duration,
+    /// In bytes: a longer bearer token is refused unread.
+    pub max_size: usize,
     /// The first signs, all verify. Empty: the stores keep a generated one.
     pub keys: Vec<TokenKey>,
 }

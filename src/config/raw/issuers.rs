@@ -10,8 +10,10 @@ use super::{List, Table};
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Issuer {
-    pub issuer: Option<String>,
+    pub issuer: Option<Words>,
+    pub tenants: Option<Words>,
     pub audience: Option<Words>,
+    pub audience_claim: Option<Words>,
     pub jwks: Option<String>,
     pub algorithms: Option<List<String>>,
     pub claims: Option<ClaimNames>,

@@ -14,6 +14,7 @@ pub struct Tokens {
     pub session_ttl: Option<String>,
     pub refresh_window: Option<String>,
     pub leeway: Option<String>,
+    pub max_size: Option<String>,
     pub keys: Option<List<TokenKey>>,
 }
 

@@ -1,6 +1,8 @@
 //! Why a token of another issuer is refused, in one stable word for the log, `explain` and the metric. It
 //! never holds a value of the token.
 
+use std::time::Duration;
+
 use crate::rejection::Code;
 
 /// Logs, dashboards and alerts depend on the words.
@@ -9,6 +11,7 @@ pub enum Cause {
     Malformed,
     UnsupportedHeader,
     WrongType,
+    KidMissing,
     UnknownKey,
     KeyNotFetched,
     KeysUnavailable,
@@ -16,6 +19,7 @@ pub enum Cause {
     BadSignature,
     UnreadableClaims,
     WrongIssuer,
+    TenantNotAllowed,
     IssuerNotAccepted,
     WrongAudience,
     IdToken,
@@ -29,10 +33,11 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Malformed,
         Self::UnsupportedHeader,
         Self::WrongType,
+        Self::KidMissing,
         Self::UnknownKey,
         Self::KeyNotFetched,
         Self::KeysUnavailable,
@@ -40,6 +45,7 @@ impl Cause {
         Self::BadSignature,
         Self::UnreadableClaims,
         Self::WrongIssuer,
+        Self::TenantNotAllowed,
         Self::IssuerNotAccepted,
         Self::WrongAudience,
         Self::IdToken,
@@ -57,6 +63,7 @@ impl Cause {
             Self::Malformed => "malformed",
             Self::UnsupportedHeader => "unsupported_header",
             Self::WrongType => "wrong_type",
+            Self::KidMissing => "kid_missing",
             Self::UnknownKey => "unknown_key",
             Self::KeyNotFetched => "key_not_fetched",
             Self::KeysUnavailable => "keys_unavailable",
@@ -64,6 +71,7 @@ impl Cause {
             Self::BadSignature => "bad_signature",
             Self::UnreadableClaims => "unreadable_claims",
             Self::WrongIssuer => "wrong_issuer",
+            Self::TenantNotAllowed => "tenant_not_allowed",
             Self::IssuerNotAccepted => "issuer_not_accepted",
             Self::WrongAudience => "wrong_audience",
             Self::IdToken => "id_token",
@@ -83,6 +91,7 @@ impl Cause {
             Self::Malformed => "this isn't a JWT in compact form",
             Self::UnsupportedHeader => "its header lacks `alg`, or names an extension that isn't supported",
             Self::WrongType => "its `typ` is that of another kind of token",
+            Self::KidMissing => "its header names no key (`kid`), and the issuer has several",
             Self::UnknownKey => "the issuer publishes no key with its `kid`",
             Self::KeyNotFetched => "its `kid` is unknown, and the issuer was asked a moment ago (`cooldown`)",
             Self::KeysUnavailable => "the issuer's keys could not be fetched yet",
@@ -90,6 +99,7 @@ impl Cause {
             Self::BadSignature => "no key of the issuer verifies its signature",
             Self::UnreadableClaims => "its claims aren't a JSON object with distinct names",
             Self::WrongIssuer => "no issuer of gateway.yaml has its `iss`, character for character",
+            Self::TenantNotAllowed => "it is of a tenant that isn't named (`tenants`)",
             Self::IssuerNotAccepted => "the route doesn't accept this issuer (`issuers`)",
             Self::WrongAudience => "it is meant for another audience (`audience`)",
             Self::IdToken => {
@@ -100,7 +110,9 @@ impl Cause {
             Self::NotYetValid => "it isn't valid yet",
             Self::UserMissing => "the claim that tells users apart isn't there as a text (`claims.user`)",
             Self::UnusableName => "the name of its user holds control characters (`claims.username`)",
-            Self::RoleClaimNotFound => "a role is needed, and the claim with roles isn't there (`claims.roles`)",
+            Self::RoleClaimNotFound => {
+                "a role is needed, and the claim with roles isn't there (`claims.roles`)"
+            }
             Self::RolesNotMapped => "a role is needed, and none of this issuer's roles count here (`roles`)",
         }
     }
@@ -124,6 +136,8 @@ pub struct Refused {
     /// The issuer's name in gateway.yaml; `-` if none has its `iss`.
     pub issuer: String,
     pub cause: Cause,
+    /// When the issuer can be asked again, where that may help.
+    pub retry_after: Option<Duration>,
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Cause;
-use crate::config::policy::{ForeignRoles, Issuer};
+use crate::config::policy::{Audience, ForeignRoles, Issuer, TENANT, Tenants, tenant};
 use crate::identity::token::claims::VerifiedClaims;
 use crate::identity::token::json;
-use crate::identity::token::jws::Jws;
+use crate::identity::token::jws::{Header, Jws};
 use crate::identity::{Identity, name};
 
 /// Instants beyond it (the year 9999) are no instants.
@@ -28,6 +28,11 @@ pub fn issuer_of(token: &str) -> Option<String> {
     claims.get("iss")?.as_str().map(str::to_owned)
 }
 
+/// The `kid` that the token names.
+pub fn key_id_of(token: &str) -> Option<String> {
+    Header::parse(Jws::split(token).ok()?.header).ok()?.kid
+}
+
 /// Why a token that has been verified brings no role, if its roles were looked for in vain.
 pub fn why_without_roles(token: &str, issuer: &Issuer) -> Option<Cause> {
     let claims = unverified(token)?;
@@ -43,12 +48,11 @@ fn unverified(token: &str) -> Option<Value> {
     json::parse(&payload).ok()
 }
 
-/// Call it with bytes whose signature has been checked. Time isn't looked at yet.
-pub fn read(payload: &[u8], issuer: &Issuer) -> Result<Read, Cause> {
+/// Call it with bytes whose signature has been checked, by a key that is for `key_issuer` if it says so. Time
+/// isn't looked at yet.
+pub fn read(payload: &[u8], issuer: &Issuer, key_issuer: Option<&str>) -> Result<Read, Cause> {
     let claims: Value = json::parse(payload).map_err(|_| Cause::UnreadableClaims)?;
-    if claims.get("iss").and_then(Value::as_str) != Some(issuer.issuer.as_str()) {
-        return Err(Cause::WrongIssuer);
-    }
+    let realm = realm(&claims, issuer, key_issuer)?;
     // Before the audience: an ID token has the client for one, which would point to the wrong remedy.
     if is_id_token(&claims) && !issuer.allow_id_tokens {
         return Err(Cause::IdToken);
@@ -61,11 +65,30 @@ pub fn read(payload: &[u8], issuer: &Issuer) -> Result<Read, Cause> {
     let starts = seconds(&claims, "nbf")?.unwrap_or(0).max(issued.unwrap_or(0));
     let leeway = issuer.leeway.as_secs();
     let claims_read = VerifiedClaims {
-        identity: identity(&claims, issuer, issued.unwrap_or(0), ends)?,
+        identity: identity(&claims, issuer, realm, issued.unwrap_or(0), ends)?,
         starts: starts.saturating_sub(leeway),
         ends: ends.saturating_add(leeway),
     };
     Ok(Read { claims: claims_read, absent: absent(&claims, issuer) })
+}
+
+/// What the ids of its users are made of: the issuer as the file spells it first, or its tenant's own issuer.
+fn realm<'v>(claims: &'v Value, issuer: &'v Issuer, key_issuer: Option<&str>) -> Result<&'v str, Cause> {
+    let iss = text(claims, "iss").ok_or(Cause::WrongIssuer)?;
+    let (Some(tenants), Some(own)) = (&issuer.tenants, issuer.tenant_of(iss)) else {
+        return if issuer.is_spelling(iss) { Ok(&issuer.issuer) } else { Err(Cause::WrongIssuer) };
+    };
+    // A key may be one tenant's only, and a token names its tenant twice.
+    let is_for = |of: &str| if of.contains(TENANT) { tenant(of, iss).is_some() } else { of == iss };
+    if !key_issuer.is_none_or(is_for) || text(claims, "tid").is_some_and(|said| said != own) {
+        return Err(Cause::WrongIssuer);
+    }
+    match tenants {
+        Tenants::Only(allowed) if !allowed.iter().any(|one| one.eq_ignore_ascii_case(own)) => {
+            Err(Cause::TenantNotAllowed)
+        }
+        _ => Ok(iss),
+    }
 }
 
 /// OpenID Connect Core 1.0 §2 and §3.3.2.11: what only ID tokens carry. Two providers also say so by a word
@@ -88,11 +111,17 @@ fn username(claims: &Value, issuer: &Issuer, user: &str) -> Result<String, Cause
     Ok([issuer.username_prefix.as_deref().unwrap_or_default(), name].concat())
 }
 
-fn identity(claims: &Value, issuer: &Issuer, issued_at: u64, expires_at: u64) -> Result<Identity, Cause> {
+fn identity(
+    claims: &Value,
+    issuer: &Issuer,
+    realm: &str,
+    issued_at: u64,
+    expires_at: u64,
+) -> Result<Identity, Cause> {
     let names = &issuer.claims;
     let user = text_at(claims, &names.user).ok_or(Cause::UserMissing)?;
     Ok(Identity {
-        user_id: derived(&issuer.issuer, "user", user),
+        user_id: derived(realm, "user", user),
         username: username(claims, issuer, user)?,
         email: email(claims, issuer),
         roles: names.roles.as_ref().map(|path| roles(at(claims, path), issuer)).unwrap_or_default(),
@@ -101,15 +130,11 @@ fn identity(claims: &Value, issuer: &Issuer, issued_at: u64, expires_at: u64) ->
             .map(str::to_owned)
             .collect(),
         amr: words(claims.get("amr")).filter(|method| name::fits_header(method)).map(str::to_owned).collect(),
-        session_id: derived(
-            &issuer.issuer,
-            "session",
-            text(claims, "sid").or(text(claims, "jti")).unwrap_or(user),
-        ),
+        session_id: derived(realm, "session", text(claims, "sid").or(text(claims, "jti")).unwrap_or(user)),
         // Without an id a token can't be told from the user's others that ended at that second.
         token_id: match text(claims, "jti") {
-            Some(id) => derived(&issuer.issuer, "token", id),
-            None => derived(&issuer.issuer, "token", &format!("{user}\n{issued_at}\n{expires_at}")),
+            Some(id) => derived(realm, "token", id),
+            None => derived(realm, "token", &format!("{user}\n{issued_at}\n{expires_at}")),
         },
         version: 0,
         issued_at,
@@ -151,8 +176,19 @@ fn derived(issuer: &str, kind: &str, text: &str) -> Uuid {
 }
 
 fn is_for_us(claims: &Value, issuer: &Issuer) -> bool {
-    let is_ours = |audience: &Value| issuer.audiences.iter().any(|own| audience.as_str() == Some(own));
-    match claims.get("aud") {
+    let (claim, values) = match &issuer.audience {
+        Audience::OneOf { claim, values } => (claim, values),
+        Audience::Absent => {
+            return match claims.get("aud") {
+                None | Some(Value::Null) => true,
+                Some(Value::String(audience)) => audience.is_empty(),
+                Some(Value::Array(audiences)) => audiences.is_empty(),
+                Some(_) => false,
+            };
+        }
+    };
+    let is_ours = |audience: &Value| values.iter().any(|own| audience.as_str() == Some(own));
+    match at(claims, claim) {
         Some(Value::Array(audiences)) => audiences.iter().any(is_ours),
         Some(audience) => is_ours(audience),
         None => false,
@@ -191,7 +227,11 @@ fn roles(claim: Option<&Value>, issuer: &Issuer) -> Vec<String> {
         Some(ForeignRoles::Same) => name::is_role(theirs).then(|| theirs.to_owned()),
         Some(ForeignRoles::Mapped(names)) => names.get(theirs).cloned(),
     };
-    let mut roles: Vec<String> = words(claim).filter_map(ours).collect();
+    let mut roles: Vec<String> = match claim {
+        // Zitadel: an object, in which each role is a name.
+        Some(Value::Object(named)) => named.keys().filter_map(|theirs| ours(theirs)).collect(),
+        claim => words(claim).filter_map(ours).collect(),
+    };
     roles.sort_unstable();
     roles.dedup();
     roles

@@ -3,20 +3,29 @@
 
 use std::sync::Arc;
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 
+use super::key::Key;
 use super::{Absent, Cause, claims};
 use crate::clock::{Timestamp, unix_seconds};
 use crate::config::policy::{ForeignAlgorithm, Issuer};
 use crate::identity::Identity;
 use crate::identity::token::TokenError;
-use crate::identity::token::jws::{Header, Jws, VerifyingKey};
+use crate::identity::token::jws::{Header, Jws};
 use crate::identity::token::verified::VerifiedTokens;
 
 /// More than anybody publishes; each costs memory.
 const MAX_KEYS: usize = 64;
+
+pub struct KeySet {
+    /// One per key and algorithm.
+    keys: Vec<Key>,
+    /// How many keys that is.
+    published: usize,
+    /// With the set, so that a key that was withdrawn takes its tokens with it.
+    verified: VerifiedTokens,
+    text: Box<[u8]>,
+}
 
 /// Whose token it is.
 pub struct Verified {
@@ -25,12 +34,11 @@ pub struct Verified {
     pub absent: Vec<Absent>,
 }
 
-pub struct KeySet {
-    /// One per key and algorithm.
-    keys: Vec<VerifyingKey>,
-    /// With the set, so that a key that was withdrawn takes its tokens with it.
-    verified: VerifiedTokens,
-    text: Box<[u8]>,
+/// The keys that may have signed a token.
+struct Candidates<'k> {
+    keys: Vec<&'k Key>,
+    /// The token names none of them: it may as well be by a key that is published meanwhile.
+    guessed: bool,
 }
 
 #[derive(Deserialize)]
@@ -43,21 +51,26 @@ impl KeySet {
     pub fn read(text: &[u8], algorithms: &[ForeignAlgorithm]) -> Result<Self, String> {
         let document: Document =
             serde_json::from_slice(text).map_err(|error| format!("this isn't a JWK set: {error}"))?;
-        let keys: Vec<VerifyingKey> = document
-            .keys
-            .into_iter()
-            .take(MAX_KEYS)
-            .filter_map(|key| serde_json::from_value::<Jwk>(key).ok())
-            .flat_map(|key| pinned(&key, algorithms))
-            .collect();
-        if keys.is_empty() {
-            return Err("the JWK set has no public key with a `kid` for one of the algorithms".to_owned());
+        let published = document.keys.into_iter().take(MAX_KEYS).map(|key| Key::pinned(key, algorithms));
+        let published: Vec<Vec<Key>> = published.filter(|pinned| !pinned.is_empty()).collect();
+        if published.is_empty() {
+            return Err("the JWK set has no public key for one of the algorithms".to_owned());
         }
-        Ok(Self { keys, verified: VerifiedTokens::new(), text: text.into() })
+        Ok(Self {
+            published: published.len(),
+            keys: published.into_iter().flatten().collect(),
+            verified: VerifiedTokens::new(),
+            text: text.into(),
+        })
     }
 
     pub fn is_read_from(&self, text: &[u8]) -> bool {
         *self.text == *text
+    }
+
+    /// The `kid` of each key that has one.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().filter_map(|key| key.id.as_deref())
     }
 
     /// Who presents it, if this very token was good a moment ago and still is.
@@ -68,20 +81,6 @@ impl KeySet {
     /// Who presents this token of `issuer`, by signature and claims alone.
     pub fn verify(&self, token: &str, issuer: &Issuer, now: Timestamp) -> Result<Verified, Cause> {
         let jws = Jws::split(token).map_err(|_| Cause::Malformed)?;
-        let key = self.key_of(&jws)?;
-        let payload = jws.verified_payload(key).map_err(|error| match error {
-            TokenError::Malformed => Cause::Malformed,
-            _ => Cause::BadSignature,
-        })?;
-        let read = claims::read(&payload, issuer)?;
-        read.claims.check_time(unix_seconds(now)).map_err(|error| match error {
-            TokenError::NotYetValid => Cause::NotYetValid,
-            _ => Cause::Expired,
-        })?;
-        Ok(Verified { identity: self.verified.keep(token, read.claims), absent: read.absent })
-    }
-
-    fn key_of(&self, jws: &Jws<'_>) -> Result<&VerifyingKey, Cause> {
         let header = Header::parse(jws.header).map_err(|error| match error {
             TokenError::Malformed => Cause::Malformed,
             _ => Cause::UnsupportedHeader,
@@ -89,57 +88,51 @@ impl KeySet {
         if !header.may_be_foreign_access_token() {
             return Err(Cause::WrongType);
         }
-        if let Some(key) = self.keys.iter().find(|key| header.names(key)) {
-            return Ok(key);
+        let (payload, key) = self.payload(&jws, &header)?;
+        let read = claims::read(&payload, issuer, key.issuer.as_deref())?;
+        read.claims.check_time(unix_seconds(now)).map_err(|error| match error {
+            TokenError::NotYetValid => Cause::NotYetValid,
+            _ => Cause::Expired,
+        })?;
+        Ok(Verified { identity: self.verified.keep(token, read.claims), absent: read.absent })
+    }
+
+    /// What a key of the set has signed. Two keys may have the same `kid`, so each is tried.
+    fn payload(&self, jws: &Jws<'_>, header: &Header) -> Result<(Vec<u8>, &Key), Cause> {
+        let candidates = self.candidates(header)?;
+        let mut cause = if candidates.guessed { Cause::UnknownKey } else { Cause::BadSignature };
+        for key in candidates.keys {
+            match jws.payload_if(|message, signature| key.verify(message, signature)) {
+                Ok(payload) => return Ok((payload, key)),
+                Err(TokenError::Malformed) => cause = Cause::Malformed,
+                Err(_) => {}
+            }
         }
-        match self.keys.iter().any(|key| header.names_id(&key.id)) {
-            true => Err(Cause::WrongAlgorithm),
-            false => Err(Cause::UnknownKey),
+        Err(cause)
+    }
+
+    fn candidates(&self, header: &Header) -> Result<Candidates<'_>, Cause> {
+        let named = self.keys.iter().filter(|key| key.id.is_some() && key.id == header.kid);
+        let named: Vec<&Key> = named.collect();
+        if !named.is_empty() {
+            let keys = with_algorithm(named, header);
+            return if keys.is_empty() {
+                Err(Cause::WrongAlgorithm)
+            } else {
+                Ok(Candidates { keys, guessed: false })
+            };
         }
+        let unnamed: Vec<&Key> = match header.kid {
+            Some(_) => self.keys.iter().filter(|key| key.id.is_none()).collect(),
+            // OpenID Connect Core 1.0 §10.1: with several keys in the set, a token names one.
+            None if self.published == 1 => self.keys.iter().collect(),
+            None => return Err(Cause::KidMissing),
+        };
+        Ok(Candidates { keys: with_algorithm(unnamed, header), guessed: true })
     }
 }
 
-/// The key once for each algorithm that it and the policy allow.
-fn pinned(jwk: &Jwk, allowed: &[ForeignAlgorithm]) -> Vec<VerifyingKey> {
-    let Some(id) = jwk.common.key_id.as_deref().filter(|_| is_for_signatures(jwk)) else { return Vec::new() };
-    let Ok(key) = DecodingKey::from_jwk(jwk) else { return Vec::new() };
-    let own = jwk.common.key_algorithm.map(|own| own.to_string());
-    fitting(&jwk.algorithm)
-        .iter()
-        .filter(|algorithm| allowed.contains(algorithm))
-        .filter(|algorithm| own.as_deref().is_none_or(|own| own == algorithm.as_str()))
-        .map(|algorithm| VerifyingKey { id: id.to_owned(), algorithm: of(*algorithm), key: key.clone() })
-        .collect()
-}
-
-fn is_for_signatures(jwk: &Jwk) -> bool {
-    let operations = jwk.common.key_operations.as_ref();
-    matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature))
-        && operations.is_none_or(|operations| operations.contains(&KeyOperations::Verify))
-}
-
-/// By the kind of key (RFC 7518 §3.1). A shared secret fits nothing.
-fn fitting(key: &AlgorithmParameters) -> &'static [ForeignAlgorithm] {
-    use ForeignAlgorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
-    match key {
-        AlgorithmParameters::RSA(_) => &[RS256, RS384, RS512, PS256, PS384, PS512],
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => &[ES256],
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => &[ES384],
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => &[EdDSA],
-        _ => &[],
-    }
-}
-
-fn of(algorithm: ForeignAlgorithm) -> Algorithm {
-    match algorithm {
-        ForeignAlgorithm::RS256 => Algorithm::RS256,
-        ForeignAlgorithm::RS384 => Algorithm::RS384,
-        ForeignAlgorithm::RS512 => Algorithm::RS512,
-        ForeignAlgorithm::PS256 => Algorithm::PS256,
-        ForeignAlgorithm::PS384 => Algorithm::PS384,
-        ForeignAlgorithm::PS512 => Algorithm::PS512,
-        ForeignAlgorithm::ES256 => Algorithm::ES256,
-        ForeignAlgorithm::ES384 => Algorithm::ES384,
-        ForeignAlgorithm::EdDSA => Algorithm::EdDSA,
-    }
+fn with_algorithm<'k>(mut keys: Vec<&'k Key>, header: &Header) -> Vec<&'k Key> {
+    keys.retain(|key| key.algorithm.as_str() == header.alg);
+    keys
 }

@@ -6,8 +6,9 @@
 
 mod cause;
 mod claims;
+mod key;
 mod key_set;
 
 pub use cause::{Cause, Refused};
-pub use claims::{Absent, Read, issuer_of, why_without_roles};
+pub use claims::{Absent, issuer_of, key_id_of, why_without_roles};
 pub use key_set::{KeySet, Verified};

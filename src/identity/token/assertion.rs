@@ -193,6 +193,7 @@ mod tests {
             session_ttl: LIFE,
             refresh_window: LIFE,
             leeway: LIFE,
+            max_size: 8192,
             keys: keys.iter().map(key).collect(),
         }
     }

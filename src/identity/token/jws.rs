@@ -10,8 +10,8 @@ use serde::de::IgnoredAny;
 use super::TokenError;
 use super::json::{self, present};
 
-/// Longer texts are refused before any work. Header lines of that size are refused elsewhere, too.
-pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// Longer texts are refused before any work. Bearer tokens meet `tokens.max_size` before, which is at most this.
+pub const MAX_TOKEN_BYTES: usize = 32 * 1024;
 
 /// A key for one algorithm, under one `kid`.
 #[derive(Debug)]
@@ -72,7 +72,15 @@ impl<'a> Jws<'a> {
 
     /// The payload, decoded only after its signature has been checked.
     pub fn verified_payload(&self, key: &VerifyingKey) -> Result<Vec<u8>, TokenError> {
-        key.verify(self.message, self.signature)?;
+        self.payload_if(|message, signature| key.verify(message, signature))
+    }
+
+    /// The same, by a check of what is signed and the signature in base64url.
+    pub fn payload_if(
+        &self,
+        check: impl FnOnce(&[u8], &str) -> Result<(), TokenError>,
+    ) -> Result<Vec<u8>, TokenError> {
+        check(self.message, self.signature)?;
         decode(self.payload)
     }
 }
@@ -81,8 +89,10 @@ impl<'a> Jws<'a> {
 /// be the one of that key. `jku`, `jwk`, `x5u` and `x5c` are never looked at.
 #[derive(Deserialize)]
 pub(in crate::identity) struct Header {
-    alg: String,
-    kid: String,
+    pub alg: String,
+    /// Tokens of our own always have one.
+    #[serde(default, deserialize_with = "present")]
+    pub kid: Option<String>,
     #[serde(default, deserialize_with = "present")]
     typ: Option<String>,
     /// These change what the rest means, and we implement none of them (RFC 7515 §4.1.11,
@@ -114,11 +124,7 @@ impl Header {
 
     /// Whether both the id and the algorithm are this key's.
     pub fn names(&self, key: &VerifyingKey) -> bool {
-        self.kid == key.id && algorithm_name(key.algorithm) == Some(self.alg.as_str())
-    }
-
-    pub fn names_id(&self, id: &str) -> bool {
-        self.kid == id
+        self.kid.as_ref() == Some(&key.id) && algorithm_name(key.algorithm) == Some(self.alg.as_str())
     }
 
     /// RFC 9068 §4: no other kind of JWT may pass as an access token.
@@ -130,8 +136,9 @@ impl Header {
     /// Most providers don't follow RFC 9068 and say `JWT` or nothing; what has another name, such as
     /// a logout token, is no access token.
     pub fn may_be_foreign_access_token(&self) -> bool {
-        let is_plain = self.typ.as_deref().is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
-        is_plain || self.is_access_token()
+        let is_plain =
+            |typ: &str| typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("application/jwt");
+        self.typ.as_deref().is_none_or(is_plain) || self.is_access_token()
     }
 }
 

@@ -62,6 +62,7 @@ pub async fn decide(
     // that guessing costs. Before authorize: a revoked token learns nothing of the rules.
     exchange.enter("meter");
     let metered = meter.run(arrival.request, exchange, presented, arrival.charged).await;
+    let metered = metered.map_err(|rejection| tokens::put_off(rejection, exchange));
     let metered = excuse::run(metered, exchange);
     observe::run(metered, exchange)?;
     exchange.enter("authorize");

@@ -27,6 +27,7 @@ fn is_about_access(code: Code) -> bool {
         code,
         Code::NoCredentials
             | Code::TokenMalformed
+            | Code::TokenTooLarge
             | Code::TokenInvalid
             | Code::TokenExpired
             | Code::TokenNotYetValid

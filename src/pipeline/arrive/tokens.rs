@@ -10,12 +10,15 @@ use crate::identity::credentials::{self, Credential};
 use crate::identity::foreign::{Cause, Refused, issuer_of};
 use crate::identity::token::TokenError;
 use crate::issuers::TrustedIssuer;
-use crate::rejection::Code;
+use crate::rejection::{Code, Rejection};
 
 /// What stands for an issuer that the file doesn't name.
 const NO_ISSUER: &str = "-";
 
 pub async fn run(token: &str, exchange: &Exchange) -> Presented {
+    if token.len() > exchange.edition.policy.tokens.max_size {
+        return Presented::Bad(Code::TokenTooLarge);
+    }
     match verify(token, exchange) {
         Ok(presented) => presented,
         // Boxed: this future is made and moved for every request.
@@ -27,11 +30,11 @@ pub async fn run(token: &str, exchange: &Exchange) -> Presented {
 struct UnknownKey(Arc<TrustedIssuer>);
 
 async fn after_fetch(token: &str, exchange: &Exchange, issuer: &TrustedIssuer) -> Presented {
-    issuer.refetch().await;
-    match issuer.verify(token, exchange.arrived_at) {
+    match issuer.verify_by_new_keys(token, exchange.arrived_at).await {
         Ok(identity) => Presented::Token(identity),
-        // Without any keys nothing can be said about the token.
-        Err(cause) => refused(issuer.name(), cause),
+        Err((cause, retry_after)) => {
+            Presented::Foreign(Box::new(Refused { issuer: issuer.name().to_owned(), cause, retry_after }))
+        }
     }
 }
 
@@ -54,7 +57,7 @@ fn verify(token: &str, exchange: &Exchange) -> Result<Presented, UnknownKey> {
     let Some(says) = issuer_of(token).filter(|_| !edition.issuers.is_empty()) else {
         return Ok(Presented::Bad(error.into()));
     };
-    let Some(issuer) = foreign.clone().find(|issuer| says == issuer.iss()) else {
+    let Some(issuer) = foreign.clone().find(|issuer| issuer.speaks_as(&says)) else {
         let accepts_others = foreign.next().is_some();
         return Ok(of_nobody_accepted(&says, error, accepts_others, exchange));
     };
@@ -68,7 +71,7 @@ fn verify(token: &str, exchange: &Exchange) -> Result<Presented, UnknownKey> {
 /// A token that says it is of nobody whom the route accepts.
 fn of_nobody_accepted(says: &str, error: TokenError, accepts_others: bool, exchange: &Exchange) -> Presented {
     let edition = &exchange.edition;
-    if let Some(known) = edition.issuers.iter().find(|issuer| says == issuer.iss()) {
+    if let Some(known) = edition.issuers.iter().find(|issuer| issuer.speaks_as(says)) {
         return refused(known.name(), Cause::IssuerNotAccepted);
     }
     match accepts_others && says != edition.policy.tokens.issuer {
@@ -78,7 +81,7 @@ fn of_nobody_accepted(says: &str, error: TokenError, accepts_others: bool, excha
 }
 
 fn refused(issuer: &str, cause: Cause) -> Presented {
-    Presented::Foreign(Box::new(Refused { issuer: issuer.to_owned(), cause }))
+    Presented::Foreign(Box::new(Refused { issuer: issuer.to_owned(), cause, retry_after: None }))
 }
 
 /// Notes why a token of another issuer is refused; to the stages after this it is a bad one like others.
@@ -93,16 +96,27 @@ pub fn note(presented: Presented, exchange: &mut Exchange) -> Presented {
     }
 }
 
+/// When the issuer of the token can be asked again, where nobody can say at the moment.
+pub fn put_off(rejection: Rejection, exchange: &Exchange) -> Rejection {
+    let wait = exchange.refused_token.as_ref().and_then(|refused| refused.retry_after);
+    match wait.filter(|_| rejection.code == Code::StoreUnavailable && rejection.retry_after.is_none()) {
+        Some(wait) => rejection.retry_after(wait),
+        None => rejection,
+    }
+}
+
 /// Notes it if a role is missing because the token of another issuer brought none that counts.
 pub fn note_missing_role(request: &RequestHeader, exchange: &mut Exchange, code: Code) {
     if code != Code::RoleMissing || exchange.edition.issuers.is_empty() {
         return;
     }
     // Users of other issuers have ids of another version than ours.
-    let is_foreign = exchange.identity.as_ref().is_some_and(|identity| identity.user_id.get_version_num() == 8);
+    let is_foreign =
+        exchange.identity.as_ref().is_some_and(|identity| identity.user_id.get_version_num() == 8);
     let Ok(Some(Credential::Token(token))) = credentials::presented(&request.headers) else { return };
     let Some(says) = issuer_of(token).filter(|_| is_foreign) else { return };
-    let issuer = exchange.edition.issuers.iter().find(|issuer| says == issuer.iss());
+    let issuer = exchange.edition.issuers.iter().find(|issuer| issuer.speaks_as(&says));
     let cause = issuer.and_then(|issuer| Some((issuer.name().to_owned(), issuer.why_without_roles(token)?)));
-    exchange.refused_token = cause.map(|(issuer, cause)| Box::new(Refused { issuer, cause }));
+    exchange.refused_token =
+        cause.map(|(issuer, cause)| Box::new(Refused { issuer, cause, retry_after: None }));
 }

@@ -70,6 +70,7 @@ fn tokens() -> Tokens {
         session_ttl: Duration::from_secs(90 * 86_400),
         refresh_window: Duration::from_secs(10),
         leeway: Duration::from_secs(30),
+        max_size: 8192,
         keys: vec![TokenKey { id: "k1".to_owned(), algorithm: SigningAlgorithm::HS256, material }],
     }
 }

@@ -69,6 +69,7 @@ fn tokens(keys: Vec<TokenKey>) -> Tokens {
         session_ttl: Duration::from_secs(7200),
         refresh_window: Duration::from_secs(10),
         leeway: Duration::from_secs(30),
+        max_size: 8192,
         keys,
     }
 }
