@@ -493,3 +493,15 @@ async fn the_overview_the_policy_and_explain_say_how_things_are() {
     let page = browser.page("/console/explain?url=/a&user=nosuch").await;
     assert!(page.contains("no account is called"), "{page}");
 }
+
+#[tokio::test]
+async fn explain_at_the_console_mints_no_assertion() {
+    let upstreams = "upstreams: { example: { servers: [\"${UPSTREAM}\"], assertion: true } }";
+    let gw = harness::gateway(upstreams).await;
+    let browser = Browser::of_operator(&gw).await;
+    gw.register("alice").await;
+
+    let page = browser.page("/console/explain?method=GET&url=%2Fadmin%2Fx&user=alice&roles=admin").await;
+
+    assert!(page.contains("&lt;assertion&gt;") && !page.contains("eyJ"), "{page}");
+}
