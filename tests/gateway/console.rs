@@ -229,7 +229,7 @@ async fn the_limits_of_logins_hold_here_too() {
 
 #[tokio::test]
 async fn the_cookie_is_of_no_use_elsewhere_and_answers_are_locked_down() {
-    let gw = harness::gateway("").await;
+    let gw = harness::gateway("admin: { hosts: [gateway.example] }").await;
     gw.admin("root").await;
     let browser = Browser::of(&gw);
 
