@@ -14,6 +14,7 @@ const WITH_BODY: &[Code] = &[Code::BodyTooLarge, Code::UnsupportedMediaType];
 const WITH_TOKEN: &[Code] = &[
     Code::NoCredentials,
     Code::TokenMalformed,
+    Code::TokenTooLarge,
     Code::TokenInvalid,
     Code::TokenExpired,
     Code::TokenNotYetValid,
