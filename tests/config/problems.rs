@@ -352,7 +352,8 @@ fn an_issuer_must_say_whose_tokens_it_makes_and_whose_keys_sign_them() {
             "x.tenants: only for an issuer with {tenantid}",
         ),
         (
-            "issuer: \"http://localhost:{tenantid}\", audience: a, tenants: any".to_owned(),
+            "issuer: \"http://localhost:{tenantid}\", audience: a, tenants: any, jwks: \"https://i/keys\""
+                .to_owned(),
             "x.issuer: tokens.issuer is one of its tenants",
         ),
         (

@@ -60,7 +60,7 @@ async fn a_partners_group_is_our_role_only_where_it_is_mapped() {
     let gw = harness::gateway(provider.setup().with(&with_roles("cooldown: 29s"))).await;
 
     assert_eq!(status(&gw, &token, "/admin/dashboard").await, missing, "it isn't mapped");
-    assert_eq!(echo(&gw, token.clone()).await.fields("x-forwarded-groups"), [""]);
+    assert_eq!(echo(&gw, token.clone()).await.fields("x-forwarded-groups").concat(), "");
     gw.logged(|line| line["token_cause"] == "roles_not_mapped" && line["reason"] == "role_missing").await;
 
     for (roles, expected, told) in [
@@ -71,7 +71,7 @@ async fn a_partners_group_is_our_role_only_where_it_is_mapped() {
     ] {
         assert_eq!(gw.reload(provider.setup().with(&with_roles(roles))).await, Reload::InForce);
         assert_eq!(status(&gw, &token, "/admin/dashboard").await, expected, "{roles}");
-        assert_eq!(echo(&gw, token.clone()).await.fields("x-forwarded-groups"), [told], "{roles}");
+        assert_eq!(echo(&gw, token.clone()).await.fields("x-forwarded-groups").concat(), told, "{roles}");
     }
 }
 
