@@ -108,8 +108,12 @@ fn next_steps(args: &Init) -> &'static str {
         true => {
             "next: build the image once (docker build -f deploy/Dockerfile -t portcullis . in the sources), then\n\
              docker compose up -d, then\n\
-             docker compose exec gateway portcullis user add NAME --operator"
+             docker compose exec gateway portcullis user add NAME --operator\n\
+             registration is closed; `registration: open` under `auth:` lets strangers make accounts"
         }
-        false => "next: portcullis serve, and portcullis user add NAME --operator",
+        false => {
+            "next: portcullis serve, and portcullis user add NAME --operator\n\
+             registration is closed; `registration: open` under `auth:` lets strangers make accounts"
+        }
     }
 }

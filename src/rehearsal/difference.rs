@@ -7,7 +7,7 @@ use std::fmt;
 use http::Method;
 use serde::Serialize;
 
-use super::shape::{RouteShape, Shape};
+use super::shape::{AccountsShape, RouteShape, Shape};
 use crate::config::policy::{Access, Assignment, Owner, Requirement, RouteTable};
 use crate::pipeline::arrive::admit::METHODS;
 
@@ -60,7 +60,7 @@ pub struct Change {
     pub kind: Kind,
     /// `None`: every host that no route names.
     pub host: Option<String>,
-    /// A path or a pattern, or `admin.roles`.
+    /// A path or a pattern, or a key of the file.
     pub path: String,
     /// None for what isn't about requests.
     pub methods: Vec<String>,
@@ -105,6 +105,9 @@ pub fn compare(old: &Shape, new: &Shape) -> Result<Vec<Change>, String> {
         |((kind, host, path, before, after), methods)| Change { kind, host, path, methods, before, after };
     let mut changes: Vec<Change> = methods_of.into_iter().map(change).collect();
     changes.extend(operator_change(&old.operators, &new.operators));
+    if let (Some(old), Some(new)) = (&old.accounts, &new.accounts) {
+        changes.extend(account_changes(old, new));
+    }
     changes.sort_by_key(|change| change.kind);
     Ok(changes)
 }
@@ -122,6 +125,33 @@ fn operator_change(before: &[String], after: &[String]) -> Option<Change> {
     };
     let (path, methods) = ("admin.roles".to_owned(), Vec::new());
     Some(Change { kind, host: None, path, methods, before: before.join(", "), after: after.join(", ") })
+}
+
+/// Who may have an account, and where an access token alone changes one.
+fn account_changes(old: &AccountsShape, new: &AccountsShape) -> Vec<Change> {
+    let change = |path: &str, is_looser: bool, before: String, after: String| {
+        let kind = if is_looser { Kind::Looser } else { Kind::Stricter };
+        Change { kind, host: None, path: path.to_owned(), methods: Vec::new(), before, after }
+    };
+    let mut changes = Vec::new();
+    if old.registration_open != new.registration_open {
+        let word = |is_open: bool| if is_open { "open" } else { "closed" }.to_owned();
+        let (before, after) = (word(old.registration_open), word(new.registration_open));
+        changes.push(change("auth.registration", new.registration_open, before, after));
+    }
+    if old.change_needs_password != new.change_needs_password {
+        let (before, after) = (old.change_needs_password.to_string(), new.change_needs_password.to_string());
+        changes.push(change("auth.email.change_needs_password", old.change_needs_password, before, after));
+    }
+    let of = |shape: &AccountsShape| shape.waives_reauthentication.iter().cloned().collect::<BTreeSet<_>>();
+    let (was, is) = (of(old), of(new));
+    let word =
+        |waives: bool| if waives { "reauthentication off" } else { "reauthentication required" }.to_owned();
+    for path in was.symmetric_difference(&is) {
+        let waives = is.contains(path);
+        changes.push(change(path, waives, word(!waives), word(waives)));
+    }
+    changes
 }
 
 fn hosts<'s>(old: &'s Shape, new: &'s Shape) -> BTreeSet<Option<&'s str>> {

@@ -18,7 +18,19 @@ pub struct Shape {
     /// The roles of operators; empty where an older gateway doesn't tell.
     #[serde(default)]
     pub operators: Vec<String>,
+    /// `None` where an older gateway doesn't tell.
+    #[serde(default)]
+    pub accounts: Option<AccountsShape>,
     pub routes: Vec<RouteShape>,
+}
+
+/// Who may have an account, and what it takes to change one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccountsShape {
+    pub registration_open: bool,
+    /// The paths where an access token alone does sensitive actions.
+    pub waives_reauthentication: Vec<String>,
+    pub change_needs_password: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,6 +64,7 @@ impl Shape {
         Self {
             digest: policy.digest.clone(),
             operators: policy.admin.roles.clone(),
+            accounts: Some(AccountsShape::of(policy)),
             routes: routes.filter_map(|route| RouteShape::of(route, policy)).collect(),
         }
     }
@@ -64,6 +77,17 @@ impl Shape {
             table.add(route.to_route(index)?).map_err(|conflict| format!("{}: {conflict:?}", route.name))?;
         }
         Ok(table.build())
+    }
+}
+
+impl AccountsShape {
+    fn of(policy: &Policy) -> Self {
+        let waiving = policy.routes.routes().iter().filter(|route| route.waives_reauthentication);
+        Self {
+            registration_open: policy.auth.registration_open,
+            waives_reauthentication: waiving.map(|route| route.path.clone()).collect(),
+            change_needs_password: policy.auth.email.change_needs_password,
+        }
     }
 }
 

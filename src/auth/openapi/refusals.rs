@@ -97,6 +97,11 @@ pub fn problem() -> Value {
             "detail": { "type": "string" },
             "code": { "type": "string", "enum": codes },
             "request_id": { "type": "string" },
+            "needs": {
+                "type": "array",
+                "description": "With `reauthentication_required`: what is missing",
+                "items": { "type": "string", "enum": ["password", "code", "sign_in"] },
+            },
             "error": { "type": "string", "description": "Of RFC 6749, where an OAuth2 form was sent" },
         },
     })
