@@ -6,3 +6,4 @@ pub mod keys;
 pub mod names;
 pub mod operators;
 pub mod reauthentication;
+pub mod roles;

@@ -288,8 +288,9 @@ impl Administration {
     }
 
     /// Notes that a token is about to be made outside of any login.
-    pub async fn note_mint(&self, account: &Account) -> Done<()> {
-        self.append(self.about(AuditEvent::TokenMinted, account, None)).await
+    pub async fn note_mint(&self, account: &Account, with_factor: bool) -> Done<()> {
+        let detail = with_factor.then(|| "with a second factor".to_owned());
+        self.append(self.about(AuditEvent::TokenMinted, account, detail)).await
     }
 
     /// Notes that the keys of all tokens were rotated, which concerns nobody in particular.

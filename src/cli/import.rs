@@ -1,5 +1,6 @@
 //! `portcullis user import`: takes over the accounts of another program.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -7,8 +8,9 @@ use serde_json::json;
 
 use super::import_file;
 use super::operator::OutputArg;
+use crate::accounts::roles::{Unknown, unknown};
 use crate::auth::administration::Administration;
-use crate::auth::import::ImportProblem;
+use crate::auth::import::{ImportProblem, ImportRow};
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
@@ -40,6 +42,7 @@ pub async fn perform(
     problems.sort_by_key(|problem| problem.line);
     problems.iter().try_for_each(|problem| output.print(&line(problem), &json!(problem)))?;
 
+    tell_new_roles(administration, &good);
     let (count, bad) = (good.len(), problems.len());
     let is_refused = bad > 0 && !args.skip_bad;
     let imported = if is_refused || args.dry_run { 0 } else { count };
@@ -51,6 +54,15 @@ pub async fn perform(
     match is_refused {
         true => Err("nothing is imported while a row has a problem; --skip-bad leaves such rows out".into()),
         false => Ok(()),
+    }
+}
+
+fn tell_new_roles(administration: &Administration, rows: &[ImportRow]) {
+    let roles: BTreeSet<&String> = rows.iter().flat_map(|row| row.roles.iter().flatten()).collect();
+    let roles: Vec<String> = roles.into_iter().cloned().collect();
+    for Unknown { role, meant } in unknown(&administration.policy, &roles) {
+        let meant = meant.map(|meant| format!("; did you mean {meant:?}?")).unwrap_or_default();
+        eprintln!("note: nothing in the configuration names the role {role:?}{meant}");
     }
 }
 

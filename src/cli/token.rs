@@ -20,6 +20,9 @@ use crate::rejection::Code;
 use crate::server;
 use crate::store::{Bearer, Standing};
 
+/// Of a login with an authenticator app (RFC 8176).
+const WITH_FACTOR: [&str; 3] = ["pwd", "otp", "mfa"];
+
 #[derive(Debug, Args)]
 pub struct TokenArgs {
     #[command(flatten)]
@@ -43,6 +46,9 @@ enum TokenCommand {
         /// In seconds; at most tokens.access_ttl
         #[arg(long, value_name = "SECONDS")]
         ttl: Option<u64>,
+        /// Say that a second factor was shown, as auth.mfa.required_roles and routes ask for; it is audited
+        #[arg(long)]
+        mfa: bool,
     },
 }
 
@@ -63,13 +69,13 @@ pub fn run(args: &TokenArgs) -> Result<(), String> {
                     _ => inspect(&administration, &keys, &token, &args.output).await,
                 }
             }
-            TokenCommand::Mint { user, ttl } => {
+            TokenCommand::Mint { user, ttl, mfa } => {
                 let most = tokens.access_ttl;
                 let ttl = ttl.map_or(most, Duration::from_secs);
                 if ttl > most || ttl.is_zero() {
                     return Err(format!("--ttl must be between 1 and {}", most.as_secs()));
                 }
-                mint(&administration, &keys, user, ttl, &args.output).await
+                mint(&administration, &keys, user, ttl, *mfa, &args.output).await
             }
         }
     })?
@@ -155,20 +161,27 @@ async fn mint(
     keys: &KeyRing,
     user: &str,
     ttl: Duration,
+    mfa: bool,
     output: &OutputArg,
 ) -> Result<(), String> {
     let account = administration.find(user).await.map_err(|error| error.to_string())?;
     if account.disabled {
         return Err(format!("{} is disabled", account.username));
     }
-    administration.note_mint(&account).await.map_err(|error| error.to_string())?;
+    let needs_factor = &administration.policy.auth.mfa.required_roles;
+    if let Some(role) = account.roles.iter().find(|role| !mfa && needs_factor.contains(role)) {
+        eprintln!(
+            "note: the role {role:?} opens nothing without a second factor; --mfa says that one was shown"
+        );
+    }
+    administration.note_mint(&account, mfa).await.map_err(|error| error.to_string())?;
     let identity = Identity {
         user_id: account.id,
         username: account.username,
         email: account.email,
         roles: account.roles,
         scopes: Vec::new(),
-        amr: Vec::new(),
+        amr: if mfa { WITH_FACTOR.map(str::to_owned).to_vec() } else { Vec::new() },
         session_id: Uuid::now_v7(),
         token_id: Uuid::now_v7(),
         version: account.version,

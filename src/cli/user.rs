@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::import::{self, ImportArgs};
 use super::operator::{self, OutputArg};
 use super::{ConfigArg, block_on};
+use crate::accounts::roles::{Unknown, unknown};
 use crate::auth::administration::{Administration, AdministrationError, NewUser};
 use crate::auth::described;
 use crate::store::{Account, AccountFilter, FormerName};
@@ -39,6 +40,9 @@ enum UserCommand {
         /// Let --role name a role of operators
         #[arg(long)]
         allow_operators: bool,
+        /// Let --role name a role that looks like a misspelling of another
+        #[arg(long)]
+        new_role: bool,
         #[arg(long)]
         email: Option<String>,
     },
@@ -60,6 +64,9 @@ enum UserCommand {
         /// Let them make an operator of the gateway
         #[arg(long)]
         allow_operators: bool,
+        /// Let them be new where one looks like a misspelling of another
+        #[arg(long)]
+        new_role: bool,
     },
     /// Replace the password of an account and end its sessions and API keys; it comes as with `add`
     SetPassword {
@@ -71,10 +78,12 @@ enum UserCommand {
     /// Disable an account and end its sessions
     Disable {
         name: String,
-        /// Enable it again
+        /// Enable it again, as `enable` does
         #[arg(long)]
         undo: bool,
     },
+    /// Enable an account that was disabled
+    Enable { name: String },
     /// Take the second factor of an account away and end its sessions and API keys
     ResetMfa {
         name: String,
@@ -111,10 +120,11 @@ async fn perform(
     let said = |error: AdministrationError| error.to_string();
     let print = |account: &Account| output.print(&line(account), &described::account(account));
     match command {
-        UserCommand::Add { name, roles, operator, allow_operators, email } => {
+        UserCommand::Add { name, roles, operator, allow_operators, new_role, email } => {
             let password = password()?;
             let allow_operators = *operator || *allow_operators;
             let operator = operator.then(|| administration.policy.admin.roles.first()).flatten();
+            check_spelling(administration, roles, *new_role)?;
             let roles: Vec<String> = roles.iter().chain(operator).cloned().collect();
             let email = email.as_deref();
             let new = NewUser { username: name, password: &password, email, roles: &roles, allow_operators };
@@ -123,7 +133,10 @@ async fn perform(
         UserCommand::Import(args) => import::perform(args, administration, output).await,
         UserCommand::List { search } => list(administration, search.as_deref(), print).await,
         UserCommand::Show { name } => print(&administration.find(name).await.map_err(said)?),
-        UserCommand::SetRole { name, roles, allow_operators } => {
+        UserCommand::SetRole { name, roles, allow_operators, new_role } => {
+            let had = administration.find(name).await.map_err(said)?.roles;
+            let new: Vec<String> = roles.iter().filter(|role| !had.contains(role)).cloned().collect();
+            check_spelling(administration, &new, *new_role)?;
             print(&administration.set_roles(name, roles, *allow_operators).await.map_err(said)?)
         }
         UserCommand::SetPassword { name, keep_keys } => {
@@ -132,6 +145,7 @@ async fn perform(
         UserCommand::Disable { name, undo } => {
             print(&administration.set_disabled(name, !undo).await.map_err(said)?)
         }
+        UserCommand::Enable { name } => print(&administration.set_disabled(name, false).await.map_err(said)?),
         UserCommand::ResetMfa { name, keep_keys } => {
             let had_one = administration.reset_mfa(name, *keep_keys).await.map_err(said)?;
             let text = if had_one { "second factor removed" } else { "had no second factor" };
@@ -183,6 +197,21 @@ async fn former_names(administration: &Administration, output: &OutputArg) -> Re
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.username.clone());
     }
+}
+
+/// A role that nothing names may be meant; one that looks like another has to be said.
+fn check_spelling(administration: &Administration, roles: &[String], new_role: bool) -> Result<(), String> {
+    for Unknown { role, meant } in unknown(&administration.policy, roles) {
+        match meant.filter(|_| !new_role) {
+            Some(meant) => {
+                return Err(format!(
+                    "nothing names the role {role:?}; did you mean {meant:?}? If not, add --new-role"
+                ));
+            }
+            None => eprintln!("note: nothing in the configuration names the role {role:?}"),
+        }
+    }
+    Ok(())
 }
 
 fn line(account: &Account) -> String {

@@ -1,6 +1,7 @@
 //! Every promise over real sockets, against a real Postgres and a real Redis.
 
 mod access_rules;
+mod account_commands;
 mod admin_api;
 mod admin_side;
 mod algorithms;

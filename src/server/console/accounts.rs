@@ -11,6 +11,7 @@ use serde::de::IgnoredAny;
 
 use super::page::{self, deed, fact, time};
 use super::{Console, Shown, answer, go, query};
+use crate::accounts::roles::{Unknown, unknown};
 use crate::auth::administration::AdministrationError;
 use crate::auth::console::Guest;
 use crate::identity::{SessionId, api_key};
@@ -38,6 +39,7 @@ struct Done {
 struct Roles {
     roles: String,
     allow_operators: Option<String>,
+    new_role: Option<String>,
 }
 
 pub async fn list(State(console): State<Console>, Extension(guest): Extension<Arc<Guest>>) -> Response {
@@ -153,6 +155,7 @@ fn roles_form(guest: &Guest, account: &Account) -> Markup {
             input type="hidden" name="form_token" value=(guest.form_token);
             label { "Roles, with spaces between them" input name="roles" value=(account.roles.join(" ")) required; }
             label { "They may make an operator of the gateway" input type="checkbox" name="allow_operators" value="true"; }
+            label { "One is new, however it looks" input type="checkbox" name="new_role" value="true"; }
             button .quiet { "Replace roles" }
         }
     }
@@ -199,6 +202,22 @@ fn table_of_keys(guest: &Guest, keys: Vec<(ApiKey, String)>) -> Markup {
     }
 }
 
+/// As the command line does.
+fn check_spelling(guest: &Guest, roles: &[String], new_role: bool) -> Result<(), Rejection> {
+    let policy = &guest.call.settings.policy;
+    let misspelled = unknown(policy, roles).into_iter().find(|unknown| unknown.meant.is_some());
+    match misspelled.filter(|_| !new_role) {
+        Some(Unknown { role, meant }) => {
+            let meant = meant.unwrap_or_default();
+            let detail = format!(
+                "Nothing names the role {role:?}; did you mean {meant:?}? If not, say that it is new"
+            );
+            Err(Rejection::from(Code::BadRequest).because(detail))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Only our own words, whatever stands in the address.
 fn said(done: &str) -> Option<&'static str> {
     Some(match done {
@@ -229,8 +248,11 @@ pub async fn act(
             "end-sessions" => administration.end_sessions(&id, false).await.map(drop),
             "end-sessions-only" => administration.end_sessions(&id, true).await.map(drop),
             "roles" => {
-                let Roles { roles, allow_operators } = guest.form()?;
+                let Roles { roles, allow_operators, new_role } = guest.form()?;
                 let roles: Vec<String> = roles.split_whitespace().map(str::to_owned).collect();
+                let had = administration.find(&id).await.map_err(|error| refused(&console, error))?.roles;
+                let new: Vec<String> = roles.iter().filter(|role| !had.contains(role)).cloned().collect();
+                check_spelling(&guest, &new, new_role.is_some())?;
                 administration.set_roles(&id, &roles, allow_operators.is_some()).await.map(drop)
             }
             _ => return Err(Code::RouteNotFound.into()),

@@ -1,0 +1,88 @@
+//! What operators do to accounts by command, where it was impossible or went wrong without a word.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{self, Gateway, PASSWORD, Reason as _, Setup, Stores};
+
+async fn both_editions() -> [Gateway; 2] {
+    let servers = Stores::servers().await;
+    [harness::gateway("").await, harness::gateway(Setup::default().stores(&servers)).await]
+}
+
+/// Exit status, standard output and standard error.
+fn run(gw: &Gateway, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = gw.cli(arguments);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn roles(gw: &Gateway, name: &str) -> Value {
+    let (_, shown, _) = run(gw, &["user", "show", name, "--output", "json"]);
+    serde_json::from_str::<Value>(&shown).unwrap_or_default()["roles"].clone()
+}
+
+#[tokio::test]
+async fn a_disabled_account_is_enabled_again_by_command() {
+    for gw in both_editions().await {
+        gw.register("alice").await;
+        let credentials = json!({ "username": "alice", "password": PASSWORD });
+        let login = async || gw.anonymous().post("/auth/login", &credentials).await;
+
+        assert_eq!(run(&gw, &["user", "disable", "alice"]).0, Some(0));
+        assert_eq!(login().await.reason(), Some("account_disabled"));
+        let (status, shown, _) = run(&gw, &["user", "enable", "alice"]);
+        assert_eq!((status, shown.ends_with("  enabled")), (Some(0), true), "{shown}");
+        assert_eq!(login().await.status(), 200);
+        assert_eq!(run(&gw, &["user", "enable", "nobody"]).0, Some(1));
+        let (_, audited, _) = run(&gw, &["audit", "list", "--event", "enabled", "--output", "json"]);
+        assert!(audited.contains("\"alice\"") && audited.contains("cli:"), "{audited}");
+    }
+}
+
+#[tokio::test]
+async fn a_misspelled_role_is_refused_unless_it_is_said_to_be_new() {
+    let gw = harness::gateway("").await;
+    gw.register("alice").await;
+
+    for misspelled in ["admn", "adminn", "opertor"] {
+        let (status, printed, said) = run(&gw, &["user", "set-role", "alice", misspelled]);
+        assert_eq!((status, printed.as_str()), (Some(1), ""), "{misspelled}");
+        assert!(said.contains("did you mean") && said.contains("--new-role"), "{said}");
+        let (status, _, said) = run(&gw, &["user", "add", "bob", "--role", misspelled]);
+        assert_eq!(status, Some(1));
+        assert!(said.contains("--new-role"), "{said}");
+    }
+    assert_eq!((roles(&gw, "alice"), roles(&gw, "bob")), (json!(["user"]), Value::Null));
+    let (status, _, said) = run(&gw, &["user", "set-role", "alice", "admn", "--new-role"]);
+    assert_eq!((status, roles(&gw, "alice")), (Some(0), json!(["admn"])), "{said}");
+    let (status, _, said) = run(&gw, &["user", "set-role", "alice", "user", "librarian"]);
+    assert_eq!((status, roles(&gw, "alice")), (Some(0), json!(["user", "librarian"])));
+    assert!(said.contains("librarian"), "a word about it: {said}");
+    assert_eq!(run(&gw, &["user", "set-role", "alice", "admin"]).2, "", "a route names it");
+}
+
+#[tokio::test]
+async fn a_role_that_needs_a_second_factor_shuts_no_operator_out_at_the_command_line() {
+    let yaml = "auth: { registration: open, limits: off, mfa: { required_roles: [operator] } }";
+    for stores in [Stores::Embedded, Stores::servers().await] {
+        let gw = harness::gateway(Setup::from(yaml).stores(&stores)).await;
+        assert_eq!(run(&gw, &["user", "add", "root", "--operator"]).0, Some(0));
+        let api = async |token: &str| {
+            let request = gw.admin_request(Method::GET, "/api/users").bearer_auth(token);
+            let answer = request.send().await.expect("the admin port answers");
+            (answer.status().as_u16(), answer.reason().map(str::to_owned))
+        };
+
+        let (_, token, said) = run(&gw, &["token", "mint", "root"]);
+        assert!(said.contains("--mfa"), "{said}");
+        assert_eq!(api(&token).await, (403, Some("mfa_required".to_owned())));
+        let (_, token, said) = run(&gw, &["token", "mint", "root", "--mfa"]);
+        assert_eq!((api(&token).await, said.as_str()), ((200, None), ""));
+        let audited = run(&gw, &["audit", "list", "--event", "token_minted", "--output", "json"]).1;
+        let audited: Vec<Value> =
+            audited.lines().map(|line| serde_json::from_str(line).expect("a record")).collect();
+        assert_eq!(audited[0]["reason"], json!("with a second factor"));
+        assert_eq!(audited[1]["reason"], Value::Null);
+    }
+}
