@@ -1,4 +1,4 @@
-//! Answers in the words of another program's clients, at the paths that `auth.aliases` gives them.
+//! Requests and answers in the words of another program's clients, at the paths that `auth.aliases` gives them.
 
 use std::sync::Arc;
 
@@ -9,33 +9,42 @@ use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Map, Value};
 
 use super::answer::Refusal;
-use crate::config::policy::{AnswerShape, AuthEndpoint};
+use crate::config::policy::{AuthEndpoint, Translation};
 use crate::rejection::Code;
 
 /// Longer than any answer with members to choose from.
 const MAX_ANSWER: usize = 1024 * 1024;
 
-/// An extension of requests whose route has a shape of its own.
+/// An extension of requests whose route has words of its own.
 #[derive(Clone)]
 pub struct Alias {
     pub endpoint: AuthEndpoint,
-    pub shape: Arc<AnswerShape>,
+    pub translation: Arc<Translation>,
 }
 
 impl Alias {
     /// The same answer with other members; one without a body gets one.
     pub async fn reshape(&self, response: Response, method: &Method) -> Response {
+        let Some(shape) = &self.translation.answer else { return response };
         let (mut head, body) = response.into_parts();
         let Ok(body) = to_bytes(body, MAX_ANSWER).await else {
             return Refusal::from(Code::Internal).into_response();
         };
         let own: Map<String, Value> = serde_json::from_slice(&body).unwrap_or_default();
-        let shaped = self.shape.reshape(&own, message(self.endpoint, method));
+        let shaped = shape.reshape(&own, message(self.endpoint, method));
         if head.status == StatusCode::NO_CONTENT {
             head.status = StatusCode::OK;
         }
         head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Response::from_parts(head, Body::from(shaped.to_string()))
+    }
+
+    /// A problem document with the members that the clients look for.
+    pub fn extend_problem(&self, problem: String) -> String {
+        match &self.translation.answer {
+            Some(shape) => shape.extend_problem(&problem),
+            None => problem,
+        }
     }
 }
 
@@ -43,7 +52,7 @@ impl Alias {
 fn message(endpoint: AuthEndpoint, method: &Method) -> &'static str {
     match endpoint {
         AuthEndpoint::Register => "The account was made",
-        AuthEndpoint::Login => "Logged in",
+        AuthEndpoint::Login | AuthEndpoint::Token => "Logged in",
         AuthEndpoint::Refresh => "The access token was renewed",
         AuthEndpoint::Logout => "Logged out",
         AuthEndpoint::Me if method == Method::DELETE => "The account was deleted",

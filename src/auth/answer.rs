@@ -29,8 +29,10 @@ const STORE_RETRY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub enum Refusal {
     Rejected(Rejection),
-    /// An OAuth2 form that asks for another grant than `password`.
-    UnsupportedGrant,
+    /// An OAuth2 form that asks for another grant than these.
+    UnsupportedGrant(&'static str),
+    /// A token that can't be revoked as one of OAuth2.
+    UnsupportedTokenType,
     /// The password was right; the ticket lets the second step follow.
     SecondFactorNeeded {
         ticket: String,
@@ -46,9 +48,11 @@ impl Refusal {
     pub fn rejection(&self) -> Rejection {
         match self {
             Self::Rejected(rejection) => rejection.clone(),
-            Self::UnsupportedGrant => {
-                Rejection::from(Code::BadRequest).because("The only supported grant_type is `password`")
+            Self::UnsupportedGrant(supported) => {
+                Rejection::from(Code::BadRequest).because(format!("grant_type can be {supported}"))
             }
+            Self::UnsupportedTokenType => Rejection::from(Code::BadRequest)
+                .because("API keys aren't revoked here; their owners delete them at /keys/{id}"),
             Self::SecondFactorNeeded { .. } => Code::MfaRequired.into(),
             Self::ReauthenticationRequired(missing) => {
                 Rejection::from(Code::ReauthenticationRequired).because(needed(*missing))
@@ -64,7 +68,8 @@ impl Refusal {
     /// The `error` of RFC 6749 §5.2, for clients that spoke its form.
     fn oauth2_error(&self) -> &'static str {
         match self {
-            Self::UnsupportedGrant => "unsupported_grant_type",
+            Self::UnsupportedGrant(_) => "unsupported_grant_type",
+            Self::UnsupportedTokenType => "unsupported_token_type",
             Self::SecondFactorNeeded { .. } => "mfa_required",
             Self::ReauthenticationRequired(_) => "invalid_request",
             Self::Unavailable(_) => "temporarily_unavailable",
@@ -73,6 +78,8 @@ impl Refusal {
             }
             Self::Rejected(rejection) => match rejection.code {
                 Code::BadCredentials
+                | Code::RefreshInvalid
+                | Code::RefreshReused
                 | Code::AccountLocked
                 | Code::AccountDisabled
                 | Code::AccountChanged
@@ -135,9 +142,14 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Marks the answer to an OAuth2 form: a refusal then has the member `error` too.
-#[derive(Clone, Copy)]
-pub struct SpeaksOAuth2;
+/// Marks the answer to an OAuth2 form.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SpeaksOAuth2 {
+    /// A refusal has the member `error`, too.
+    Beside,
+    /// A refusal is one of RFC 6749 §5.2: 400 and plain JSON, whatever the status would be elsewhere.
+    Only,
+}
 
 pub async fn no_such_endpoint() -> Refusal {
     Code::RouteNotFound.into()
@@ -176,8 +188,16 @@ pub async fn render(State(wing): State<Wing>, request: Request, next: Next) -> R
 fn word(response: &mut Response, refusal: &Refusal, request_id: &str, alias: Option<&Alias>) {
     let rejection = refusal.rejection();
     let mut problem = rejection.problem_json(request_id);
-    if response.extensions().get::<SpeaksOAuth2>().is_some() {
+    let oauth2 = response.extensions().get::<SpeaksOAuth2>().copied();
+    let is_oauth2_only = oauth2 == Some(SpeaksOAuth2::Only);
+    if oauth2.is_some() {
         problem = with_member(&problem, "error", refusal.oauth2_error().into());
+    }
+    if is_oauth2_only {
+        problem = oauth2_document(&problem);
+        if response.status().is_client_error() {
+            *response.status_mut() = StatusCode::BAD_REQUEST;
+        }
     }
     if let Refusal::SecondFactorNeeded { ticket, ttl } = refusal {
         problem = with_member(&problem, "ticket", ticket.as_str().into());
@@ -187,15 +207,16 @@ fn word(response: &mut Response, refusal: &Refusal, request_id: &str, alias: Opt
         problem = with_member(&problem, "needs", missing.names().into());
     }
     if let Some(alias) = alias {
-        problem = alias.shape.extend_problem(&problem);
+        problem = alias.extend_problem(problem);
     }
     *response.body_mut() = problem.into();
     response.extensions_mut().insert(rejection.code);
 
     let fields = response.headers_mut();
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    let kind = if is_oauth2_only { "application/json" } else { "application/problem+json" };
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     fields.insert(PORTCULLIS_REASON, HeaderValue::from_static(rejection.code.as_str()));
-    if let Some(challenge) = challenge(&rejection) {
+    if let Some(challenge) = challenge(&rejection).filter(|_| !is_oauth2_only) {
         fields.insert(WWW_AUTHENTICATE, challenge);
     }
     if let Some(seconds) = rejection.retry_after_seconds() {
@@ -221,6 +242,19 @@ fn needed(missing: Missing) -> &'static str {
         Missing { code: true, .. } => "This needs a code of the second factor",
         Missing { .. } => "This needs the current password",
     }
+}
+
+/// The members of RFC 6749 §5.2, and those of ours that it has no others for.
+fn oauth2_document(problem: &str) -> String {
+    let mut members: Map<String, Value> = serde_json::from_str(problem).expect("we wrote it ourselves");
+    for ours_alone in ["type", "title", "status"] {
+        members.remove(ours_alone);
+    }
+    let detail = members.get("detail").and_then(Value::as_str).unwrap_or_default();
+    let plain = |c: char| if matches!(c, ' '..='~') && !matches!(c, '"' | '\\') { c } else { '\'' };
+    let description: String = detail.chars().map(plain).collect();
+    members.insert("error_description".to_owned(), description.into());
+    Value::Object(members).to_string()
 }
 
 fn with_member(problem: &str, name: &str, value: Value) -> String {

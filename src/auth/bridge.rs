@@ -113,8 +113,8 @@ fn request(
         scheme: exchange.client.scheme,
         host: exchange.client.believed_host().to_owned(),
     });
-    if let Some(shape) = exchange.route.as_ref().and_then(|route| route.answer.clone()) {
-        extensions.insert(Alias { endpoint, shape });
+    if let Some(translation) = exchange.route.as_ref().and_then(|route| route.translation.clone()) {
+        extensions.insert(Alias { endpoint, translation });
     }
     if exchange.route.as_ref().is_some_and(|route| route.waives_reauthentication) {
         extensions.insert(WaivesReauthentication);

@@ -11,6 +11,7 @@ use super::alias::Alias;
 use super::answer::Refusal;
 use super::{BadBearer, Caller, Settings, WaivesReauthentication, Wing};
 use crate::clock::{self, Timestamp};
+use crate::config::policy::RequestShape;
 use crate::identity::Identity;
 use crate::rejection::{Code, Rejection};
 
@@ -44,7 +45,22 @@ impl Call {
 
     /// Whether the client's way of answering has room for this member. `None` where it is ours.
     pub fn expects(&self, member: &str) -> Option<bool> {
-        self.alias.as_ref().map(|alias| alias.shape.names(member))
+        let translation = &self.alias.as_ref()?.translation;
+        translation.answer.as_ref().map(|shape| shape.names(member))
+    }
+
+    /// The client's names for the members of a request, where they aren't ours.
+    pub fn request_shape(&self) -> Option<&RequestShape> {
+        self.alias.as_ref()?.translation.request.as_ref()
+    }
+
+    /// A refusal of what a member of the request says; `sentence` has our names in backquotes.
+    pub fn bad_member(&self, sentence: &str) -> Refusal {
+        let sentence = match self.request_shape() {
+            Some(shape) => shape.word(sentence),
+            None => sentence.to_owned(),
+        };
+        Rejection::from(Code::BadRequest).because(sentence).into()
     }
 
     /// The bearer of an endpoint that asks for one. The proxy has checked already; without it,

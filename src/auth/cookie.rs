@@ -42,16 +42,15 @@ pub fn clear(call: &Call) -> HeaderValue {
 }
 
 fn base<'a>(call: &'a Call, value: &'a str) -> CookieBuilder<'a> {
-    let prefix = call.settings.policy.auth.prefix.as_str();
     Cookie::build((name(call), value))
-        .path(if prefix.is_empty() { "/" } else { prefix })
+        .path(call.settings.policy.auth.cookie_path.as_str())
         .secure(!is_local(call))
         .http_only(true)
         .same_site(SameSite::Strict)
 }
 
 fn field(cookie: CookieBuilder<'_>) -> HeaderValue {
-    cookie.build().to_string().parse().expect("the token is base64url, the prefix a checked path")
+    cookie.build().to_string().parse().expect("the token is base64url, the path a checked one")
 }
 
 fn name(call: &Call) -> &'static str {

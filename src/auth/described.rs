@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -108,7 +108,7 @@ pub fn account(account: &Account) -> Value {
     })
 }
 
-fn own(account: &Account) -> OwnAccount {
+pub fn own(account: &Account) -> OwnAccount {
     OwnAccount {
         id: account.id,
         username: account.username.clone(),
@@ -153,6 +153,14 @@ pub fn audit(AuditEntry { id, record }: &AuditEntry) -> Value {
         request_id: record.request_id.clone(),
         reason: record.detail.clone(),
     })
+}
+
+/// The same as the members of an object.
+pub fn members(described: &impl Serialize) -> Map<String, Value> {
+    match value(described) {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
 }
 
 fn value(described: impl Serialize) -> Value {

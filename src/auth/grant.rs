@@ -44,6 +44,13 @@ impl Delivery {
         let in_body = matches!(wanted, Some(Wanted::Body)) || call.expects("refresh_token") == Some(true);
         Self { in_cookie: !in_body, in_body, tells_scope: false }
     }
+
+    /// Clients of OAuth2 have no cookies, unless an alias leaves them nothing else.
+    pub fn of_form(call: &Call, scope: Option<&str>) -> Self {
+        let in_body = call.expects("refresh_token") != Some(false);
+        let tells_scope = scope.is_some_and(|scope| !scope.trim().is_empty());
+        Self { in_cookie: !in_body, in_body, tells_scope }
+    }
 }
 
 /// RFC 6749 §5.1.

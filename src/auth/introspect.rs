@@ -53,6 +53,7 @@ struct ActiveToken {
     iat: u64,
     iss: String,
     aud: String,
+    client_id: String,
     jti: Uuid,
     sid: Uuid,
     /// `aal2` with a second factor.
@@ -107,6 +108,7 @@ fn active(identity: Identity, tokens: &Tokens) -> Json<Introspection> {
         iat: identity.issued_at,
         iss: tokens.issuer.clone(),
         aud: tokens.audience.clone(),
+        client_id: tokens.client_id.clone(),
         jti: identity.token_id,
         sid: identity.session_id,
         acr: acr(&identity.amr),

@@ -1,5 +1,4 @@
-//! `POST /auth/login` and `/auth/token`: a password for a session, by JSON or by the OAuth2
-//! password form (RFC 6749 §4.3).
+//! `POST /auth/login`: a password for a session, by JSON or by the OAuth2 password form (RFC 6749 §4.3).
 //!
 //! An unknown user, a wrong password and a locked account with a wrong password take the same
 //! steps: one hash, the same calls to the stores, the same answer. A right password that is refused all the
@@ -15,7 +14,7 @@ use super::answer::{Refusal, SpeaksOAuth2};
 use super::audit::Subject;
 use super::call::Call;
 use super::grant::{self, Delivery, Tokens, Wanted};
-use super::{Wing, body, second_factor};
+use super::{Wing, body, origin, second_factor, token};
 use crate::identity::name;
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, LockoutRule};
@@ -26,7 +25,7 @@ const NOBODY: &str = " ";
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Login)]
 #[serde(deny_unknown_fields)]
-struct Document {
+pub struct Document {
     username: String,
     password: String,
     refresh_token: Option<Wanted>,
@@ -37,8 +36,9 @@ struct Document {
 #[schema(as = PasswordForm)]
 struct Form {
     /// Some clients leave it out; another value than `password` is refused.
+    #[serde(rename = "grant_type")]
     #[schema(pattern = "^password$", nullable = false, example = "password")]
-    grant_type: Option<String>,
+    _grant_type: Option<String>,
     username: String,
     password: String,
     /// Not granted, which the answer says.
@@ -55,13 +55,16 @@ struct Credentials {
 impl Credentials {
     fn read(call: &Call) -> Result<Self, Refusal> {
         if body::is_form(call) {
+            if token::grant_type(call)?.is_some_and(|grant| grant != "password") {
+                return Err(Refusal::UnsupportedGrant("`password`; `refresh_token` at the token endpoint"));
+            }
             let form: Form = body::form(call)?;
             let password = Zeroizing::new(form.password);
-            if form.grant_type.is_some_and(|grant| grant != "password") {
-                return Err(Refusal::UnsupportedGrant);
+            let delivery = Delivery::of_form(call, form.scope.as_deref());
+            // Any page can send a form: a foreign one must not sign somebody in here.
+            if delivery.in_cookie && !origin::is_own(call) {
+                return Err(Code::CrossOrigin.into());
             }
-            let tells_scope = form.scope.is_some_and(|scope| !scope.trim().is_empty());
-            let delivery = Delivery { in_cookie: false, in_body: true, tells_scope };
             return Ok(Self { username: form.username, password, delivery });
         }
         let document: Document = body::json(call)?;
@@ -86,7 +89,7 @@ pub async fn login(State(wing): State<Wing>, call: Call) -> Response {
 
     let mut response = result.into_response();
     if body::is_form(&call) {
-        response.extensions_mut().insert(SpeaksOAuth2);
+        response.extensions_mut().insert(SpeaksOAuth2::Beside);
     }
     response
 }

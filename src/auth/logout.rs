@@ -2,17 +2,20 @@
 //! or with `?all=true` every session and API key of the user. Ending what has ended is no error (RFC 7009). One good proof is
 //! enough: browsers send an access token that has expired meanwhile along with the cookie.
 
+use std::sync::Arc;
+
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::SET_COOKIE;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
-use super::presented::{Document, Presented};
-use super::{Wing, cookie, ending_keys, grant, origin, refresh};
+use super::presented::Presented;
+use super::{Wing, access_token, body, cookie, ending_keys, grant, origin, refresh};
 use crate::identity::{SessionId, UserId};
 use crate::rejection::{Code, Rejection};
 use crate::store::{AuditEvent, Session};
@@ -26,6 +29,16 @@ struct Wishes {
     /// With `all`: API keys go on.
     #[serde(default)]
     keep_keys: bool,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = Logout)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    /// Where it isn't the bearer.
+    access_token: Option<String>,
+    /// Where it isn't in the cookie.
+    refresh_token: Option<String>,
 }
 
 /// Whose logout it is.
@@ -52,11 +65,18 @@ type Opened = Option<(SessionId, u64)>;
     security((), ("password" = []), ("bearer" = [])),
     extensions(("x-refusals" = json!(["cross_origin", "refresh_invalid", "refresh_reused"]))),
 )]
-pub async fn logout(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
+pub async fn logout(State(wing): State<Wing>, mut call: Call) -> Result<Response, Refusal> {
     let wishes = Query::<Wishes>::try_from_uri(&call.uri).map_err(|_| {
         Rejection::from(Code::BadRequest).because("`all` and `keep_keys` must be `true` or `false`")
     })?;
-    let presented = Presented::find(&call)?;
+    let document = match call.body.is_empty() {
+        true => Document::default(),
+        false => body::json(&call)?,
+    };
+    if let Some(token) = document.access_token {
+        take_as_bearer(&wing, &mut call, &token).await?;
+    }
+    let presented = Presented::find_beside(&call, document.refresh_token)?;
     let opened = presented.and_then(|presented| call.settings.refresh_keys.open(&presented.token));
     if let (Some(code), None) = (call.bad_bearer, opened) {
         return Err(code.into());
@@ -72,6 +92,17 @@ pub async fn logout(State(wing): State<Wing>, call: Call) -> Result<Response, Re
         response.headers_mut().insert(SET_COOKIE, cookie::clear(&call));
     }
     Ok(response)
+}
+
+/// An access token in the body is the bearer; beside another one it says too much.
+async fn take_as_bearer(wing: &Wing, call: &mut Call, token: &str) -> Result<(), Refusal> {
+    let identity = access_token::verify(wing, call, token).await?;
+    if call.identity.as_ref().is_some_and(|bearer| bearer.session_id != identity.session_id) {
+        return Err(call.bad_member("`access_token` is of another session than the bearer; send one"));
+    }
+    call.identity = Some(Arc::new(identity));
+    call.bad_bearer = None;
+    Ok(())
 }
 
 async fn end_here(wing: &Wing, call: &Call, opened: Opened) -> Result<(), Refusal> {

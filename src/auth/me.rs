@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::SET_COOKIE;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::answer::Refusal;
@@ -15,7 +15,7 @@ use super::call::Call;
 use super::described::OwnAccount;
 use super::notice::{self, Change};
 use super::openapi::schemas::{Email, Username};
-use super::{Wing, audit, body, confirm, cookie, described, email, login};
+use super::{Wing, access_token, audit, body, confirm, cookie, described, email, login};
 use crate::accounts::names;
 use crate::accounts::reauthentication::Proof;
 use crate::identity::name;
@@ -70,7 +70,7 @@ where
     security(("password" = []), ("bearer" = [])),
 )]
 pub async fn read(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
-    Ok(Json(described::own_account(&read_account(&wing, &call).await?)))
+    answer(&wing, &call, &read_account(&wing, &call).await?).await
 }
 
 /// Change the own account; what isn't named stays.
@@ -120,6 +120,8 @@ pub async fn replace(State(wing): State<Wing>, call: Call) -> Result<Json<Value>
 pub async fn delete(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     let proof = confirm::read(&call)?;
     let account = own_account(&wing, &call).await?;
+    let mut answer = Map::new();
+    access_token::repeat(&call, &mut answer);
     confirm::owner(&wing, &call, &account, proof).await?;
     let record = wing.record(&call, AuditEvent::Deleted, login::about(&account), None);
     if !wing.ending(&call).delete(&account, &record).await? {
@@ -128,7 +130,18 @@ pub async fn delete(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     wing.metrics.revocations.with_label_values(&["user"]).inc();
     audit::log(&record);
     notice::post(&wing, &call, &account, Change::Deleted);
-    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie::clear(&call))]).into_response())
+    let forget = [(SET_COOKIE, cookie::clear(&call))];
+    Ok(match answer.is_empty() {
+        true => (StatusCode::NO_CONTENT, forget).into_response(),
+        false => (forget, Json(Value::Object(answer))).into_response(),
+    })
+}
+
+/// The account, with a new access token for clients that look for one.
+async fn answer(wing: &Wing, call: &Call, account: &Account) -> Result<Json<Value>, Refusal> {
+    let mut answer = described::members(&described::own(account));
+    access_token::renew(wing, call, call.bearer()?.session_id, &mut answer).await?;
+    Ok(Json(Value::Object(answer)))
 }
 
 /// The account for whatever changes it or acts in its name. A token of another version was made stale while this
@@ -158,7 +171,16 @@ async fn set_profile(
     let Whole { username, email, password, code } = whole;
     let username = name::username(&username).map_err(bad_request)?;
     if username == account.username && email == account.email {
-        return Ok(Json(described::own_account(account)));
+        // It would look like a new password that was taken.
+        if password.is_some() || code.is_some() {
+            let prefix = &call.settings.policy.auth.prefix;
+            let detail = format!(
+                "`{}` has no effect: the account stays as it is; a new password goes to POST {prefix}/password",
+                if password.is_some() { "password" } else { "code" },
+            );
+            return Err(call.bad_member(&detail));
+        }
+        return answer(wing, call, account).await;
     }
     if let Some(email) = &email {
         name::check_email(email).map_err(bad_request)?;
@@ -181,7 +203,7 @@ async fn set_profile(
         notice::post(wing, call, account, Change::Email);
         email::confirm(wing, call, &changed);
     }
-    Ok(Json(described::own_account(&changed)))
+    answer(wing, call, &changed).await
 }
 
 /// Under the new name, with the old one as the detail.

@@ -4,6 +4,7 @@
 //! One file per endpoint, in the URL's word. Handlers return a [`Refusal`](answer::Refusal);
 //! `answer` alone logs, counts and words it.
 
+mod access_token;
 pub mod administration;
 mod alias;
 mod answer;
@@ -40,8 +41,10 @@ mod password_queue;
 mod presented;
 mod refresh;
 mod register;
+mod revoke;
 mod second_factor;
 mod sessions;
+mod token;
 mod validate;
 
 use std::net::IpAddr;
@@ -207,6 +210,7 @@ fn endpoints() -> Described {
         .add(register::__path_register, register::register)
         .add(login::__path_login, login::login)
         .add(second_factor::__path_login, second_factor::login)
+        .add(token::__path_token, token::token)
         .add(refresh::__path_refresh, refresh::refresh)
         .add(logout::__path_logout, logout::logout)
         .add(me::__path_read, me::read)
@@ -229,6 +233,7 @@ fn endpoints() -> Described {
         .add(keys::__path_create, keys::create)
         .add(keys::__path_delete, keys::delete)
         .add(introspect::__path_introspect, introspect::introspect)
+        .add(revoke::__path_revoke, revoke::revoke)
         .add(validate::__path_bearer, validate::bearer)
         .add(validate::__path_presented, validate::presented)
         .add(jwks::__path_jwks, jwks::jwks)

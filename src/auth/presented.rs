@@ -24,16 +24,21 @@ pub struct Document {
 }
 
 impl Presented {
-    /// `None` when no token came at all. A cookie counts only on requests from our own origin.
+    /// `None` when no token came at all.
     pub fn find(call: &Call) -> Result<Option<Self>, Refusal> {
-        let by_cookie = cookie::read(call)?;
-        if by_cookie.is_some() && !origin::is_own(call) {
-            return Err(Code::CrossOrigin.into());
-        }
         let by_body = match call.body.is_empty() {
             true => None,
             false => body::json::<Document>(call)?.refresh_token,
         };
+        Self::find_beside(call, by_body)
+    }
+
+    /// The same where the body has been read. A cookie counts only on requests from our own origin.
+    pub fn find_beside(call: &Call, by_body: Option<String>) -> Result<Option<Self>, Refusal> {
+        let by_cookie = cookie::read(call)?;
+        if by_cookie.is_some() && !origin::is_own(call) {
+            return Err(Code::CrossOrigin.into());
+        }
         let by_body = one_of(by_body, as_bearer(call))?;
         let (in_cookie, in_body) = (by_cookie.is_some(), by_body.is_some());
         let token = one_of(by_body, by_cookie)?;

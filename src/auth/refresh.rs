@@ -50,6 +50,21 @@ pub async fn refresh(State(wing): State<Wing>, call: Call) -> Response {
     }
 }
 
+/// A token that came in an OAuth2 form.
+pub async fn exchange(
+    wing: &Wing,
+    call: &Call,
+    token: String,
+    delivery: Delivery,
+) -> Result<Response, Refusal> {
+    let presented = Presented { token, in_cookie: false, in_body: true };
+    let renewed = renew(wing, call, &presented).await;
+    if let Err(refusal) = &renewed {
+        count(wing, refusal.code().as_str());
+    }
+    Ok(grant::answer(call, &renewed?, delivery))
+}
+
 fn refuse(wing: &Wing, refusal: Refusal) -> Response {
     count(wing, refusal.code().as_str());
     refusal.into_response()
@@ -76,6 +91,14 @@ async fn renew(wing: &Wing, call: &Call, presented: &Presented) -> Result<Sessio
     let (session, outcome) = present(wing, call, opened).await?;
     count(wing, outcome);
     Ok(session)
+}
+
+/// The session with what is known of its account now; `refresh_invalid` if either is over.
+pub async fn current(wing: &Wing, call: &Call, id: SessionId) -> Result<Session, Refusal> {
+    let sessions = &wing.stores.sessions;
+    let found = sessions.find(id, call.now).await?.ok_or(Code::RefreshInvalid)?;
+    confirm_account(wing, call, &found).await?;
+    Ok(sessions.find(id, call.now).await?.ok_or(Code::RefreshInvalid)?)
 }
 
 /// Presents a token's generation to the session store, which judges it; also says whether the

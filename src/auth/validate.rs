@@ -5,15 +5,15 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer::Refusal;
 use super::call::Call;
-use super::{Wing, body};
+use super::described::members;
+use super::{Wing, access_token, body};
 use crate::identity::Identity;
-use crate::rejection::Code;
-use crate::store::{Bearer, Standing};
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Validate)]
@@ -38,8 +38,8 @@ pub struct Valid {
     responses((status = 200, description = "It counts", body = Valid)),
     security(("password" = []), ("bearer" = [])),
 )]
-pub async fn bearer(call: Call) -> Result<Json<Valid>, Refusal> {
-    Ok(valid(call.bearer()?))
+pub async fn bearer(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
+    valid(&wing, &call, call.bearer()?).await
 }
 
 /// Ask whether an access token counts right now.
@@ -51,20 +51,19 @@ pub async fn bearer(call: Call) -> Result<Json<Valid>, Refusal> {
     responses((status = 200, description = "It counts", body = Valid)),
     security((), ("password" = []), ("bearer" = [])),
 )]
-pub async fn presented(State(wing): State<Wing>, call: Call) -> Result<Json<Valid>, Refusal> {
+pub async fn presented(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
     if call.body.is_empty() {
-        return Ok(valid(call.bearer()?));
+        return valid(&wing, &call, call.bearer()?).await;
     }
     let Document { token } = body::json(&call)?;
-    let identity = call.settings.keys.verify(&token, call.now).map_err(Code::from)?;
-    match wing.stores.revocations.standing(Bearer::from(&identity), call.now).await? {
-        Standing::Good => Ok(valid(&identity)),
-        Standing::Revoked => Err(Code::TokenRevoked.into()),
-        Standing::Stale => Err(Code::TokenStale.into()),
-    }
+    let identity = access_token::verify(&wing, &call, &token).await?;
+    valid(&wing, &call, &identity).await
 }
 
-fn valid(identity: &Identity) -> Json<Valid> {
-    let Identity { user_id, username, roles, expires_at, .. } = identity.clone();
-    Json(Valid { valid: true, id: user_id, username, roles, expires_at })
+async fn valid(wing: &Wing, call: &Call, identity: &Identity) -> Result<Json<Value>, Refusal> {
+    let Identity { user_id, username, roles, expires_at, session_id, .. } = identity.clone();
+    let valid = Valid { valid: true, id: user_id, username, roles, expires_at };
+    let mut answer = members(&valid);
+    access_token::renew(wing, call, session_id, &mut answer).await?;
+    Ok(Json(Value::Object(answer)))
 }

@@ -25,8 +25,7 @@ pub fn presented(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Code> {
     }
 }
 
-/// With the space after it.
-const SCHEME: &[u8] = b"bearer ";
+const SCHEME: &[u8] = b"bearer";
 
 /// The text of `Authorization: Bearer`, `None` without `Authorization`.
 pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Code> {
@@ -36,11 +35,19 @@ pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Code> {
         return Err(Code::TokenMalformed);
     }
     match value.as_bytes().split_at_checked(SCHEME.len()) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) && !token.is_empty() => {
-            std::str::from_utf8(token).map(Some).map_err(|_| Code::TokenMalformed)
-        }
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => after_spaces(rest).map(Some),
         _ => Err(Code::TokenMalformed),
     }
+}
+
+/// What follows one space or more (RFC 9110 §11.4).
+fn after_spaces(rest: &[u8]) -> Result<&str, Code> {
+    let token = rest.trim_ascii_start();
+    let (spaces, _) = rest.split_at(rest.len() - token.len());
+    if spaces.is_empty() || spaces.iter().any(|byte| *byte != b' ') || token.is_empty() {
+        return Err(Code::TokenMalformed);
+    }
+    std::str::from_utf8(token).map_err(|_| Code::TokenMalformed)
 }
 
 /// What `X-API-Key` holds, if that is a key of ours; backends may have keys of their own.
@@ -95,6 +102,7 @@ mod tests {
         assert_eq!(read(&[]), Ok(None));
         assert_eq!(read(&[("authorization", "Bearer eyJ.e.s")]), Ok(Some("token")));
         assert_eq!(read(&[("authorization", "bearer pk_x")]), Ok(Some("key")));
+        assert_eq!(read(&[("authorization", "Bearer  eyJ.e.s")]), Ok(Some("token")));
         assert_eq!(read(&[("x-api-key", "pk_x")]), Ok(Some("key")));
         assert_eq!(read(&[("x-api-key", "a backend's own")]), Ok(None));
         assert_eq!(read(&[("x-api-key", "other"), ("authorization", "Bearer t")]), Ok(Some("token")));
@@ -107,5 +115,8 @@ mod tests {
         assert_eq!(read(&[("x-api-key", "pk_x"), ("x-api-key", "pk_x")]), malformed);
         assert_eq!(read(&[("x-api-key", "pk_x"), ("authorization", "Basic eDp5")]), malformed);
         assert_eq!(read(&[("authorization", "Bearer t"), ("authorization", "Bearer t")]), malformed);
+        for text in ["Bearer", "Bearer ", "Bearer\tt", "Bearer \tt", "Bearert"] {
+            assert_eq!(read(&[("authorization", text)]), malformed, "{text:?}");
+        }
     }
 }

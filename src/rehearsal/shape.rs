@@ -135,7 +135,7 @@ impl RouteShape {
             cache: None,
             websocket: false,
             max_body: 0,
-            answer: None,
+            translation: None,
             waives_reauthentication: false,
         })
     }

@@ -86,9 +86,11 @@ fn the_auth_endpoints_are_routes_on_every_host() {
          - { host: a.example, path: /login, methods: [GET], upstream: a, name: page }",
     );
 
-    for path in ["/auth/login", "/auth/token", "/login"] {
+    for (path, endpoint) in
+        [("/auth/login", "auth:login"), ("/auth/token", "auth:token"), ("/login", "auth:login")]
+    {
         let name = assigned(&policy, "a.example", Method::POST, path);
-        assert_eq!(name.as_deref(), Some("auth:login"), "{path}");
+        assert_eq!(name.as_deref(), Some(endpoint), "{path}");
     }
     assert_eq!(assigned(&policy, "a.example", Method::GET, "/login").as_deref(), Some("page"));
     assert_eq!(assigned(&policy, "b.example", Method::GET, "/x"), None);
@@ -157,6 +159,39 @@ fn a_named_endpoint_loses_its_built_in_limit_and_no_other_does() {
     ] {
         assert_eq!(names(endpoint), [format!("auth-{endpoint}")]);
     }
+}
+
+/// One budget for passwords, whichever of the two takes them; and another one where the file wants it.
+#[test]
+fn the_token_endpoint_counts_with_the_login() {
+    let limits = "limits: { few: { rate: 3/1m, by: address }, many: { rate: 99/1m, by: address } }\n";
+    let names = |yaml: &str, endpoint: &str| -> Vec<String> {
+        let policy = policy(yaml);
+        route(&policy, endpoint).limits.iter().map(|limit| limit.name.clone()).collect()
+    };
+
+    assert_eq!(names("version: 1", "auth:token"), ["auth-login"]);
+    assert_eq!(names(&format!("{limits}auth: {{ limits: {{ login: [few] }} }}"), "auth:token"), ["few"]);
+    let own = format!("{limits}auth: {{ limits: {{ login: [few], token: [many] }} }}");
+    assert_eq!(names(&own, "auth:token"), ["many"]);
+    assert_eq!(names(&own, "auth:login"), ["few"]);
+}
+
+/// Browsers send it to the path it is for and beneath.
+#[test]
+fn the_refresh_cookie_reaches_each_alias_that_reads_it() {
+    for (aliases, path) in [
+        ("{}", "/auth"),
+        ("{ /login: login }", "/auth"),
+        ("{ /token/refresh: refresh }", "/"),
+        ("{ /logout: logout }", "/"),
+    ] {
+        let policy = policy(&format!("auth: {{ aliases: {aliases} }}"));
+        assert_eq!(policy.auth.cookie_path, path, "{aliases}");
+    }
+    let within =
+        policy("auth: { prefix: /auth/gateway, aliases: { /auth/refresh: refresh, /auth/logout: logout } }");
+    assert_eq!(within.auth.cookie_path, "/auth");
 }
 
 #[test]

@@ -262,11 +262,31 @@ fn the_rest_of_the_file_is_checked_as_closely() {
         ),
         (
             "auth: { aliases: { /login: signin } }",
-            "1:28 auth.aliases./login: \"signin\" isn't one of register, login, refresh, logout, me, password, password-forgot, password-reset, email-verify, email-resend, login-mfa, mfa, mfa-totp, mfa-confirm, mfa-recovery-codes, mfa-disable, sessions, session, keys, key, introspect, validate, jwks, openapi, docs, docs-file",
+            "1:28 auth.aliases./login: \"signin\" isn't one of register, login, token, refresh, logout, me, password, password-forgot, password-reset, email-verify, email-resend, login-mfa, mfa, mfa-totp, mfa-confirm, mfa-recovery-codes, mfa-disable, sessions, session, keys, key, introspect, revoke, validate, jwks, openapi, docs, docs-file",
         ),
         (
             "auth: { aliases: { /login: { endpoint: login, answer: { token: acces_token } } } }",
             "1:64 auth.aliases./login.answer.token: no answer of \"login\" has \"acces_token\"; did you mean \"access_token\"?",
+        ),
+        (
+            "auth: { aliases: { /in: { endpoint: login, answer: { message: Logged in } } } }",
+            "1:60 auth.aliases./in.answer.message: no answer of \"login\" has \"Logged in\"; a fixed text is `{ text: … }`",
+        ),
+        (
+            "auth: { aliases: { /in: { endpoint: login, answer: { user: { name: { text: access_token } } } } } }",
+            "1:76 auth.aliases./in.answer.user.name.text: this is the fixed text \"access_token\"; for the member, write access_token alone",
+        ),
+        (
+            "auth: { aliases: { /in: { endpoint: login, request: { name: usernam } } } }",
+            "1:61 auth.aliases./in.request.name: no request to \"login\" has \"usernam\"; did you mean \"username\"?",
+        ),
+        (
+            "auth: { aliases: { /in: { endpoint: login, request: { a: username, b: username } } } }",
+            "1:71 auth.aliases./in.request.b: \"a\" is \"username\" already; a member has one name",
+        ),
+        (
+            "auth: { aliases: { /docs: docs } }",
+            "1:27 auth.aliases./docs: the page is off; write `docs: true` beside `aliases`",
         ),
         (
             "auth: { aliases: { /me: { endpoint: me, methods: [POST] } } }",

@@ -142,7 +142,11 @@ fn every_example_fits_the_schema() {
     let schema: Value = written();
     let mut examples = vec![
         include_str!("../../gateway.yaml").to_owned(),
-        include_str!("../../examples/replaced-projects.yaml").to_owned(),
+        include_str!("../../examples/replaced/flask-limiter.yaml").to_owned(),
+        include_str!("../../examples/replaced/fastapi-redis.yaml").to_owned(),
+        include_str!("../../examples/replaced/fastapi-blacklist.yaml").to_owned(),
+        include_str!("../../examples/replaced/flask-user-resource.yaml").to_owned(),
+        include_str!("../../examples/replaced/flask-rbac.yaml").to_owned(),
     ];
     let pages = [
         DOCUMENTATION,

@@ -82,7 +82,7 @@ fn what_is_unused_weak_or_in_plain_is_told() {
             "auth.email.change_needs_password: whoever has an access token",
         ),
         (
-            "auth: { aliases: { /user: { endpoint: me, reauthentication: off } } }",
+            "auth: { aliases: { /user: { endpoint: me, reauthentication: waived } } }",
             "auth.aliases./user.reauthentication: whoever has an access token can take the account over here",
         ),
         (

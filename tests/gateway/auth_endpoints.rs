@@ -116,20 +116,22 @@ async fn an_oauth2_client_logs_in_by_the_password_form() {
     }
 }
 
+/// Beside our own members; the token endpoint has those of OAuth2 alone.
 #[tokio::test]
-async fn an_oauth2_client_is_refused_in_the_words_of_oauth2() {
+async fn a_login_by_form_is_refused_in_the_words_of_oauth2_too() {
     let gw = harness::gateway("").await;
     gw.register("alice").await;
     let client = gw.anonymous();
     let cases = [
         ("grant_type=password&username=alice&password=wrong", 401, "bad_credentials", "invalid_grant"),
         ("grant_type=client_credentials&username=a&password=b", 400, "bad_request", "unsupported_grant_type"),
+        ("grant_type=refresh_token&refresh_token=x", 400, "bad_request", "unsupported_grant_type"),
         ("grant_type=password&username=alice", 400, "bad_request", "invalid_request"),
         ("grant_type=password&username=a&username=b&password=c", 400, "bad_request", "invalid_request"),
     ];
 
     for (form, status, code, error) in cases {
-        let request = client.request(Method::POST, "/auth/token");
+        let request = client.request(Method::POST, "/auth/login");
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
         let refusal = Refusal::read(client.send(request).await).await;
         assert_eq!(refusal, (status, code), "{form}");

@@ -43,7 +43,7 @@ async fn class_20_several_or_odd_credentials_are_none() {
         &[&format!("{bearer}, Bearer {good}")],
         &[&format!("{bearer},Basic YTpi")],
         &[&format!("{bearer} {good}")],
-        &[&format!("Authorization: Bearer  {good}")],
+        &[&format!("Authorization: Bearer \t{good}")],
         &[&format!("Authorization: Bearer\t{good}")],
         &[&format!("Authorization: Bearer{good}")],
         &[&format!("Authorization: Bearer:{good}")],

@@ -11,7 +11,7 @@ const OPEN: &str = r#"
       limits: off
       aliases:
         /signup: register
-        /user: [{ endpoint: register, methods: [POST] }, { endpoint: me, methods: [PUT, DELETE], reauthentication: off }]
+        /user: [{ endpoint: register, methods: [POST] }, { endpoint: me, methods: [PUT, DELETE], reauthentication: waived }]
 "#;
 
 async fn both_editions() -> [Gateway; 2] {

@@ -17,7 +17,7 @@ const PATIENT: &str = r#"
       lockout: { failures: 100 }
       aliases:
         /profile: { endpoint: me, reauthentication: required }
-        /account: { endpoint: me, reauthentication: off }
+        /account: { endpoint: me, reauthentication: waived }
 "#;
 
 async fn both_editions() -> [Gateway; 2] {

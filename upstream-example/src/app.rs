@@ -16,6 +16,7 @@ pub fn router() -> Router {
     let counted = Router::new()
         .route("/public/hello", get(pages::hello))
         .route("/protected", get(pages::protected))
+        .route("/auth/protected", get(pages::protected))
         .route("/secure/data", get(pages::secure_data))
         .route("/secure/heavy-task", get(expensive::heavy_task))
         .route("/expensive", get(expensive::expensive))

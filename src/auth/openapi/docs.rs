@@ -7,6 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CON
 use http::{HeaderName, HeaderValue};
 
 use crate::auth::answer::Refusal;
+use crate::auth::call::Call;
 use crate::rejection::Code;
 
 const PAGE: &str = include_str!("swagger-ui/index.html");
@@ -29,10 +30,12 @@ const FOR_AN_HOUR: HeaderValue = HeaderValue::from_static("public, max-age=3600"
     get, path = "/docs", operation_id = "docs", tag = "documents",
     responses((status = 200, description = "A page for browsers", body = String, content_type = "text/html")),
 )]
-pub async fn page() -> Response {
+pub async fn page(call: Call) -> Response {
+    // By whole paths: an alias shows it elsewhere.
+    let page = PAGE.replace("{prefix}", &call.settings.policy.auth.prefix.replace('&', "&amp;"));
     let fields: [(HeaderName, &str); 3] =
         [(CONTENT_TYPE, HTML), (CONTENT_SECURITY_POLICY, POLICY), (X_FRAME_OPTIONS, "DENY")];
-    (fields, PAGE).into_response()
+    (fields, page).into_response()
 }
 
 /// What the page loads.

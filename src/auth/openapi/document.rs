@@ -28,9 +28,6 @@ pub fn auth_api(described: &Value, policy: &Policy) -> Value {
         if is_page && !policy.auth.docs {
             continue;
         }
-        if path == "/login" {
-            paths.insert(format!("{prefix}/token"), renamed(item, "token"));
-        }
         let place = match path.as_str() {
             "/jwks" => AuthEndpoint::JWKS_PATH.to_owned(),
             path => format!("{prefix}{path}"),
@@ -38,18 +35,11 @@ pub fn auth_api(described: &Value, policy: &Policy) -> Value {
         paths.insert(place, item.clone());
     }
     let password = json!({ "type": "oauth2", "flows": { "password": {
-        "tokenUrl": format!("{prefix}/token"), "refreshUrl": format!("{prefix}/refresh"), "scopes": {},
+        "tokenUrl": format!("{prefix}/token"), "refreshUrl": format!("{prefix}/token"), "scopes": {},
     } } });
     let mut document = document("Portcullis: accounts and tokens", described, policy, Value::Object(paths));
     document["components"]["securitySchemes"]["password"] = password;
     document
-}
-
-/// The same path item under another operation id: ids are unique.
-fn renamed(item: &Value, id: &str) -> Value {
-    let mut item = item.clone();
-    item["post"]["operationId"] = id.into();
-    item
 }
 
 pub fn admin_api(described: &Value, policy: &Policy) -> Value {

@@ -55,6 +55,7 @@ impl Described {
             schemas.insert(name, serde_json::to_value(schema).expect("descriptions are plain data"));
         }
         schemas.insert("Problem".to_owned(), refusals::problem());
+        schemas.insert("OAuth2Error".to_owned(), refusals::oauth2_error());
         (self.router, json!({ "paths": self.paths, "components": { "schemas": schemas } }))
     }
 }

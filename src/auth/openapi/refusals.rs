@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::rejection::{Code, Rejection};
 
 const NAMED: &str = "x-refusals";
+const OAUTH2: &str = "x-oauth2";
 const ALWAYS: &[Code] =
     &[Code::BadPath, Code::BadRequest, Code::RateLimited, Code::Overloaded, Code::Internal];
 const WITH_BODY: &[Code] = &[Code::BodyTooLarge, Code::UnsupportedMediaType];
@@ -42,7 +43,24 @@ pub fn complete(mut operation: Value) -> Value {
     for (status, codes) in by_status {
         operation["responses"][status.to_string()] = response(&codes);
     }
+    let marks = operation.as_object_mut().and_then(|members| members.remove(OAUTH2));
+    if marks.is_some() {
+        add_oauth2(&mut operation, &codes);
+    }
     operation
+}
+
+/// To a form the endpoint refuses in the words of RFC 6749 §5.2.
+fn add_oauth2(operation: &mut Value, codes: &[Code]) {
+    let schema = json!({ "schema": { "$ref": "#/components/schemas/OAuth2Error" } });
+    let responses = operation["responses"].as_object_mut().into_iter().flatten();
+    for (_, response) in responses.filter(|(status, _)| matches!(status.as_str(), "400" | "503")) {
+        response["content"]["application/json"] = schema.clone();
+    }
+    let refused = codes.iter().filter(|code| code.status().is_client_error());
+    let words: Vec<&str> = refused.map(|code| code.as_str()).collect();
+    operation["responses"]["400"]["description"] = words.join(", ").into();
+    operation["responses"]["400"]["headers"]["Portcullis-Reason"]["schema"]["enum"] = json!(words);
 }
 
 /// # Panics
@@ -81,6 +99,23 @@ fn example(code: Code) -> Value {
     let problem = Rejection::from(code).problem_json("7f3a9c1e5b2d4860000001000000002a");
     let problem: Value = serde_json::from_str(&problem).expect("we wrote it ourselves");
     json!({ "summary": code.detail(), "value": problem })
+}
+
+/// RFC 6749 §5.2, with our members.
+pub fn oauth2_error() -> Value {
+    let codes: Vec<&str> = Code::ALL.into_iter().map(Code::as_str).collect();
+    json!({
+        "type": "object",
+        "description": "A refusal to an OAuth2 form (RFC 6749 §5.2)",
+        "required": ["error", "error_description", "code", "detail", "request_id"],
+        "properties": {
+            "error": { "type": "string" },
+            "error_description": { "type": "string" },
+            "code": { "type": "string", "enum": codes },
+            "detail": { "type": "string" },
+            "request_id": { "type": "string" },
+        },
+    })
 }
 
 /// RFC 9457, with our members.

@@ -6,8 +6,13 @@ use http::Method;
 
 use super::{Compiler, pattern};
 use crate::config::place::Place;
-use crate::config::policy::{Alias, AnswerShape, AuthEndpoint, MethodSet};
+use crate::config::policy::{
+    Alias, AnswerMember, AnswerShape, AuthEndpoint, MethodSet, RequestShape, Translation,
+};
 use crate::config::raw;
+
+/// Marks a fixed text in an answer.
+const TEXT: &str = "text";
 
 impl Compiler<'_> {
     pub fn aliases(&mut self, raw: raw::Table<raw::Alias>, prefix: &str, at: &Place<'_>) -> Vec<Alias> {
@@ -56,10 +61,14 @@ impl Compiler<'_> {
             None => endpoint.methods(),
             Some(raw) => self.alias_methods(raw, endpoint, &at.key("methods")),
         };
-        let answer = rule.answer.map(|raw| Arc::new(self.answer_shape(raw, endpoint, &at.key("answer"))));
+        let request = rule.request.map(|raw| self.request_shape(raw, endpoint, &at.key("request")));
+        let answer = rule.answer.map(|raw| self.answer_shape(raw, endpoint, &at.key("answer")));
+        let translation = Translation { request, answer };
+        let is_needed = translation != Translation::default();
+        let translation = is_needed.then(|| Arc::new(translation));
         let waives_reauthentication =
             self.waives_reauthentication(rule.reauthentication, endpoint, &at.key("reauthentication"));
-        Some(Alias { path: path.to_owned(), endpoint, methods, answer, waives_reauthentication })
+        Some(Alias { path: path.to_owned(), endpoint, methods, translation, waives_reauthentication })
     }
 
     fn waives_reauthentication(
@@ -68,7 +77,7 @@ impl Compiler<'_> {
         endpoint: AuthEndpoint,
         at: &Place<'_>,
     ) -> bool {
-        if raw != Some(raw::Reauthentication::Off) {
+        if raw != Some(raw::Reauthentication::Waived) {
             return false;
         }
         match endpoint.is_sensitive() {
@@ -113,25 +122,86 @@ impl Compiler<'_> {
         methods
     }
 
-    fn answer_shape(
+    fn request_shape(
         &mut self,
         raw: raw::Table<String>,
         endpoint: AuthEndpoint,
         at: &Place<'_>,
-    ) -> AnswerShape {
-        let mut members = Vec::new();
+    ) -> RequestShape {
+        let mut members: Vec<(String, String)> = Vec::new();
+        let known = endpoint.request_members();
         for (name, own) in self.entries(raw, at) {
             let Some(own) = own else { continue };
-            if !AnswerShape::knows(endpoint, &own) {
-                let suggestion = self.problems.suggestion(&own, endpoint.members().iter().copied());
-                let message = format!("no answer of {:?} has {own:?}{suggestion}", endpoint.as_str());
+            if !known.contains(&own.as_str()) {
+                let suggestion = self.problems.suggestion(&own, known.iter().copied());
+                let message = format!("no request to {:?} has {own:?}{suggestion}", endpoint.as_str());
+                self.problems.error(&at.key(&name), message);
+            } else if let Some((other, _)) = members.iter().find(|(_, taken)| *taken == own) {
+                let message = format!("{other:?} is {own:?} already; a member has one name");
                 self.problems.error(&at.key(&name), message);
             }
             members.push((name, own));
         }
         if members.is_empty() && !self.problems.is_known_within(at) {
+            self.problems.error(at, "a request without members; name one, or remove the key");
+        }
+        RequestShape(members)
+    }
+
+    fn answer_shape(
+        &mut self,
+        raw: raw::Table<impl Into<raw::AnswerMember>>,
+        endpoint: AuthEndpoint,
+        at: &Place<'_>,
+    ) -> AnswerShape {
+        let mut members = Vec::new();
+        for (name, member) in self.entries(raw, at) {
+            let Some(member) = member else { continue };
+            let member = self.answer_member(member.into(), endpoint, &at.key(&name));
+            members.push((name, member));
+        }
+        if members.is_empty() && !self.problems.is_known_within(at) {
             self.problems.error(at, "an answer without members; name one, or remove the key");
         }
         AnswerShape(members)
+    }
+
+    /// A mapping with the only key `text` is a sentence; any other one is an object of members.
+    fn answer_member(
+        &mut self,
+        raw: raw::AnswerMember,
+        endpoint: AuthEndpoint,
+        at: &Place<'_>,
+    ) -> AnswerMember {
+        let mut table = match raw {
+            raw::AnswerMember::Own(own) => {
+                if !AnswerShape::knows(endpoint, &own) {
+                    let message = self.unknown_member(&own, endpoint);
+                    self.problems.error(at, message);
+                }
+                return AnswerMember::Own(own);
+            }
+            raw::AnswerMember::Members(table) => table,
+        };
+        if table.len() == 1 && matches!(table.get(TEXT), Some(Some(raw::AnswerMember::Own(_)))) {
+            let Some(Some(raw::AnswerMember::Own(text))) = table.remove(TEXT) else {
+                return AnswerMember::Text(String::new());
+            };
+            if AnswerShape::knows(endpoint, &text) {
+                let message = format!("this is the fixed text {text:?}; for the member, write {text} alone");
+                self.problems.error(&at.key(TEXT), message);
+            }
+            return AnswerMember::Text(text);
+        }
+        AnswerMember::Members(self.answer_shape(table, endpoint, at))
+    }
+
+    fn unknown_member(&mut self, own: &str, endpoint: AuthEndpoint) -> String {
+        let endpoint_name = endpoint.as_str();
+        if own.contains(' ') {
+            return format!("no answer of {endpoint_name:?} has {own:?}; a fixed text is `{{ text: … }}`");
+        }
+        let suggestion = self.problems.suggestion(own, endpoint.members().iter().copied());
+        format!("no answer of {endpoint_name:?} has {own:?}{suggestion}")
     }
 }

@@ -23,8 +23,16 @@ impl Compiler<'_> {
     pub fn auth(&mut self, raw: raw::Auth, limits: &mut Names<Limit>, at: &Place<'_>) -> CompiledAuth {
         let prefix = self.auth_prefix(raw.prefix, &at.key("prefix"));
         let aliases = self.aliases(raw.aliases.unwrap_or_default(), &prefix, &at.key("aliases"));
+        if raw.docs != Some(true) {
+            for alias in aliases.iter().filter(|alias| alias.endpoint == AuthEndpoint::Docs) {
+                let message = "the page is off; write `docs: true` beside `aliases`";
+                self.problems.error(&at.key("aliases").key(&alias.path), message);
+            }
+        }
         let limits = self.endpoint_limits(raw.limits, limits, &at.key("limits"));
         let policy = Auth {
+            cookie_path: cookie_path(&prefix, &aliases),
+            alias_paths: alias_paths(&aliases),
             prefix,
             docs: raw.docs.unwrap_or(false),
             registration_open: raw.registration != Some(raw::Registration::Closed),
@@ -171,4 +179,24 @@ impl Compiler<'_> {
             for_: self.positive_duration(at, "for", raw.for_, Duration::from_secs(15 * 60)),
         }
     }
+}
+
+/// Without a slash at the end. An alias at the root doesn't make everything its own.
+fn alias_paths(aliases: &[Alias]) -> Vec<String> {
+    let paths = aliases.iter().map(|alias| alias.path.trim_end_matches('/').to_owned());
+    let mut paths: Vec<String> = paths.filter(|path| !path.is_empty()).collect();
+    paths.dedup();
+    paths
+}
+
+/// The deepest folder that has all paths to which browsers must send the refresh cookie.
+fn cookie_path(prefix: &str, aliases: &[Alias]) -> String {
+    let reads_it = |alias: &&Alias| matches!(alias.endpoint, AuthEndpoint::Refresh | AuthEndpoint::Logout);
+    let mut common: Vec<&str> = prefix.split('/').collect();
+    for alias in aliases.iter().filter(reads_it) {
+        let same = common.iter().zip(alias.path.split('/')).take_while(|(one, other)| *one == other);
+        common.truncate(same.count());
+    }
+    let path = common.join("/");
+    if path.is_empty() { "/".to_owned() } else { path }
 }

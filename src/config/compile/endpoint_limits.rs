@@ -47,7 +47,7 @@ impl Compiler<'_> {
                 by_endpoint.push((endpoint, built_in(endpoint, limits)));
             }
         }
-        by_endpoint
+        with_token(by_endpoint)
     }
 
     fn named_endpoints(
@@ -78,6 +78,15 @@ impl Compiler<'_> {
         }
         by_endpoint
     }
+}
+
+/// The token endpoint takes passwords as the login does, and counts with it unless it has limits of its own.
+fn with_token(mut limits: ByEndpoint) -> ByEndpoint {
+    let find = |wanted| limits.iter().find(|(endpoint, _)| *endpoint == wanted).cloned();
+    if let (Some((_, login)), None) = (find(AuthEndpoint::Login), find(AuthEndpoint::Token)) {
+        limits.push((AuthEndpoint::Token, login));
+    }
+    limits
 }
 
 /// 5/1m by address, each endpoint counted on its own. A limit of that name in the file takes its place.

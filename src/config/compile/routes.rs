@@ -133,7 +133,7 @@ impl Compiler<'_> {
             cache: cache.flatten(),
             websocket,
             max_body,
-            answer: None,
+            translation: None,
             waives_reauthentication: false,
         })
     }

@@ -24,6 +24,7 @@ impl Compiler<'_> {
         let tokens = Tokens {
             issuer: self.text(at, "issuer", raw.issuer, "http://localhost:8080"),
             audience: self.text(at, "audience", raw.audience, "portcullis"),
+            client_id: self.text(at, "client_id", raw.client_id, "portcullis"),
             access_ttl: self.positive_duration(at, "access_ttl", raw.access_ttl, DAY / 96),
             refresh_ttl: self.positive_duration(at, "refresh_ttl", raw.refresh_ttl, DAY * 14),
             session_ttl: self.positive_duration(at, "session_ttl", raw.session_ttl, DAY * 90),

@@ -10,6 +10,10 @@ use crate::identity::reserved::ReservedNames;
 pub struct Auth {
     /// `/auth`; without a trailing slash.
     pub prefix: String,
+    /// Of the refresh cookie: covers each path that reads it.
+    pub cookie_path: String,
+    /// Other paths of endpoints. What lies beneath one, or is spelled like one, is no upstream's.
+    pub alias_paths: Vec<String>,
     pub registration_open: bool,
     /// What nobody calls themselves.
     pub reserved_names: ReservedNames,
@@ -86,6 +90,8 @@ pub struct Argon2Params {
 pub enum AuthEndpoint {
     Register,
     Login,
+    /// Of OAuth2: a password or a refresh token for tokens.
+    Token,
     Refresh,
     Logout,
     Me,
@@ -107,6 +113,7 @@ pub enum AuthEndpoint {
     /// One of them, by its id.
     Key,
     Introspect,
+    Revoke,
     Validate,
     Jwks,
     OpenApi,
@@ -118,9 +125,10 @@ pub enum AuthEndpoint {
 impl AuthEndpoint {
     pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Register,
         Self::Login,
+        Self::Token,
         Self::Refresh,
         Self::Logout,
         Self::Me,
@@ -140,6 +148,7 @@ impl AuthEndpoint {
         Self::Keys,
         Self::Key,
         Self::Introspect,
+        Self::Revoke,
         Self::Validate,
         Self::Jwks,
         Self::OpenApi,
@@ -152,6 +161,7 @@ impl AuthEndpoint {
         match self {
             Self::Register => "register",
             Self::Login => "login",
+            Self::Token => "token",
             Self::Refresh => "refresh",
             Self::Logout => "logout",
             Self::Me => "me",
@@ -171,6 +181,7 @@ impl AuthEndpoint {
             Self::Keys => "keys",
             Self::Key => "key",
             Self::Introspect => "introspect",
+            Self::Revoke => "revoke",
             Self::Validate => "validate",
             Self::Jwks => "jwks",
             Self::OpenApi => "openapi",
@@ -203,7 +214,7 @@ impl AuthEndpoint {
     pub fn members(self) -> &'static [&'static str] {
         match self {
             Self::Register => &["id", "username", "roles"],
-            Self::Login | Self::LoginMfa | Self::Refresh | Self::Password => {
+            Self::Login | Self::Token | Self::LoginMfa | Self::Refresh | Self::Password => {
                 &["access_token", "token_type", "expires_in", "refresh_token"]
             }
             Self::Mfa => &["enabled", "recovery_codes"],
@@ -215,12 +226,24 @@ impl AuthEndpoint {
             Self::Me => &["id", "username", "email", "email_verified", "roles", "created_at"],
             Self::Sessions => &["sessions"],
             Self::Keys => &["keys"],
-            Self::Introspect => {
-                &["active", "sub", "username", "scope", "roles", "exp", "iat", "iss", "aud", "jti", "sid"]
-            }
+            Self::Introspect => &[
+                "active",
+                "sub",
+                "username",
+                "scope",
+                "roles",
+                "exp",
+                "iat",
+                "iss",
+                "aud",
+                "client_id",
+                "jti",
+                "sid",
+            ],
             Self::Validate => &["valid", "id", "username", "roles", "expires_at"],
             Self::Jwks => &["keys"],
             Self::Logout
+            | Self::Revoke
             | Self::PasswordForgot
             | Self::PasswordReset
             | Self::EmailVerify
@@ -249,6 +272,41 @@ impl AuthEndpoint {
         )
     }
 
+    /// Whether an alias may have it hand out a new access token for the session of the bearer.
+    pub fn renews(self) -> bool {
+        matches!(self, Self::Me | Self::Validate)
+    }
+
+    /// The members of what it takes, which aliases may give other names.
+    pub fn request_members(self) -> &'static [&'static str] {
+        match self {
+            Self::Register => &["username", "password", "email"],
+            Self::Login | Self::Token => &["username", "password", "refresh_token"],
+            Self::LoginMfa => &["ticket", "code", "refresh_token"],
+            Self::Refresh => &["refresh_token"],
+            Self::Logout => &["access_token", "refresh_token"],
+            Self::Me => &["username", "email", "password", "new_password"],
+            Self::Password => &["old_password", "new_password", "refresh_token"],
+            Self::PasswordForgot | Self::EmailResend => &["email"],
+            Self::PasswordReset => &["token", "new_password"],
+            Self::EmailVerify => &["token"],
+            Self::MfaTotp => &["password"],
+            Self::MfaConfirm => &["code", "refresh_token"],
+            Self::MfaRecoveryCodes | Self::MfaDisable => &["code"],
+            Self::Keys => &["name", "roles", "expires_at"],
+            Self::Introspect | Self::Revoke => &["token", "token_type_hint"],
+            Self::Validate => &["token"],
+            Self::Mfa
+            | Self::Sessions
+            | Self::Session
+            | Self::Key
+            | Self::Jwks
+            | Self::OpenApi
+            | Self::Docs
+            | Self::DocsFile => &[],
+        }
+    }
+
     /// The methods it answers to.
     pub fn methods(self) -> Vec<http::Method> {
         use http::Method;
@@ -261,8 +319,10 @@ impl AuthEndpoint {
             Self::Session | Self::Key => vec![Method::DELETE],
             Self::Register
             | Self::Login
+            | Self::Token
             | Self::Refresh
             | Self::Logout
+            | Self::Revoke
             | Self::Password
             | Self::PasswordForgot
             | Self::PasswordReset

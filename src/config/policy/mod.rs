@@ -22,7 +22,7 @@ mod upstreams;
 
 pub use access::{Access, Owner, Requirement};
 pub use admin::Admin;
-pub use aliases::{Alias, AnswerShape};
+pub use aliases::{Alias, AnswerMember, AnswerShape, RequestShape, Translation};
 pub use auth::{
     Argon2Params, Auth, AuthEndpoint, EmailRules, KeyRules, LockoutRule, MfaRules, PasswordRules,
 };

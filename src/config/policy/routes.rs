@@ -8,7 +8,7 @@ use http::Method;
 
 use crate::pace;
 
-use super::{AcceptedIssuers, Access, AnswerShape, AuthEndpoint, CacheRule, Limit, Upstream};
+use super::{AcceptedIssuers, Access, AuthEndpoint, CacheRule, Limit, Translation, Upstream};
 
 #[derive(Debug)]
 pub struct Route {
@@ -31,8 +31,8 @@ pub struct Route {
     pub websocket: bool,
     /// Request bodies over this many bytes get `body_too_large`.
     pub max_body: u64,
-    /// Of the auth wing's answers here, where it isn't the usual one.
-    pub answer: Option<Arc<AnswerShape>>,
+    /// What clients send to the auth wing here, and get, where it isn't the usual.
+    pub translation: Option<Arc<Translation>>,
     /// Whether sensitive actions need no more than the access token here.
     pub waives_reauthentication: bool,
 }

@@ -8,6 +8,8 @@ use crate::identity::secret::Secret;
 pub struct Tokens {
     pub issuer: String,
     pub audience: String,
+    /// The claim of that name (RFC 9068 §2.2): clients have no accounts here, and all are one.
+    pub client_id: String,
     pub access_ttl: Duration,
     /// A session without a refresh for this long is over.
     pub refresh_ttl: Duration,

@@ -1,6 +1,7 @@
 //! `auth.aliases:`
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{self, MapAccess, SeqAccess};
 use serde::{Deserialize, Deserializer};
@@ -26,8 +27,10 @@ pub enum AliasTarget {
 pub struct AliasRule {
     pub endpoint: Option<String>,
     pub methods: Option<List<String>>,
+    /// Our members by the names that clients send.
+    pub request: Option<Table<String>>,
     /// Our members by the names that clients look for.
-    pub answer: Option<Table<String>>,
+    pub answer: Option<Answer>,
     pub reauthentication: Option<Reauthentication>,
 }
 
@@ -36,7 +39,64 @@ pub struct AliasRule {
 #[serde(rename_all = "snake_case")]
 pub enum Reauthentication {
     Required,
-    Off,
+    Waived,
+}
+
+/// Objects in objects, to a depth that a type can tell.
+pub type Answer = Table<Nested<Nested<String>>>;
+
+#[derive(Debug)]
+pub enum Nested<T> {
+    Own(String),
+    Members(Table<T>),
+}
+
+/// The same without a bound on the depth.
+#[derive(Debug)]
+pub enum AnswerMember {
+    Own(String),
+    Members(Table<AnswerMember>),
+}
+
+impl From<String> for AnswerMember {
+    fn from(own: String) -> Self {
+        Self::Own(own)
+    }
+}
+
+impl<T: Into<AnswerMember>> From<Nested<T>> for AnswerMember {
+    fn from(nested: Nested<T>) -> Self {
+        match nested {
+            Nested::Own(own) => Self::Own(own),
+            Nested::Members(table) => {
+                Self::Members(table.into_iter().map(|(n, m)| (n, m.map(T::into))).collect())
+            }
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nested<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NestedForm(PhantomData))
+    }
+}
+
+struct NestedForm<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> de::Visitor<'de> for NestedForm<T> {
+    type Value = Nested<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member, a mapping of members, or `{ text: … }`")
+    }
+
+    fn visit_str<E: de::Error>(self, own: &str) -> Result<Nested<T>, E> {
+        Ok(Nested::Own(own.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Nested<T>, A::Error> {
+        Table::deserialize(de::value::MapAccessDeserializer::new(map)).map(Nested::Members)
+    }
 }
 
 impl<'de> Deserialize<'de> for Alias {

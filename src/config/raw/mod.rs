@@ -27,7 +27,7 @@ use serde::Deserialize;
 
 pub use access::{Access, AccessWord, Mode, Rule};
 pub use admin::Admin;
-pub use aliases::{Alias, AliasRule, AliasTarget, Reauthentication};
+pub use aliases::{Alias, AliasRule, AliasTarget, AnswerMember, Reauthentication};
 pub use auth::{Argon2, Auth, Email, EndpointLimits, Keys, Lockout, Mfa, Password, Registration};
 pub use cache::{Cache, CacheSettings, Query, VaryBy};
 pub use issuers::{ClaimNames, Issuer, IssuerRoles, Words};

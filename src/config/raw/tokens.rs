@@ -9,6 +9,7 @@ use super::List;
 pub struct Tokens {
     pub issuer: Option<String>,
     pub audience: Option<String>,
+    pub client_id: Option<String>,
     pub access_ttl: Option<String>,
     pub refresh_ttl: Option<String>,
     pub session_ttl: Option<String>,

@@ -188,6 +188,7 @@ mod tests {
         Tokens {
             issuer: "https://gate.example".to_owned(),
             audience: "a".to_owned(),
+            client_id: "portcullis".to_owned(),
             access_ttl: LIFE,
             refresh_ttl: LIFE,
             session_ttl: LIFE,

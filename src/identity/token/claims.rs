@@ -37,6 +37,7 @@ impl VerifiedClaims {
 pub struct ClaimRules {
     issuer: String,
     audience: String,
+    client_id: String,
     leeway_seconds: u64,
 }
 
@@ -51,6 +52,9 @@ struct Claims<'a> {
     aud: Audience<'a>,
     exp: u64,
     iat: u64,
+    /// Written only: RFC 9068 §2.2 wants it, and nothing here asks for it.
+    #[serde(skip_deserializing)]
+    client_id: Cow<'a, str>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     nbf: Option<u64>,
     jti: Uuid,
@@ -92,6 +96,7 @@ impl ClaimRules {
         Self {
             issuer: tokens.issuer.clone(),
             audience: tokens.audience.clone(),
+            client_id: tokens.client_id.clone(),
             leeway_seconds: tokens.leeway.as_secs().min(MAX_LEEWAY_SECONDS),
         }
     }
@@ -119,6 +124,7 @@ impl ClaimRules {
             aud: Audience::One(Cow::from(&self.audience)),
             exp: identity.expires_at,
             iat: identity.issued_at,
+            client_id: Cow::from(&self.client_id),
             nbf: None,
             jti: identity.token_id,
             sid: identity.session_id,

@@ -133,7 +133,7 @@ impl Header {
         typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
     }
 
-    /// Most providers don't follow RFC 9068 and say `JWT` or nothing; what has another name, such as
+    /// Most providers don't follow RFC 9068 and say `JWT` (or, RFC 7515 §4.1.9, `application/jwt`) or nothing; what has another name, such as
     /// a logout token, is no access token.
     pub fn may_be_foreign_access_token(&self) -> bool {
         let is_plain =

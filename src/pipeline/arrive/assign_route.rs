@@ -1,9 +1,10 @@
 //! Which route takes the request. Default deny: no route, no answer but 404.
 
+use http::Method;
 use pingora::http::RequestHeader;
 
 use super::content_length;
-use crate::config::policy::Assignment;
+use crate::config::policy::{Assignment, Auth, Destination, Route};
 use crate::exchange::Exchange;
 use crate::rejection::{Code, Rejection};
 
@@ -12,19 +13,34 @@ pub fn run(request: &RequestHeader, exchange: &mut Exchange) -> Result<(), Rejec
     let host = without_port(&exchange.client.host);
     match policy.routes.assign(host, &request.method, &exchange.path) {
         Assignment::Route(route, params) => {
-            let within_auth = lies_under(&exchange.path, &policy.auth.prefix);
-            exchange.params = params;
-            exchange.route = Some(route);
-            // `/AUTH/login` must not fall to an upstream behind a wildcard, password and all.
-            if within_auth && !exchange.is_for_auth() {
-                exchange.route = None;
+            // `/AUTH/login` and `/login/x` must not fall to an upstream behind a wildcard, password and all.
+            if is_ours(&policy.auth, &request.method, &exchange.path, &route) {
                 return Err(Code::RouteNotFound.into());
             }
+            exchange.params = params;
+            exchange.route = Some(route);
             check_length(request, exchange)
         }
         Assignment::WrongMethod(allow) => Err(Rejection::from(Code::MethodNotAllowed).allow(allow)),
         Assignment::NotFound => Err(Code::RouteNotFound.into()),
     }
+}
+
+/// Whether an upstream's route must not take the request: all beneath the prefix is the gateway's, and beneath
+/// an alias whatever may carry credentials, unless the route names a path there itself.
+fn is_ours(auth: &Auth, method: &Method, path: &str, route: &Route) -> bool {
+    if matches!(route.destination, Destination::Auth(_)) {
+        return false;
+    }
+    let may_carry_credentials = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    lies_under(path, &auth.prefix)
+        || may_carry_credentials
+            && auth.alias_paths.iter().any(|alias| lies_under(path, alias) && !is_named(&route.path, alias))
+}
+
+/// Whether a pattern leads to the alias's path or beneath it by its literals.
+fn is_named(pattern: &str, alias: &str) -> bool {
+    pattern.strip_prefix(alias).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Refuses a body that says it is too large before any of it is read; bodies without a length are

@@ -14,7 +14,8 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange, rejection: &Rej
     exchange.refused = Some(rejection.code);
     exchange.answered_here = true;
     let problem = rejection.problem_json(exchange.request_id.as_str());
-    let body = match exchange.route.as_ref().and_then(|route| route.answer.as_ref()) {
+    let translation = exchange.route.as_ref().and_then(|route| route.translation.as_ref());
+    let body = match translation.and_then(|translation| translation.answer.as_ref()) {
         Some(shape) => shape.extend_problem(&problem),
         None => problem,
     };

@@ -24,7 +24,7 @@ async fn a_good_token_is_active() {
     let expected = json!({
         "active": true, "sub": identity.user_id, "username": "alice", "scope": "", "roles": ["user"],
         "exp": identity.expires_at, "iat": identity.issued_at, "iss": "https://gate.example",
-        "aud": "tests", "jti": identity.token_id, "sid": identity.session_id, "token_type": "Bearer",
+        "aud": "tests", "client_id": "portcullis", "jti": identity.token_id, "sid": identity.session_id, "token_type": "Bearer",
         "acr": "aal1", "amr": ["pwd"],
     });
     assert_eq!(by_form, expected);

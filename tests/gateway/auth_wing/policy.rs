@@ -65,6 +65,7 @@ fn tokens() -> Tokens {
     Tokens {
         issuer: "https://gate.example".to_owned(),
         audience: "tests".to_owned(),
+        client_id: "portcullis".to_owned(),
         access_ttl: Duration::from_secs(900),
         refresh_ttl: Duration::from_secs(14 * 86_400),
         session_ttl: Duration::from_secs(90 * 86_400),
@@ -78,6 +79,8 @@ fn tokens() -> Tokens {
 fn auth() -> Auth {
     Auth {
         prefix: "/auth".to_owned(),
+        cookie_path: "/auth".to_owned(),
+        alias_paths: Vec::new(),
         registration_open: true,
         reserved_names: ReservedNames::with(&[]),
         docs: true,

@@ -1,5 +1,5 @@
 window.ui = SwaggerUIBundle({
-  url: "openapi.json",
+  url: document.getElementById("swagger-ui").dataset.description,
   dom_id: "#swagger-ui",
   deepLinking: true,
   tryItOutEnabled: true,

@@ -34,7 +34,7 @@ fn auth_paths(auth: &CompiledAuth) -> Vec<Alias> {
         path,
         endpoint,
         methods: endpoint.methods(),
-        answer: None,
+        translation: None,
         waives_reauthentication: false,
     };
     let mut paths: Vec<Alias> = Vec::new();
@@ -45,14 +45,12 @@ fn auth_paths(auth: &CompiledAuth) -> Vec<Alias> {
             _ => own(format!("{prefix}/{}", endpoint.path()), endpoint),
         });
     }
-    // The name that OAuth2 libraries expect.
-    paths.push(own(format!("{prefix}/token"), AuthEndpoint::Login));
     paths.extend(auth.aliases.iter().cloned());
     paths
 }
 
 fn auth_route(alias: Alias, auth: &CompiledAuth, index: usize) -> Route {
-    let Alias { path, endpoint, methods, answer, waives_reauthentication } = alias;
+    let Alias { path, endpoint, methods, translation, waives_reauthentication } = alias;
     let limits = auth.policy.limits.iter().find(|(limited, _)| *limited == endpoint);
     Route {
         name: format!("auth:{}", endpoint.as_str()),
@@ -64,7 +62,9 @@ fn auth_route(alias: Alias, auth: &CompiledAuth, index: usize) -> Route {
         access: match endpoint {
             AuthEndpoint::Register
             | AuthEndpoint::Login
+            | AuthEndpoint::Token
             | AuthEndpoint::Refresh
+            | AuthEndpoint::Revoke
             | AuthEndpoint::PasswordForgot
             | AuthEndpoint::PasswordReset
             | AuthEndpoint::EmailVerify
@@ -94,7 +94,7 @@ fn auth_route(alias: Alias, auth: &CompiledAuth, index: usize) -> Route {
         cache: None,
         websocket: false,
         max_body: MAX_BODY,
-        answer,
+        translation,
         waives_reauthentication,
     }
 }

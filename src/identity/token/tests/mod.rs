@@ -64,6 +64,7 @@ fn tokens(keys: Vec<TokenKey>) -> Tokens {
     Tokens {
         issuer: "https://gateway.example".to_owned(),
         audience: "portcullis".to_owned(),
+        client_id: "portcullis".to_owned(),
         access_ttl: Duration::from_secs(900),
         refresh_ttl: Duration::from_secs(3600),
         session_ttl: Duration::from_secs(7200),
