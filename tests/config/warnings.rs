@@ -151,7 +151,8 @@ fn a_reserved_name_that_nobody_can_have_is_a_mistake() {
         problems[0].to_string().contains("auth.reserved_names[0]: nobody can have this name"),
         "{problems:?}"
     );
-    let reserved = |names: &str| with(names).expect("the file can be used").policy.auth.reserved_names.clone();
+    let reserved =
+        |names: &str| with(names).expect("the file can be used").policy.auth.reserved_names.clone();
     assert!(reserved("[ceo]").contains("C.E.O") && reserved("[ceo]").contains("admin"));
     assert!(!reserved("[]").contains("admin"));
 }

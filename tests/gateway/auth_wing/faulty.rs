@@ -116,7 +116,7 @@ impl Accounts for Faulty {
         self.call("accounts.find_by_email").await?.accounts.find_by_email(email, limit).await
     }
     async fn find_by_roles(&self, roles: &[String], limit: u32) -> Result<Vec<Account>, StoreError> {
-        self.call("accounts.find_by_roles")?.accounts.find_by_roles(roles, limit).await
+        self.call("accounts.find_by_roles").await?.accounts.find_by_roles(roles, limit).await
     }
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError> {
         let found = self.call("accounts.find_by_id").await?.accounts.find_by_id(id).await;

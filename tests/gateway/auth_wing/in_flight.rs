@@ -53,15 +53,17 @@ impl End {
                 let change = json!({ "old_password": PASSWORD, "new_password": OTHER });
                 let answer = wing.post("/password").bearer(&pair.access).json(change).send().await;
                 assert_eq!(answer.status, 200, "{:?}", answer.body);
-                wing.administration().end_sessions("alice").await.unwrap();
+                wing.administration().end_sessions("alice", false).await.unwrap();
             }
             Self::Reset(token) => {
                 let reset = json!({ "token": token, "new_password": OTHER });
                 assert_eq!(wing.post("/password/reset").json(reset).send().await.status, 204);
             }
-            Self::OperatorsPassword => drop(administration.set_password("alice", OTHER).await.unwrap()),
+            Self::OperatorsPassword => {
+                drop(administration.set_password("alice", OTHER, false).await.unwrap())
+            }
             Self::Disabled => drop(administration.set_disabled("alice", true).await.unwrap()),
-            Self::FactorReset => assert!(administration.reset_mfa("alice").await.unwrap()),
+            Self::FactorReset => assert!(administration.reset_mfa("alice", false).await.unwrap()),
         }
     }
 }
@@ -209,7 +211,7 @@ async fn a_refresh_never_lifts_a_session_to_other_credentials() {
     let login = json!({ "username": "alice", "password": OTHER, "refresh_token": "body" });
     let left = wing.post("/login").json(login).send().await.tokens();
     wing.stores.break_down(&["state.end_all"]);
-    assert!(wing.administration().set_password("alice", PASSWORD).await.is_err());
+    assert!(wing.administration().set_password("alice", PASSWORD, false).await.is_err());
     wing.stores.break_down(&[]);
     assert_eq!(sessions(&wing).await, 1);
     let answer = wing.refresh(&left.refresh).await;
@@ -320,11 +322,11 @@ async fn a_reset_of_a_factor_that_failed_half_way_is_finished_by_the_next() {
     let pair = wing.post("/login/mfa").json(step).send().await.tokens();
 
     wing.stores.break_down(&["state.end_all"]);
-    assert!(wing.administration().reset_mfa("alice").await.is_err());
+    assert!(wing.administration().reset_mfa("alice", false).await.is_err());
     wing.stores.break_down(&[]);
     assert_eq!(sessions(&wing).await, 2);
 
-    assert!(!wing.administration().reset_mfa("alice").await.unwrap(), "it is gone already");
+    assert!(!wing.administration().reset_mfa("alice", false).await.unwrap(), "it is gone already");
     assert_eq!(sessions(&wing).await, 0);
     assert_ne!(wing.standing(&pair.access).await, Standing::Good);
 }
