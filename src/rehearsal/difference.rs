@@ -145,8 +145,9 @@ fn account_changes(old: &AccountsShape, new: &AccountsShape) -> Vec<Change> {
     }
     let of = |shape: &AccountsShape| shape.waives_reauthentication.iter().cloned().collect::<BTreeSet<_>>();
     let (was, is) = (of(old), of(new));
-    let word =
-        |waives: bool| if waives { "reauthentication off" } else { "reauthentication required" }.to_owned();
+    let word = |waives: bool| {
+        if waives { "reauthentication waived" } else { "reauthentication required" }.to_owned()
+    };
     for path in was.symmetric_difference(&is) {
         let waives = is.contains(path);
         changes.push(change(path, waives, word(!waives), word(waives)));

@@ -201,7 +201,7 @@ async fn an_account_without_a_password_needs_a_sign_in_of_the_last_five_minutes(
 async fn diff_calls_a_waived_rule_and_open_registration_looser() {
     let gw = harness::gateway(PATIENT).await;
     let open = std::fs::read_to_string(gw.home().join("gateway.yaml")).expect("it runs on it");
-    let closed = open.replace("reauthentication: off", "reauthentication: required");
+    let closed = open.replace("reauthentication: waived", "reauthentication: required");
     let closed = closed.replace("registration: open", "registration: closed");
     std::fs::write(gw.home().join("closed.yaml"), closed).expect("writable");
     let said = |arguments: &[&str]| {
@@ -210,9 +210,9 @@ async fn diff_calls_a_waived_rule_and_open_registration_looser() {
     };
 
     let looser = "looser          auth.registration: closed → open\n\
-                  looser          /account: reauthentication required → reauthentication off";
+                  looser          /account: reauthentication required → reauthentication waived";
     assert_eq!(said(&["closed.yaml", "gateway.yaml", "--fail-on", "looser"]), (Some(1), looser.to_owned()));
     let stricter = "stricter        auth.registration: open → closed\n\
-                    stricter        /account: reauthentication off → reauthentication required";
+                    stricter        /account: reauthentication waived → reauthentication required";
     assert_eq!(said(&["--live", "closed.yaml", "--fail-on", "looser"]), (Some(0), stricter.to_owned()));
 }
