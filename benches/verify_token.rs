@@ -52,6 +52,7 @@ fn ring(algorithm: SigningAlgorithm) -> KeyRing {
         refresh_window: Duration::from_secs(10),
         leeway: Duration::from_secs(30),
         max_size: 8192,
+        client_id: "portcullis".to_owned(),
         keys: vec![TokenKey { id: "k1".to_owned(), algorithm, material: new_key(algorithm) }],
     };
     KeyRing::new(&tokens).expect("a new key is a good one")

@@ -89,6 +89,7 @@ fn tokens(keys: Vec<TokenKey>) -> Tokens {
         refresh_window: Duration::from_secs(10),
         leeway: Duration::from_secs(0),
         max_size: 8192,
+        client_id: "portcullis".to_owned(),
         keys,
     }
 }

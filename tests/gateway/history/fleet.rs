@@ -22,7 +22,7 @@ pub const LIMIT_PER_MINUTE: usize = 30;
 const FILE: &str = r#"
     auth:
       registration: open
-      limits: {}
+      limits: off
       password: { argon2: { memory: 8MiB, iterations: 1 }, workers: 2 }
       lockout: { failures: 90, for: 1m }
     revocation: { max_staleness: 2s }

@@ -7,7 +7,13 @@ use serde_json::Value;
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// The gateway answered; what was asked for is done, or was refused for good.
-    Answered { status: u16, reason: Option<String>, body: Value, age: Option<u64> },
+    Answered {
+        status: u16,
+        #[allow(dead_code, reason = "told with a violation")]
+        reason: Option<String>,
+        body: Value,
+        age: Option<u64>,
+    },
     /// No answer, or one that a failing store caused: what was asked for is done, or not.
     Unknown,
 }
