@@ -77,6 +77,8 @@ mod tests {
             username: "alice".to_owned(),
             email: None,
             email_verified: false,
+            pending_email: None,
+            must_confirm_email: false,
             has_second_factor,
             password_hash: hash.to_owned(),
             roles: Vec::new(),

@@ -54,6 +54,8 @@ pub struct NewUser<'a> {
     pub username: &'a str,
     pub password: &'a str,
     pub email: Option<&'a str>,
+    /// Whether the operator answers for the address, so that it needn't be confirmed.
+    pub is_confirmed: bool,
     pub roles: &'a [String],
     /// Whether it was said that the account may become an operator.
     pub allow_operators: bool,
@@ -106,8 +108,8 @@ impl Administration {
             password_hash: self.hash(new.password, &username, new.email).await?,
             username,
             email: new.email.map(str::to_owned),
-            // Operators answer for it.
-            email_verified: true,
+            email_verified: new.email.is_some() && new.is_confirmed,
+            must_confirm_email: false,
             roles: new.roles.to_vec(),
             created_at: now(),
         };

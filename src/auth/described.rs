@@ -22,7 +22,12 @@ pub struct OwnAccount {
     username: String,
     #[schema(value_type = Option<Email>)]
     email: Option<String>,
+    /// Upstreams are told `email` only if this is true.
     email_verified: bool,
+    /// Replaces `email` once it is confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Email)]
+    pending_email: Option<String>,
     #[schema(value_type = Vec<Role>)]
     roles: Vec<String>,
     #[schema(value_type = Time)]
@@ -113,7 +118,8 @@ pub fn own(account: &Account) -> OwnAccount {
         id: account.id,
         username: account.username.clone(),
         email: account.email.clone(),
-        email_verified: account.email_verified,
+        email_verified: account.confirmed_email().is_some(),
+        pending_email: account.pending_email.clone(),
         roles: account.roles.clone(),
         created_at: account.created_at,
     }

@@ -9,11 +9,12 @@ use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
 use super::mailer::{Job, Letter};
+use super::notice::{self, Change};
 use super::openapi::schemas::Email;
 use super::{Wing, audit, body, ending_keys, login};
 use crate::identity::{name, one_time};
 use crate::rejection::{Code, Rejection};
-use crate::store::{Account, AuditEvent, Purpose};
+use crate::store::{Account, AddressState, AuditEvent, Purpose};
 
 /// More accounts than this share no address that anybody reads.
 const MOST_ACCOUNTS: u32 = 10;
@@ -51,15 +52,17 @@ pub async fn verify(State(wing): State<Wing>, call: Call) -> Result<StatusCode, 
     // Whoever made keys before an address was confirmed may be somebody else than its owner.
     let is_first = !account.email_verified && !keep_keys;
     let reason = is_first.then_some("first address confirmed");
-    let verified =
-        async { Ok::<_, Refusal>(wing.stores.one_time_tokens.verify_email(&hash, call.now, &record).await?) };
-    match ending_keys::end_with(&wing, &call, &account, reason, verified).await? {
-        Some(_) => {
-            audit::log(&record);
-            Ok(StatusCode::NO_CONTENT)
-        }
-        None => refuse(&wing, &call).await,
+    // Where another address than before is confirmed, no token goes on telling the former one.
+    let change = wing.stores.one_time_tokens.verify_email(&hash, call.now, &record);
+    let change = wing.change(&call, &account, change);
+    let Some(changed) = ending_keys::end_with(&wing, &call, &account, reason, change).await? else {
+        return refuse(&wing, &call).await;
+    };
+    audit::log(&record);
+    if changed.version > account.version {
+        notice::post(&wing, &call, &account, Change::Email);
     }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Have another mail sent to an address that isn't confirmed yet.
@@ -80,14 +83,18 @@ pub async fn request(wing: &Wing, call: &Call, purpose: Purpose, email: &str) ->
         return Err(Rejection::from(Code::NotFound).because("No mail is sent from here").into());
     }
     name::check_email(email).map_err(|detail| Rejection::from(Code::BadRequest).because(detail))?;
-    let accounts = wing.stores.accounts.find_by_email(email, MOST_ACCOUNTS).await?;
+    let state = match purpose {
+        Purpose::VerifyEmail => AddressState::Unconfirmed,
+        _ => AddressState::Confirmed,
+    };
+    let accounts = wing.stores.accounts.find_by_email(email, state, MOST_ACCOUNTS).await?;
     wing.mailer.post(job(wing, call, purpose, accounts))?;
     Ok(StatusCode::ACCEPTED)
 }
 
 /// After an account got an address. It can be asked for again, so that a full queue is no failure.
 pub fn confirm(wing: &Wing, call: &Call, account: &Account) {
-    if account.email.is_some() && call.settings.policy.mail.delivery.is_some() {
+    if account.unconfirmed_email().is_some() && call.settings.policy.mail.delivery.is_some() {
         let posted = wing.mailer.post(job(wing, call, Purpose::VerifyEmail, vec![account.clone()]));
         if posted.is_err() {
             tracing::warn!(user_id = %account.id, "too many mails are waiting; none to confirm an address");

@@ -117,7 +117,7 @@ fn new_session(call: &Call, account: &Account, amr: &[impl AsRef<str>]) -> Sessi
         id: Uuid::now_v7(),
         user_id: account.id,
         username: account.username.clone(),
-        email: account.email.clone(),
+        email: account.confirmed_email().map(str::to_owned),
         roles: account.roles.clone(),
         version: account.version,
         credentials: account.credentials,

@@ -23,6 +23,8 @@ pub struct ImportRow {
     pub line: u64,
     pub username: String,
     pub email: Option<String>,
+    /// Whether the program that kept it so far had it confirmed.
+    pub email_verified: bool,
     /// Those of a registered account if absent.
     pub roles: Option<Vec<String>>,
     pub password_hash: String,
@@ -97,9 +99,9 @@ impl Administration {
             id: Uuid::now_v7(),
             // Checked before: it has such a form.
             username: name::username(&row.username).unwrap_or(row.username),
+            email_verified: row.email.is_some() && row.email_verified,
             email: row.email,
-            // The program that had the account so far had rules of its own.
-            email_verified: true,
+            must_confirm_email: false,
             password_hash: row.password_hash,
             roles: row.roles.unwrap_or_else(|| vec![DEFAULT_ROLE.to_owned()]),
             created_at: now(),

@@ -15,6 +15,7 @@ use super::audit::Subject;
 use super::call::Call;
 use super::grant::{self, Delivery, Tokens, Wanted};
 use super::{Wing, body, origin, second_factor, token};
+use crate::config::policy::Policy;
 use crate::identity::name;
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, LockoutRule};
@@ -159,7 +160,7 @@ async fn admit(wing: &Wing, call: &Call, account: &Account) -> Result<(), Refusa
     if account.disabled {
         return refuse_right_password(wing, call, account, Code::AccountDisabled, "disabled").await;
     }
-    if call.settings.policy.auth.email.is_required && !account.email_verified {
+    if must_confirm_first(&call.settings.policy, account) {
         return refuse_right_password(wing, call, account, Code::EmailNotVerified, "email not verified")
             .await;
     }
@@ -169,6 +170,15 @@ async fn admit(wing: &Wing, call: &Call, account: &Account) -> Result<(), Refusa
         wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
     }
     Ok(())
+}
+
+/// Only those who registered under the rule: whoever was there before it, or has no address, isn't locked out.
+/// Their address, which nobody confirmed, is told to nobody.
+fn must_confirm_first(policy: &Policy, account: &Account) -> bool {
+    policy.auth.email.is_required
+        && account.must_confirm_email
+        && account.email.is_some()
+        && !account.email_verified
 }
 
 /// Whoever knows the password and can't use it hasn't guessed; but what isn't counted takes its time.

@@ -121,8 +121,11 @@ impl Postman {
     async fn run(&self, job: Job) {
         let Some(delivery) = &job.policy.mail.delivery else { return };
         for account in job.accounts.iter().filter(|account| !account.disabled) {
-            let is_needed = job.letter != Letter::Token(Purpose::VerifyEmail) || !account.email_verified;
-            if let (Some(email), true) = (&account.email, is_needed) {
+            let email = match job.letter {
+                Letter::Token(Purpose::VerifyEmail) => account.unconfirmed_email(),
+                _ => account.confirmed_email(),
+            };
+            if let Some(email) = email {
                 self.send(&job, account, email, delivery).await;
             }
         }

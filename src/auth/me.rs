@@ -86,7 +86,7 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>,
     let account = own_account(&wing, &call).await?;
     let whole = Whole {
         username: changes.username.unwrap_or_else(|| account.username.clone()),
-        email: changes.email.unwrap_or_else(|| account.email.clone()),
+        email: changes.email.unwrap_or_else(|| account.latest_email().map(str::to_owned)),
         password: changes.password,
         code: changes.code,
     };
@@ -170,7 +170,8 @@ async fn set_profile(
     let bad_request = |detail| Rejection::from(Code::BadRequest).because(detail);
     let Whole { username, email, password, code } = whole;
     let username = name::username(&username).map_err(bad_request)?;
-    if username == account.username && email == account.email {
+    let is_same_email = email.as_deref() == account.latest_email();
+    if username == account.username && is_same_email {
         // It would look like a new password that was taken.
         if password.is_some() || code.is_some() {
             let prefix = &call.settings.policy.auth.prefix;
@@ -199,11 +200,20 @@ async fn set_profile(
     if changed.username != account.username {
         notice::post(wing, call, account, Change::Name);
     }
-    if changed.email != account.email {
-        notice::post(wing, call, account, Change::Email);
+    if !is_same_email {
+        tell_of_email(wing, call, account, &changed);
         email::confirm(wing, call, &changed);
     }
     answer(wing, call, &changed).await
+}
+
+/// At the address that was confirmed before.
+fn tell_of_email(wing: &Wing, call: &Call, former: &Account, changed: &Account) {
+    if changed.pending_email.is_some() {
+        notice::post(wing, call, former, Change::EmailAsked);
+    } else if changed.email != former.email {
+        notice::post(wing, call, former, Change::Email);
+    }
 }
 
 /// Under the new name, with the old one as the detail.
@@ -218,7 +228,7 @@ fn profile_record(
     if username != account.username {
         changes.push(format!("username, was {}", account.username));
     }
-    if email != account.email.as_deref() {
+    if email != account.latest_email() {
         changes.push("email".to_owned());
     }
     let subject = Subject { user_id: Some(account.id), username };

@@ -12,6 +12,8 @@ pub enum Change {
     Password,
     Name,
     Email,
+    /// Another address was given, and isn't confirmed yet.
+    EmailAsked,
     SecondFactorEnabled,
     SecondFactorDisabled,
     RecoveryCodes,
@@ -28,6 +30,9 @@ impl Change {
             Self::Password => "Your password was changed",
             Self::Name => "The username of your account was changed",
             Self::Email => "This is no longer the email address of your account",
+            Self::EmailAsked => {
+                "Another email address was given for your account; it counts once it is confirmed"
+            }
             Self::SecondFactorEnabled => "A second factor was turned on for your account",
             Self::SecondFactorDisabled => "The second factor of your account was turned off",
             Self::RecoveryCodes => "Your account was given new recovery codes; those before are void",
@@ -43,7 +48,7 @@ impl Change {
 /// since any other may be a stranger's.
 pub fn post(wing: &Wing, call: &Call, account: &Account, change: Change) {
     let policy = &call.settings.policy;
-    if !policy.auth.email.notices || policy.mail.delivery.is_none() || !account.email_verified {
+    if !policy.auth.email.notices || policy.mail.delivery.is_none() || account.confirmed_email().is_none() {
         return;
     }
     let record = wing.record(call, AuditEvent::NoticeSent, login::about(account), None);

@@ -46,7 +46,8 @@ impl Administration {
         }
         let operators = self.stores.accounts.find_by_roles(&self.policy.admin.roles, MOST_TOLD).await?;
         let is_new = |account: &Account| grants.iter().any(|grant| grant.id == account.id);
-        let others = operators.into_iter().filter(|account| account.email_verified && !is_new(account));
+        let others =
+            operators.into_iter().filter(|account| account.confirmed_email().is_some() && !is_new(account));
         let accounts: Vec<Account> = others.collect();
         if accounts.is_empty() {
             return Ok(());

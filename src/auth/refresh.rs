@@ -148,7 +148,7 @@ async fn note_changes(wing: &Wing, session: &Session, account: &Account) -> Resu
     let is_same = session.version == account.version
         && session.credentials == account.credentials
         && session.username == account.username
-        && session.email == account.email
+        && session.email.as_deref() == account.confirmed_email()
         && session.roles == account.roles;
     if is_same {
         return Ok(());

@@ -93,6 +93,7 @@ async fn create(
         username,
         email,
         email_verified: false,
+        must_confirm_email: call.settings.policy.auth.email.is_required,
         password_hash,
         roles: vec![DEFAULT_ROLE.to_owned()],
         created_at: call.now,

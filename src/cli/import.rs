@@ -15,7 +15,7 @@ use crate::auth::import::{ImportProblem, ImportRow};
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// CSV with a header, or a JSON object on each line: username, password_hash, and if you like
-    /// email, roles and disabled
+    /// email, email_verified, roles and disabled
     file: PathBuf,
     /// Write nothing, only say what is wrong with which line
     #[arg(long)]

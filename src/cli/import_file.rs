@@ -7,7 +7,7 @@ use crate::auth::import::{ImportProblem, ImportRow};
 
 type Rows = (Vec<ImportRow>, Vec<ImportProblem>);
 
-const COLUMNS: [&str; 5] = ["username", "password_hash", "email", "roles", "disabled"];
+const COLUMNS: [&str; 6] = ["username", "password_hash", "email", "email_verified", "roles", "disabled"];
 
 /// One row for each line that can be read, and a problem for each that can't. `Err` if that holds
 /// for the file as a whole.
@@ -26,6 +26,8 @@ struct Document {
     username: String,
     password_hash: String,
     email: Option<String>,
+    #[serde(default)]
+    email_verified: bool,
     roles: Option<Vec<String>>,
     #[serde(default)]
     disabled: bool,
@@ -38,8 +40,16 @@ fn json_lines(bytes: &[u8]) -> Rows {
             continue;
         }
         match serde_json::from_slice::<Document>(text) {
-            Ok(Document { username, password_hash, email, roles, disabled }) => {
-                rows.push(ImportRow { line, username, email, roles, password_hash, disabled });
+            Ok(Document { username, password_hash, email, email_verified, roles, disabled }) => {
+                rows.push(ImportRow {
+                    line,
+                    username,
+                    email,
+                    email_verified,
+                    roles,
+                    password_hash,
+                    disabled,
+                });
             }
             Err(error) => {
                 problems.push(ImportProblem { line, username: None, problem: json_problem(&error) });
@@ -117,10 +127,10 @@ fn row(header: &[String], record: &csv::StringRecord, line: u64) -> Result<Impor
         let at = header.iter().position(|column| column == name);
         at.and_then(|at| record.get(at)).filter(|field| !field.is_empty())
     };
-    let disabled = match field("disabled").map(str::to_ascii_lowercase).as_deref() {
-        None | Some("false" | "0") => false,
-        Some("true" | "1") => true,
-        Some(_) => return Err("`disabled` is true or false.".to_owned()),
+    let is_true = |name: &str| match field(name).map(str::to_ascii_lowercase).as_deref() {
+        None | Some("false" | "0") => Ok(false),
+        Some("true" | "1") => Ok(true),
+        Some(_) => Err(format!("`{name}` is true or false.")),
     };
     let roles = field("roles").map(|roles| {
         let roles = roles.split([' ', ',', ';']).filter(|role| !role.is_empty());
@@ -130,8 +140,9 @@ fn row(header: &[String], record: &csv::StringRecord, line: u64) -> Result<Impor
         line,
         username: field("username").unwrap_or_default().to_owned(),
         email: field("email").map(str::to_owned),
+        email_verified: is_true("email_verified")?,
         roles,
         password_hash: field("password_hash").unwrap_or_default().to_owned(),
-        disabled,
+        disabled: is_true("disabled")?,
     })
 }

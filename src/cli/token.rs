@@ -177,8 +177,8 @@ async fn mint(
     administration.note_mint(&account, mfa).await.map_err(|error| error.to_string())?;
     let identity = Identity {
         user_id: account.id,
-        username: account.username,
-        email: account.email,
+        username: account.username.clone(),
+        email: account.confirmed_email().map(str::to_owned),
         roles: account.roles,
         scopes: Vec::new(),
         amr: if mfa { WITH_FACTOR.map(str::to_owned).to_vec() } else { Vec::new() },

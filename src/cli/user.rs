@@ -45,6 +45,9 @@ enum UserCommand {
         new_role: bool,
         #[arg(long)]
         email: Option<String>,
+        /// The address belongs to the user, so that it needn't be confirmed by mail
+        #[arg(long, requires = "email")]
+        confirmed: bool,
     },
     /// Take over the accounts of another program, with their password hashes
     Import(ImportArgs),
@@ -120,14 +123,20 @@ async fn perform(
     let said = |error: AdministrationError| error.to_string();
     let print = |account: &Account| output.print(&line(account), &described::account(account));
     match command {
-        UserCommand::Add { name, roles, operator, allow_operators, new_role, email } => {
+        UserCommand::Add { name, roles, operator, allow_operators, new_role, email, confirmed } => {
             let password = password()?;
             let allow_operators = *operator || *allow_operators;
             let operator = operator.then(|| administration.policy.admin.roles.first()).flatten();
             check_spelling(administration, roles, *new_role)?;
             let roles: Vec<String> = roles.iter().chain(operator).cloned().collect();
-            let email = email.as_deref();
-            let new = NewUser { username: name, password: &password, email, roles: &roles, allow_operators };
+            let new = NewUser {
+                username: name,
+                password: &password,
+                email: email.as_deref(),
+                is_confirmed: *confirmed,
+                roles: &roles,
+                allow_operators,
+            };
             print(&administration.add(new).await.map_err(said)?)
         }
         UserCommand::Import(args) => import::perform(args, administration, output).await,

@@ -14,6 +14,10 @@ pub struct Account {
     pub email: Option<String>,
     /// Whether mail to the address reaches the user, or an operator answers for it.
     pub email_verified: bool,
+    /// Another address that the owner gave; it replaces a confirmed `email` once it is confirmed itself.
+    pub pending_email: Option<String>,
+    /// Registered where an address must be confirmed before the first login, and none was confirmed yet.
+    pub must_confirm_email: bool,
     /// Whether a login takes a second step.
     pub has_second_factor: bool,
     /// PHC string format.
@@ -29,6 +33,34 @@ pub struct Account {
     pub updated_at: Timestamp,
 }
 
+impl Account {
+    /// The only address that upstreams, tokens and mail about the account may be given.
+    pub fn confirmed_email(&self) -> Option<&str> {
+        self.email.as_deref().filter(|_| self.email_verified)
+    }
+
+    /// The address that a mail should ask to confirm.
+    pub fn unconfirmed_email(&self) -> Option<&str> {
+        match self.confirmed_email() {
+            Some(_) => self.pending_email.as_deref(),
+            None => self.email.as_deref(),
+        }
+    }
+
+    /// The address that the owner gave last, confirmed or not.
+    pub fn latest_email(&self) -> Option<&str> {
+        self.unconfirmed_email().or(self.confirmed_email())
+    }
+}
+
+/// Which accounts are meant by an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressState {
+    Confirmed,
+    /// Of the account, or a pending change.
+    Unconfirmed,
+}
+
 /// What registering needs. The name was checked by `identity::name`, the password is hashed.
 #[derive(Debug, Clone)]
 pub struct NewAccount {
@@ -36,6 +68,7 @@ pub struct NewAccount {
     pub username: String,
     pub email: Option<String>,
     pub email_verified: bool,
+    pub must_confirm_email: bool,
     pub password_hash: String,
     pub roles: Vec<String>,
     pub created_at: Timestamp,
@@ -95,14 +128,21 @@ pub trait Accounts: Send + Sync {
     /// Without regard to case.
     async fn find_by_username(&self, username: &str) -> Result<Option<Account>, StoreError>;
     async fn find_by_id(&self, id: UserId) -> Result<Option<Account>, StoreError>;
-    /// Without regard to case; oldest first, `limit` at most.
-    async fn find_by_email(&self, email: &str, limit: u32) -> Result<Vec<Account>, StoreError>;
+    /// Without regard to case; those with a confirmed address first, then the oldest; `limit` at most.
+    async fn find_by_email(
+        &self,
+        email: &str,
+        state: AddressState,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError>;
     /// Those with at least one of these roles; oldest first, `limit` at most.
     async fn find_by_roles(&self, roles: &[String], limit: u32) -> Result<Vec<Account>, StoreError>;
     /// In order of username, `limit` at most.
     async fn list(&self, filter: AccountFilter<'_>, limit: u32) -> Result<Vec<Account>, StoreError>;
-    /// Replaces username and email, and raises the version; the changed account, or `None` if
-    /// it changed meanwhile. Another email isn't verified.
+    /// Replaces the username, gives an address, and raises the version; the changed account, or `None` if it
+    /// changed meanwhile. A confirmed address stays until the one given is confirmed, which is pending until then; one that
+    /// isn't confirmed is replaced at once. The confirmed address itself ends a pending change, and no address
+    /// removes all.
     async fn set_profile(
         &self,
         account: &Account,

@@ -26,7 +26,9 @@ mod sessions;
 
 /// What the operator configures, in the words of the traits.
 pub use crate::config::policy::{LockoutRule, Quota};
-pub use accounts::{Account, AccountFilter, Accounts, CreateError, FormerName, ImportedAccount, NewAccount};
+pub use accounts::{
+    Account, AccountFilter, Accounts, AddressState, CreateError, FormerName, ImportedAccount, NewAccount,
+};
 pub use api_keys::{ApiKey, ApiKeys, KeyCreation};
 pub use audit::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPage, AuditPosition, AuditRecord};
 pub use bounded::bounded;

@@ -56,7 +56,8 @@ pub trait OneTimeTokens: Send + Sync {
     ) -> Result<Option<Account>, StoreError>;
     /// Uses the token up; `false` if it was no good.
     async fn redeem(&self, hash: &[u8], purpose: Purpose, now: Timestamp) -> Result<bool, StoreError>;
-    /// Uses the token up and marks the address as the account's own; `None` if it was no good.
+    /// Uses the token up and confirms the address it was sent to, which the account must still have: its own, or the
+    /// pending one, which replaces the former and raises the version. `None` if the token was no good.
     async fn verify_email(
         &self,
         hash: &[u8],
@@ -64,8 +65,8 @@ pub trait OneTimeTokens: Send + Sync {
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError>;
     /// Uses the token up, replaces the hash of the password and raises version and credentials, which voids
-    /// the account's other tokens of this kind. The address is the account's own, by the way. `None` if the
-    /// token was no good.
+    /// the account's other tokens of this kind. Good only while the address is confirmed. `None` if the token was no
+    /// good.
     async fn reset_password(
         &self,
         hash: &[u8],

@@ -23,6 +23,7 @@ async fn accounts_and_addresses_get_no_more_mail_than_allowed() {
     for post_office in Post::both("  email: { limit: 3/1h }\n").await {
         let gw = &post_office.gw;
         member(gw, "alice", "a@example.org").await;
+        post_office.confirm(0).await;
         for _ in 0..4 {
             let asked = post(gw, "/auth/password/forgot", json!({ "email": "a@example.org" })).await;
             assert_eq!(asked.status(), 202, "whoever asks doesn't learn of it");

@@ -39,6 +39,7 @@ mod class_sessions;
 mod class_token_texts;
 mod class_tokens;
 mod cli;
+mod confirmed_addresses;
 mod console;
 mod contract;
 mod decision_log;

@@ -156,7 +156,7 @@ async fn nobody_is_made_an_operator_unless_it_is_said() {
 async fn the_other_operators_hear_of_a_new_one_by_mail() {
     for post_office in Post::both("").await {
         let gw = &post_office.gw;
-        let root = added(gw, "root", &["--operator", "--email", "root@example.org"]).await;
+        let root = added(gw, "root", &["--operator", "--email", "root@example.org", "--confirmed"]).await;
         assert_eq!(post_office.mails().len(), 0, "there is nobody else to tell");
         gw.register("alice").await;
 

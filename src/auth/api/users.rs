@@ -40,6 +40,9 @@ struct New {
     password: String,
     #[schema(value_type = Option<Email>)]
     email: Option<String>,
+    /// Whether the operator answers for the address, so that it needn't be confirmed.
+    #[serde(default)]
+    email_verified: bool,
     #[schema(value_type = Option<Vec<Role>>)]
     roles: Option<Vec<String>>,
     /// That the roles may make an operator of the gateway.
@@ -120,6 +123,7 @@ pub async fn add(State(wing): State<Wing>, call: Call) -> Result<(StatusCode, Js
         username: &new.username,
         password: &password,
         email: new.email.as_deref(),
+        is_confirmed: new.email_verified,
         roles: &roles,
         allow_operators: new.allow_operators,
     };

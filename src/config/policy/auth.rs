@@ -223,7 +223,9 @@ impl AuthEndpoint {
                 &["access_token", "token_type", "expires_in", "refresh_token", "recovery_codes"]
             }
             Self::MfaRecoveryCodes => &["recovery_codes"],
-            Self::Me => &["id", "username", "email", "email_verified", "roles", "created_at"],
+            Self::Me => {
+                &["id", "username", "email", "email_verified", "pending_email", "roles", "created_at"]
+            }
             Self::Sessions => &["sessions"],
             Self::Keys => &["keys"],
             Self::Introspect => &[

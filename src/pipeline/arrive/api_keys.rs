@@ -131,12 +131,13 @@ fn check(key: &ApiKey, account: &Account, now: Timestamp) -> Result<(), Code> {
 /// The account with those of the key's roles that it still has. What identity headers can't say is left
 /// out, as it is of a token.
 fn identity(key: &ApiKey, account: Account) -> Identity {
+    let email = account.confirmed_email().filter(|email| name::fits_header(email)).map(str::to_owned);
     let roles =
         account.roles.into_iter().filter(|role| key.roles.contains(role) && name::is_role(role)).collect();
     Identity {
         user_id: account.id,
         username: account.username,
-        email: account.email.filter(|email| name::fits_header(email)),
+        email,
         roles,
         scopes: Vec::new(),
         // A key is one factor, whoever made it.

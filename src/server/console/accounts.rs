@@ -117,7 +117,7 @@ async fn one(console: &Console, guest: &Guest, id: &str) -> Shown {
             table {
                 (fact("Username", &account.username))
                 (fact("Id", html! { code { (account.id) } }))
-                (fact("Email", account.email.as_deref().unwrap_or("none")))
+                (fact("Email", email(&account)))
                 (fact("Roles", account.roles.join(", ")))
                 (fact("State", standing(&account)))
                 (fact("Since", time(account.created_at)))
@@ -133,6 +133,16 @@ async fn one(console: &Console, guest: &Guest, id: &str) -> Shown {
         section { h2 { "API keys" } (table_of_keys(guest, keys)) }
         p { a href=(format!("/console/audit?user={}", account.id)) { "Audit records of this user" } }
     })
+}
+
+fn email(account: &Account) -> String {
+    let mut addresses = Vec::new();
+    addresses.extend(account.confirmed_email().map(|email| format!("{email} (confirmed)")));
+    addresses.extend(account.unconfirmed_email().map(|email| format!("{email} (not confirmed)")));
+    match addresses.is_empty() {
+        true => "none".to_owned(),
+        false => addresses.join(", "),
+    }
 }
 
 fn deeds(guest: &Guest, account: &Account) -> Markup {

@@ -9,8 +9,8 @@ use super::{PostgresUsers, audit, failed, in_time, names, signed, version};
 use crate::clock::Timestamp;
 use crate::identity::{UserId, name};
 use crate::store::{
-    Account, AccountFilter, Accounts, AuditRecord, CreateError, FormerName, ImportedAccount, NewAccount,
-    StoreError,
+    Account, AccountFilter, Accounts, AddressState, AuditRecord, CreateError, FormerName, ImportedAccount,
+    NewAccount, StoreError,
 };
 
 #[derive(sqlx::FromRow)]
@@ -19,6 +19,8 @@ pub(super) struct UserRow {
     username: String,
     email: Option<String>,
     email_verified: bool,
+    pending_email: Option<String>,
+    must_confirm_email: bool,
     has_second_factor: bool,
     password_hash: String,
     roles: Vec<String>,
@@ -36,6 +38,8 @@ impl UserRow {
             username: self.username,
             email: self.email,
             email_verified: self.email_verified,
+            pending_email: self.pending_email,
+            must_confirm_email: self.must_confirm_email,
             has_second_factor: self.has_second_factor,
             password_hash: self.password_hash,
             roles: self.roles,
@@ -63,8 +67,8 @@ fn named(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, CreateEr
 fn insert(new: &NewAccount, disabled: bool) -> QueryAs<'static, Postgres, UserRow, PgArguments> {
     sqlx::query_as(
         "INSERT INTO users (id, username, username_key, email, email_verified, password_hash, roles, \
-                            version, disabled, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $9) RETURNING *",
+                            version, disabled, must_confirm_email, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $10) RETURNING *",
     )
     .bind(new.id)
     .bind(new.username.clone())
@@ -74,6 +78,7 @@ fn insert(new: &NewAccount, disabled: bool) -> QueryAs<'static, Postgres, UserRo
     .bind(new.password_hash.clone())
     .bind(new.roles.clone())
     .bind(disabled)
+    .bind(new.must_confirm_email)
     .bind(new.created_at)
 }
 
@@ -181,10 +186,24 @@ impl Accounts for PostgresUsers {
         account(in_time(select.bind(id).fetch_optional(&self.pool)).await)
     }
 
-    async fn find_by_email(&self, email: &str, limit: u32) -> Result<Vec<Account>, StoreError> {
-        let select = sqlx::query_as::<_, UserRow>(
-            r#"SELECT * FROM users WHERE lower(email COLLATE "C") = $1 ORDER BY id LIMIT $2"#,
-        );
+    async fn find_by_email(
+        &self,
+        email: &str,
+        state: AddressState,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        let select = match state {
+            AddressState::Confirmed => {
+                r#"SELECT * FROM users WHERE lower(email COLLATE "C") = $1 AND email_verified
+                   ORDER BY id LIMIT $2"#
+            }
+            AddressState::Unconfirmed => {
+                r#"SELECT * FROM users WHERE lower(email COLLATE "C") = $1 AND NOT email_verified
+                                          OR lower(pending_email COLLATE "C") = $1
+                   ORDER BY email_verified DESC, id LIMIT $2"#
+            }
+        };
+        let select = sqlx::query_as::<_, UserRow>(select);
         let select = select.bind(email.to_ascii_lowercase()).bind(i64::from(limit));
         let rows = in_time(select.fetch_all(&self.pool)).await.map_err(failed)?;
         rows.into_iter().map(UserRow::account).collect()
@@ -221,8 +240,10 @@ impl Accounts for PostgresUsers {
         note: &AuditRecord,
     ) -> Result<Option<Account>, CreateError> {
         let update = sqlx::query_as(
-            "UPDATE users SET username = $2, username_key = coalesce($3, username_key), email = $4, \
-                              email_verified = email_verified AND email IS NOT DISTINCT FROM $4, \
+            "UPDATE users SET username = $2, username_key = coalesce($3, username_key), \
+                 email = CASE WHEN email_verified AND $4 IS NOT NULL THEN coalesce(email, $4) ELSE $4 END, \
+                 pending_email = CASE WHEN email_verified AND email <> $4 THEN $4 END, \
+                 email_verified = email_verified AND (email IS NULL) = ($4 IS NULL), \
                               version = version + 1, updated_at = $5 \
              WHERE id = $1 AND version = $6 RETURNING *",
         );

@@ -11,12 +11,15 @@ use super::{PostgresUsers, audit, failed, in_time};
 use crate::clock::Timestamp;
 use crate::store::{Account, AuditRecord, OneTimeToken, OneTimeTokens, Purpose, StoreError};
 
-/// Of a token `t` with its account `u`: hash, purpose and now are the first three parameters.
+/// Of a token `t` with its account `u`: hash, purpose and now are the first three parameters. A password is reset by
+/// a confirmed address only.
 macro_rules! is_good {
     () => {
         "t.hash = $1 AND t.purpose = $2 AND t.used_at IS NULL AND t.expires_at > $3 \
          AND u.id = t.user_id AND NOT u.disabled AND (t.version IS NULL OR t.version = u.version) \
-         AND (t.address IS NULL OR t.address = lower(u.email COLLATE \"C\"))"
+         AND (t.address IS NULL OR t.address = lower(u.email COLLATE \"C\") \
+                AND (u.email_verified OR t.purpose <> 'reset_password') \
+              OR t.address = lower(u.pending_email COLLATE \"C\") AND t.purpose = 'verify_email')"
     };
 }
 
@@ -116,8 +119,16 @@ impl OneTimeTokens for PostgresUsers {
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
-            "UPDATE users SET email_verified = true, updated_at = $2 \
-             WHERE id = (SELECT user_id FROM one_time_tokens WHERE hash = $1) RETURNING *",
+            r#"UPDATE users u SET
+                   version = u.version + CASE WHEN t.address = lower(pending_email COLLATE "C") THEN 1 ELSE 0 END,
+                   email = CASE WHEN t.address = lower(pending_email COLLATE "C") THEN pending_email ELSE email END,
+                   pending_email =
+                       CASE WHEN t.address <> lower(pending_email COLLATE "C") THEN pending_email END,
+                   email_verified = true, must_confirm_email = false, updated_at = $2
+               FROM one_time_tokens t
+               WHERE t.hash = $1 AND u.id = t.user_id
+                   AND (t.address = lower(email COLLATE "C") OR t.address = lower(pending_email COLLATE "C"))
+               RETURNING u.*"#,
         );
         self.redeem_for(redeem(hash, Purpose::VerifyEmail, now), update.bind(hash).bind(now), note).await
     }
@@ -131,7 +142,7 @@ impl OneTimeTokens for PostgresUsers {
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
             "UPDATE users SET password_hash = $3, version = users.version + 1, \
-                              credentials_version = credentials_version + 1, email_verified = true, \
+                              credentials_version = credentials_version + 1, \
                               updated_at = $2 \
              FROM one_time_tokens t WHERE t.hash = $1 AND users.id = t.user_id AND NOT users.disabled \
                               AND (t.version IS NULL OR t.version = users.version) RETURNING users.*",

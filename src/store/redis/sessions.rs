@@ -121,7 +121,7 @@ impl Sessions for RedisState {
     async fn note_account(&self, id: SessionId, account: &Account) -> Result<(), StoreError> {
         let call = NOTE_ACCOUNT.call(1, 5).key(Key::Session(id));
         let call = call.arg(&account.username).arg(roles_json(&account.roles)).arg(account.version);
-        call.arg(account.credentials).arg(&account.email).run(&self.connections).await?;
+        call.arg(account.credentials).arg(account.confirmed_email()).run(&self.connections).await?;
         Ok(())
     }
 

@@ -9,8 +9,8 @@ use super::{SqliteUsers, audit, failed, names};
 use crate::clock::Timestamp;
 use crate::identity::{UserId, name};
 use crate::store::{
-    Account, AccountFilter, Accounts, AuditRecord, CreateError, FormerName, ImportedAccount, NewAccount,
-    StoreError,
+    Account, AccountFilter, Accounts, AddressState, AuditRecord, CreateError, FormerName, ImportedAccount,
+    NewAccount, StoreError,
 };
 
 #[derive(sqlx::FromRow)]
@@ -19,6 +19,8 @@ pub(super) struct UserRow {
     username: String,
     email: Option<String>,
     email_verified: bool,
+    pending_email: Option<String>,
+    must_confirm_email: bool,
     has_second_factor: bool,
     password_hash: String,
     roles: String,
@@ -36,6 +38,8 @@ impl UserRow {
             username: self.username,
             email: self.email,
             email_verified: self.email_verified,
+            pending_email: self.pending_email,
+            must_confirm_email: self.must_confirm_email,
             has_second_factor: self.has_second_factor,
             password_hash: self.password_hash,
             roles: column::roles(&self.roles)?,
@@ -63,8 +67,8 @@ fn named(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, CreateEr
 fn insert(new: &NewAccount, disabled: bool) -> QueryAs<'static, Sqlite, UserRow, SqliteArguments> {
     sqlx::query_as(
         "INSERT INTO users (id, username, username_key, email, email_verified, password_hash, roles, \
-                            version, disabled, created_at, updated_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9, ?9) RETURNING *",
+                            version, disabled, must_confirm_email, created_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9, ?10, ?10) RETURNING *",
     )
     .bind(new.id.to_string())
     .bind(new.username.clone())
@@ -74,6 +78,7 @@ fn insert(new: &NewAccount, disabled: bool) -> QueryAs<'static, Sqlite, UserRow,
     .bind(new.password_hash.clone())
     .bind(column::roles_json(&new.roles))
     .bind(disabled)
+    .bind(new.must_confirm_email)
     .bind(micros(new.created_at))
 }
 
@@ -167,9 +172,22 @@ impl Accounts for SqliteUsers {
         account(select.bind(id.to_string()).fetch_optional(&self.pool).await)
     }
 
-    async fn find_by_email(&self, email: &str, limit: u32) -> Result<Vec<Account>, StoreError> {
-        let select =
-            sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE lower(email) = ?1 ORDER BY id LIMIT ?2");
+    async fn find_by_email(
+        &self,
+        email: &str,
+        state: AddressState,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        let select = match state {
+            AddressState::Confirmed => {
+                "SELECT * FROM users WHERE lower(email) = ?1 AND email_verified ORDER BY id LIMIT ?2"
+            }
+            AddressState::Unconfirmed => {
+                "SELECT * FROM users WHERE lower(email) = ?1 AND NOT email_verified OR lower(pending_email) = ?1 \
+                 ORDER BY email_verified DESC, id LIMIT ?2"
+            }
+        };
+        let select = sqlx::query_as::<_, UserRow>(select);
         let select = select.bind(email.to_ascii_lowercase()).bind(limit);
         let rows = select.fetch_all(&self.pool).await.map_err(failed)?;
         rows.into_iter().map(UserRow::account).collect()
@@ -208,8 +226,10 @@ impl Accounts for SqliteUsers {
         note: &AuditRecord,
     ) -> Result<Option<Account>, CreateError> {
         let update = sqlx::query_as(
-            "UPDATE users SET username = ?2, username_key = coalesce(?3, username_key), email = ?4, \
-                              email_verified = email_verified AND email IS ?4, \
+            "UPDATE users SET username = ?2, username_key = coalesce(?3, username_key), \
+                 email = CASE WHEN email_verified AND ?4 IS NOT NULL THEN coalesce(email, ?4) ELSE ?4 END, \
+                 pending_email = CASE WHEN email_verified AND email <> ?4 THEN ?4 END, \
+                 email_verified = email_verified AND (email IS NULL) = (?4 IS NULL), \
                               version = version + 1, updated_at = ?5 \
              WHERE id = ?1 AND version = ?6 RETURNING *",
         );

@@ -12,12 +12,15 @@ use super::{SqliteUsers, audit, failed};
 use crate::clock::Timestamp;
 use crate::store::{Account, AuditRecord, OneTimeToken, OneTimeTokens, Purpose, StoreError};
 
-/// Of a token `t` with its account `u`: hash, purpose and now are the first three parameters.
+/// Of a token `t` with its account `u`: hash, purpose and now are the first three parameters. A password is reset by
+/// a confirmed address only.
 macro_rules! is_good {
     () => {
         "t.hash = ?1 AND t.purpose = ?2 AND t.used_at IS NULL AND t.expires_at > ?3 \
          AND u.id = t.user_id AND NOT u.disabled AND (t.version IS NULL OR t.version = u.version) \
-         AND (t.address IS NULL OR t.address = lower(u.email))"
+         AND (t.address IS NULL OR t.address = lower(u.email) \
+                AND (u.email_verified OR t.purpose <> 'reset_password') \
+              OR t.address = lower(u.pending_email) AND t.purpose = 'verify_email')"
     };
 }
 
@@ -102,8 +105,15 @@ impl OneTimeTokens for SqliteUsers {
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
-            "UPDATE users SET email_verified = 1, updated_at = ?2 \
-             WHERE id = (SELECT user_id FROM one_time_tokens WHERE hash = ?1) RETURNING *",
+            "UPDATE users AS u SET \
+                 version = u.version + CASE WHEN t.address = lower(pending_email) THEN 1 ELSE 0 END, \
+                 email = CASE WHEN t.address = lower(pending_email) THEN pending_email ELSE email END, \
+                 pending_email = CASE WHEN t.address <> lower(pending_email) THEN pending_email END, \
+                 email_verified = 1, must_confirm_email = 0, updated_at = ?2 \
+             FROM one_time_tokens AS t \
+             WHERE t.hash = ?1 AND u.id = t.user_id \
+                 AND (t.address = lower(email) OR t.address = lower(pending_email)) \
+             RETURNING *",
         );
         let update = update.bind(hash).bind(micros(now));
         self.redeem_for(redeem(hash, Purpose::VerifyEmail, now), update, note).await
@@ -118,7 +128,7 @@ impl OneTimeTokens for SqliteUsers {
     ) -> Result<Option<Account>, StoreError> {
         let update = sqlx::query_as(
             "UPDATE users SET password_hash = ?3, version = users.version + 1, \
-                              credentials_version = credentials_version + 1, email_verified = 1, \
+                              credentials_version = credentials_version + 1, \
                               updated_at = ?2 \
              FROM one_time_tokens AS t WHERE t.hash = ?1 AND users.id = t.user_id AND NOT users.disabled \
                               AND (t.version IS NULL OR t.version = users.version) RETURNING *",

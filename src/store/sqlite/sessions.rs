@@ -127,7 +127,7 @@ impl Sessions for SqliteState {
         )
         .bind(id.to_string())
         .bind(column::roles_json(&account.roles))
-        .bind(&account.email)
+        .bind(account.confirmed_email())
         .bind(&account.username)
         .bind(column::signed(account.version))
         .bind(column::signed(account.credentials));

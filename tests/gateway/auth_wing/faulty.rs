@@ -9,10 +9,10 @@ use portcullis::auth::Stores;
 use portcullis::clock::Timestamp;
 use portcullis::identity::{SessionId, UserId};
 use portcullis::store::{
-    Account, AccountFilter, Accounts, ApiKeys, AuditEntry, AuditFilter, AuditLog, AuditPage, AuditPosition,
-    AuditRecord, Bearer, CreateError, FormerName, ImportedAccount, LockoutRule, Lockouts, NewAccount,
-    OneTimeTokens, Revocation, Revocations, Rotation, SecondFactors, Session, Sessions, Standing, Start,
-    StoreError,
+    Account, AccountFilter, Accounts, AddressState, ApiKeys, AuditEntry, AuditFilter, AuditLog, AuditPage,
+    AuditPosition, AuditRecord, Bearer, CreateError, FormerName, ImportedAccount, LockoutRule, Lockouts,
+    NewAccount, OneTimeTokens, Revocation, Revocations, Rotation, SecondFactors, Session, Sessions, Standing,
+    Start, StoreError,
 };
 use tokio::sync::Semaphore;
 
@@ -112,8 +112,13 @@ impl Accounts for Faulty {
         self.wait_if_held("accounts.found_by_username").await;
         found
     }
-    async fn find_by_email(&self, email: &str, limit: u32) -> Result<Vec<Account>, StoreError> {
-        self.call("accounts.find_by_email").await?.accounts.find_by_email(email, limit).await
+    async fn find_by_email(
+        &self,
+        email: &str,
+        state: AddressState,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        self.call("accounts.find_by_email").await?.accounts.find_by_email(email, state, limit).await
     }
     async fn find_by_roles(&self, roles: &[String], limit: u32) -> Result<Vec<Account>, StoreError> {
         self.call("accounts.find_by_roles").await?.accounts.find_by_roles(roles, limit).await

@@ -153,9 +153,9 @@ async fn whoever_does_not_know_the_password_learns_nothing() {
 async fn a_right_password_that_is_refused_takes_what_a_wrong_one_takes() {
     let mut wing = wing().await;
     let disabled = wing.register("disabled").await;
+    wing.reload(|policy| policy.auth.email.is_required = true);
     wing.register("unconfirmed").await;
     wing.set_disabled(disabled.id, true).await;
-    wing.reload(|policy| policy.auth.email.is_required = true);
     wing.login("unconfirmed", "wrong password").await;
     wing.stores.take_calls();
     wing.login("unconfirmed", "wrong password").await;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use portcullis::store::{
-    Account, AccountFilter, Accounts, AuditEvent, AuditFilter, AuditLog, AuditRecord, CreateError,
-    ImportedAccount, NewAccount,
+    Account, AccountFilter, Accounts, AddressState, AuditEvent, AuditFilter, AuditLog, AuditRecord,
+    CreateError, ImportedAccount, NewAccount,
 };
 use uuid::Uuid;
 
@@ -18,6 +18,8 @@ contract!([postgres_users, sqlite_users] {
     accounts_are_found_by_what_their_names_begin_with
     accounts_are_found_by_their_roles
     a_profile_is_replaced_whole_and_raises_the_version
+    a_confirmed_address_stays_until_the_next_is_confirmed
+    accounts_are_found_by_addresses_that_are_confirmed_and_that_are_not
     a_profile_never_takes_the_name_of_another
     a_password_is_replaced_and_raises_version_and_credentials
     of_many_password_changes_with_one_old_password_one_wins
@@ -41,6 +43,7 @@ pub(super) fn new_account(username: &str) -> NewAccount {
         username: username.to_owned(),
         email: Some(format!("{username}@example.com")),
         email_verified: true,
+        must_confirm_email: false,
         password_hash: "$argon2id$old".to_owned(),
         roles: vec!["user".to_owned()],
         created_at: now(),
@@ -86,6 +89,8 @@ async fn a_new_account_is_found_by_id_and_by_name_in_any_case(accounts: Arc<impl
         username: "Alice".to_owned(),
         email: new.email.clone(),
         email_verified: true,
+        pending_email: None,
+        must_confirm_email: false,
         has_second_factor: false,
         password_hash: new.password_hash.clone(),
         roles: new.roles.clone(),
@@ -404,6 +409,51 @@ async fn a_profile_is_replaced_whole_and_raises_the_version(accounts: Arc<impl A
     assert_eq!(accounts.find_by_username("alice").await.unwrap(), None);
     let unknown = accounts.set_profile(&unknown(), "carol", None, now(), &record).await;
     assert!(matches!(unknown, Ok(None)), "{unknown:?}");
+}
+
+async fn a_confirmed_address_stays_until_the_next_is_confirmed(accounts: Arc<impl Accounts>) {
+    let alice = create(&*accounts, "alice").await;
+    let record = note(AuditEvent::ProfileChanged, "alice");
+    let give = async |email: Option<&str>| {
+        let current = accounts.find_by_id(alice.id).await.unwrap().expect("it exists");
+        let changed = accounts.set_profile(&current, "alice", email, now(), &record).await.unwrap();
+        let changed = changed.expect("nobody else changes it");
+        (changed.email, changed.pending_email, changed.email_verified)
+    };
+    let address = |email: &str| Some(email.to_owned());
+
+    assert_eq!(give(Some("b@x.org")).await, (alice.email.clone(), address("b@x.org"), true));
+    assert_eq!(give(Some("c@x.org")).await, (alice.email.clone(), address("c@x.org"), true));
+    assert_eq!(give(alice.email.as_deref()).await, (alice.email.clone(), None, true), "the change is off");
+    assert_eq!(give(Some("b@x.org")).await.1, address("b@x.org"));
+    assert_eq!(give(None).await, (None, None, false));
+    assert_eq!(give(Some("d@x.org")).await, (address("d@x.org"), None, false));
+    assert_eq!(give(Some("e@x.org")).await, (address("e@x.org"), None, false), "nobody confirmed it");
+    let stored = accounts.find_by_id(alice.id).await.unwrap().expect("it exists");
+    assert_eq!((stored.confirmed_email(), stored.unconfirmed_email()), (None, Some("e@x.org")));
+}
+
+async fn accounts_are_found_by_addresses_that_are_confirmed_and_that_are_not(accounts: Arc<impl Accounts>) {
+    let record = note(AuditEvent::Registered, "anyone");
+    let mut ids = Vec::new();
+    for (username, email_verified) in [("squatter", false), ("owner", true), ("mover", true)] {
+        let email = Some(format!("{}@x.org", if username == "mover" { "former" } else { "Shared" }));
+        let new = NewAccount { email, email_verified, ..new_account(username) };
+        ids.push(accounts.create(&new, &record).await.expect("the name is free").id);
+    }
+    let [squatter, owner, mover] = ids[..] else { panic!("three were made") };
+    let moving = accounts.find_by_id(mover).await.unwrap().expect("it exists");
+    accounts.set_profile(&moving, "mover", Some("sharED@x.org"), now(), &record).await.unwrap();
+
+    let found = async |email: &str, state: AddressState, limit: u32| {
+        let found = accounts.find_by_email(email, state, limit).await.unwrap();
+        found.into_iter().map(|account| account.id).collect::<Vec<_>>()
+    };
+    assert_eq!(found("SHARED@x.org", AddressState::Confirmed, 10).await, [owner]);
+    assert_eq!(found("SHARED@x.org", AddressState::Unconfirmed, 10).await, [mover, squatter]);
+    assert_eq!(found("shared@x.org", AddressState::Unconfirmed, 1).await, [mover]);
+    assert_eq!(found("former@x.org", AddressState::Confirmed, 10).await, [mover]);
+    assert_eq!(found("former@x.org", AddressState::Unconfirmed, 10).await, [] as [Uuid; 0]);
 }
 
 async fn a_profile_never_takes_the_name_of_another(accounts: Arc<impl Accounts>) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::store::{
-    Account, Accounts, AuditEvent, AuditFilter, AuditLog, OneTimeToken, OneTimeTokens, Purpose,
+    Account, Accounts, AuditEvent, AuditFilter, AuditLog, NewAccount, OneTimeToken, OneTimeTokens, Purpose,
 };
 use uuid::Uuid;
 
@@ -15,7 +15,9 @@ contract!([postgres_users, sqlite_users] {
     a_token_is_good_for_its_purpose_until_it_expires
     of_many_who_redeem_a_token_at_once_one_succeeds
     a_token_is_void_once_the_account_has_changed
-    a_verified_address_stays_so_until_it_changes
+    a_verified_address_stays_until_another_is_confirmed
+    an_address_is_confirmed_only_while_the_account_has_it
+    a_password_is_reset_by_a_confirmed_address_only
     a_password_is_reset_once_and_voids_the_other_tokens
     tokens_and_records_are_written_together_or_not_at_all
     mails_are_counted_by_account_and_by_address
@@ -25,12 +27,12 @@ contract!([postgres_users, sqlite_users] {
 const FIVE: (u32, Duration) = (5, HOUR);
 
 async fn account(store: &impl Accounts, username: &str) -> Account {
-    let new = portcullis::store::NewAccount { email_verified: false, ..new_account(username) };
+    let new = NewAccount { email_verified: false, ..new_account(username) };
     store.create(&new, &note(AuditEvent::Registered, username)).await.expect("the name is free")
 }
 
 /// With a hash of its own.
-fn token(account: &Account, purpose: Purpose) -> OneTimeToken {
+fn token_for(account: &Account, purpose: Purpose) -> OneTimeToken {
     let mut hash = [0; 32];
     hash[..16].copy_from_slice(Uuid::new_v4().as_bytes());
     let mailed = purpose != Purpose::SecondFactor;
@@ -45,8 +47,14 @@ fn token(account: &Account, purpose: Purpose) -> OneTimeToken {
     }
 }
 
+async fn confirm(store: &impl OneTimeTokens, account: &Account) {
+    let token = kept(store, account, Purpose::VerifyEmail).await;
+    let verified = store.verify_email(&token.hash, now(), &note(AuditEvent::EmailVerified, "x")).await;
+    assert!(verified.unwrap().is_some());
+}
+
 async fn kept(store: &impl OneTimeTokens, account: &Account, purpose: Purpose) -> OneTimeToken {
-    let token = token(account, purpose);
+    let token = token_for(account, purpose);
     assert!(store.keep(&token, FIVE).await.unwrap());
     token
 }
@@ -83,6 +91,7 @@ async fn of_many_who_redeem_a_token_at_once_one_succeeds(
     store: Arc<impl Accounts + OneTimeTokens + 'static>,
 ) {
     let alice = account(&*store, "alice").await;
+    confirm(&*store, &alice).await;
     let login = kept(&*store, &alice, Purpose::SecondFactor).await;
     let reset = kept(&*store, &alice, Purpose::ResetPassword).await;
 
@@ -105,6 +114,7 @@ async fn of_many_who_redeem_a_token_at_once_one_succeeds(
 
 async fn a_token_is_void_once_the_account_has_changed(store: Arc<impl Accounts + OneTimeTokens>) {
     let alice = account(&*store, "alice").await;
+    confirm(&*store, &alice).await;
     let record = note(AuditEvent::RolesChanged, "alice");
 
     let (reset, verify) = (
@@ -118,33 +128,88 @@ async fn a_token_is_void_once_the_account_has_changed(store: Arc<impl Accounts +
     assert!(!is_good(&*store, &verify).await, "while it is disabled");
     let alice = store.set_disabled(&alice, false, now(), &record).await.unwrap().unwrap();
     assert!(is_good(&*store, &verify).await);
-    store.set_profile(&alice, "alice", Some("b@example.com"), now(), &record).await.unwrap().unwrap();
-    assert!(!is_good(&*store, &verify).await, "the address is another one");
+    store.set_profile(&alice, "alice", None, now(), &record).await.unwrap().unwrap();
+    assert!(!is_good(&*store, &verify).await, "the address is gone");
     assert!(store.verify_email(&verify.hash, now(), &record).await.unwrap().is_none());
 }
 
-async fn a_verified_address_stays_so_until_it_changes(store: Arc<impl Accounts + OneTimeTokens>) {
+async fn a_verified_address_stays_until_another_is_confirmed(store: Arc<impl Accounts + OneTimeTokens>) {
     let alice = account(&*store, "alice").await;
     assert!(!alice.email_verified);
     let record = note(AuditEvent::EmailVerified, "alice");
+    let give = async |email: &str| {
+        let current = store.find_by_id(alice.id).await.unwrap().expect("it exists");
+        let given = store.set_profile(&current, "alice", Some(email), now(), &record).await.unwrap();
+        given.expect("nobody else changes it")
+    };
     // Mail is sent to the address in lower case.
-    store.set_profile(&alice, "alice", Some("Alice@Example.com"), now(), &record).await.unwrap().unwrap();
+    give("Alice@Example.com").await;
     let token = kept(&*store, &alice, Purpose::VerifyEmail).await;
 
     let verified = store.verify_email(&token.hash, now(), &record).await.unwrap().expect("it is good");
 
-    assert!(verified.email_verified);
+    assert_eq!(verified.confirmed_email(), Some("Alice@Example.com"));
     assert_eq!(verified.version, 2, "nobody's tokens are void");
     assert!(store.verify_email(&token.hash, now(), &record).await.unwrap().is_none());
-    let same = store.set_profile(&verified, "al", Some("Alice@Example.com"), now(), &record).await.unwrap();
-    let same = same.expect("it exists");
-    assert!(same.email_verified);
-    let other = store.set_profile(&same, "al", Some("other@example.com"), now(), &record).await.unwrap();
-    assert!(!other.expect("it exists").email_verified);
+
+    let moving = give("New@Example.com").await;
+    assert_eq!(moving.confirmed_email(), Some("Alice@Example.com"));
+    let token = OneTimeToken {
+        address: Some("new@example.com".to_owned()),
+        ..token_for(&moving, Purpose::VerifyEmail)
+    };
+    assert!(store.keep(&token, FIVE).await.unwrap());
+    let moved = store.verify_email(&token.hash, now(), &record).await.unwrap().expect("it is good");
+    assert_eq!((moved.confirmed_email(), moved.pending_email.as_deref()), (Some("New@Example.com"), None));
+    assert_eq!(moved.version, moving.version + 1, "tokens that tell the former address are void");
+    assert_eq!(store.find_by_id(alice.id).await.unwrap(), Some(moved));
+}
+
+async fn an_address_is_confirmed_only_while_the_account_has_it(store: Arc<impl Accounts + OneTimeTokens>) {
+    let new = NewAccount { must_confirm_email: true, ..new_account("alice") };
+    let new = NewAccount { email_verified: false, ..new };
+    let record = note(AuditEvent::EmailVerified, "alice");
+    let alice = store.create(&new, &record).await.expect("the name is free");
+    let first = kept(&*store, &alice, Purpose::VerifyEmail).await;
+    let verified = store.verify_email(&first.hash, now(), &record).await.unwrap().expect("it is good");
+    assert!(alice.must_confirm_email && !verified.must_confirm_email);
+
+    let mut current = verified;
+    for next in ["b@example.com", "c@example.com", "alice@example.com"] {
+        let changed = store.set_profile(&current, "alice", Some(next), now(), &record).await.unwrap();
+        current = changed.expect("nobody else changes it");
+    }
+    for given_up in ["b@example.com", "c@example.com"] {
+        let address = Some(given_up.to_owned());
+        let token = OneTimeToken { address, ..token_for(&alice, Purpose::VerifyEmail) };
+        assert!(store.keep(&token, FIVE).await.unwrap());
+        assert_eq!(store.verify_email(&token.hash, now(), &record).await.unwrap(), None, "{given_up}");
+    }
+    let account = store.find_by_id(alice.id).await.unwrap().expect("it exists");
+    assert_eq!(account.confirmed_email(), Some("alice@example.com"));
+}
+
+async fn a_password_is_reset_by_a_confirmed_address_only(store: Arc<impl Accounts + OneTimeTokens>) {
+    let alice = account(&*store, "alice").await;
+    let record = note(AuditEvent::PasswordReset, "alice");
+    let unconfirmed = kept(&*store, &alice, Purpose::ResetPassword).await;
+    assert!(!is_good(&*store, &unconfirmed).await);
+    assert_eq!(store.reset_password(&unconfirmed.hash, "$new", now(), &record).await.unwrap(), None);
+
+    confirm(&*store, &alice).await;
+    let pending = store.set_profile(&alice, "alice", Some("b@example.com"), now(), &record).await.unwrap();
+    let pending = pending.expect("confirming leaves the version");
+    let address = Some("b@example.com".to_owned());
+    let to_pending = OneTimeToken { address, ..token_for(&pending, Purpose::ResetPassword) };
+    assert!(store.keep(&to_pending, FIVE).await.unwrap());
+    assert!(!is_good(&*store, &to_pending).await);
+    let good = kept(&*store, &pending, Purpose::ResetPassword).await;
+    assert!(is_good(&*store, &good).await);
 }
 
 async fn a_password_is_reset_once_and_voids_the_other_tokens(store: Arc<impl Accounts + OneTimeTokens>) {
     let alice = account(&*store, "alice").await;
+    confirm(&*store, &alice).await;
     let first = kept(&*store, &alice, Purpose::ResetPassword).await;
     let second = kept(&*store, &alice, Purpose::ResetPassword).await;
     let record = note(AuditEvent::PasswordReset, "alice");
@@ -154,7 +219,6 @@ async fn a_password_is_reset_once_and_voids_the_other_tokens(store: Arc<impl Acc
     let changed = changed.expect("it is good");
     assert_eq!((changed.password_hash.as_str(), changed.version), ("$argon2id$new", alice.version + 1));
     assert_eq!(changed.credentials, alice.credentials + 1);
-    assert!(changed.email_verified, "mail has reached its owner");
     for token in [first, second] {
         assert!(!is_good(&*store, &token).await);
         assert!(store.reset_password(&token.hash, "$other", now(), &record).await.unwrap().is_none());
@@ -184,7 +248,7 @@ async fn mails_are_counted_by_account_and_by_address(store: Arc<impl Accounts + 
     let mail = |account: &Account, address: &str, ago: Duration| OneTimeToken {
         address: Some(address.to_owned()),
         created_at: now() - ago,
-        ..token(account, Purpose::VerifyEmail)
+        ..token_for(account, Purpose::VerifyEmail)
     };
 
     for (allowed, mail) in [
@@ -200,7 +264,7 @@ async fn mails_are_counted_by_account_and_by_address(store: Arc<impl Accounts + 
         assert_eq!(store.keep(&mail, two).await.unwrap(), allowed, "{mail:?}");
     }
     for _ in 0..4 {
-        assert!(store.keep(&token(&alice, Purpose::SecondFactor), two).await.unwrap(), "not by mail");
+        assert!(store.keep(&token_for(&alice, Purpose::SecondFactor), two).await.unwrap(), "not by mail");
     }
 }
 
@@ -211,7 +275,7 @@ async fn of_many_mails_at_once_no_more_than_allowed_are_kept(
 
     let kept = in_parallel(16, |number| {
         let address = Some("shared@example.com".to_owned());
-        let token = OneTimeToken { address, ..token(&accounts[number % 2], Purpose::ResetPassword) };
+        let token = OneTimeToken { address, ..token_for(&accounts[number % 2], Purpose::ResetPassword) };
         let store = store.clone();
         async move { store.keep(&token, (3, HOUR)).await.unwrap() }
     })
