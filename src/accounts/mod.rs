@@ -4,6 +4,7 @@
 pub mod ending;
 pub mod keys;
 pub mod names;
+pub mod notices;
 pub mod operators;
 pub mod reauthentication;
 pub mod roles;

@@ -12,7 +12,7 @@ use crate::accounts::ending::Ending;
 use crate::accounts::operators::Grant;
 use crate::clock::{Timestamp, now};
 use crate::config::policy::Policy;
-use crate::identity::{SessionId, UserId, name};
+use crate::identity::{SessionId, UserId, email as address, name};
 use crate::rejection::Rejection;
 use crate::store::{
     Account, AccountFilter, AuditEntry, AuditEvent, AuditFilter, AuditPage, AuditPosition, AuditRecord,
@@ -98,17 +98,15 @@ pub(super) type Done<T> = Result<T, AdministrationError>;
 impl Administration {
     pub async fn add(&self, new: NewUser<'_>) -> Done<Account> {
         let username = name::username(new.username).map_err(AdministrationError::Bad)?;
-        if let Some(email) = new.email {
-            name::check_email(email).map_err(AdministrationError::Bad)?;
-        }
+        let email = new.email.map(address::parse).transpose().map_err(AdministrationError::Bad)?;
         check_roles(new.roles)?;
         let granted = self.check_grant(&[], new.roles, new.allow_operators)?;
         let account = NewAccount {
             id: Uuid::now_v7(),
-            password_hash: self.hash(new.password, &username, new.email).await?,
+            password_hash: self.hash(new.password, &username, email.as_deref()).await?,
             username,
-            email: new.email.map(str::to_owned),
-            email_verified: new.email.is_some() && new.is_confirmed,
+            email_verified: email.is_some() && new.is_confirmed,
+            email,
             must_confirm_email: false,
             roles: new.roles.to_vec(),
             created_at: now(),

@@ -8,11 +8,11 @@ use utoipa::ToSchema;
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
-use super::mailer::{Job, Letter};
+use super::mailer::Job;
 use super::notice::{self, Change};
 use super::openapi::schemas::Email;
 use super::{Wing, audit, body, ending_keys, login};
-use crate::identity::{name, one_time};
+use crate::identity::{email as address, one_time};
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AddressState, AuditEvent, Purpose};
 
@@ -60,7 +60,7 @@ pub async fn verify(State(wing): State<Wing>, call: Call) -> Result<StatusCode, 
     };
     audit::log(&record);
     if changed.version > account.version {
-        notice::post(&wing, &call, &account, Change::Email);
+        notice::post(&wing, &call, &account, Change::Email).await;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -82,30 +82,34 @@ pub async fn request(wing: &Wing, call: &Call, purpose: Purpose, email: &str) ->
     if call.settings.policy.mail.delivery.is_none() {
         return Err(Rejection::from(Code::NotFound).because("No mail is sent from here").into());
     }
-    name::check_email(email).map_err(|detail| Rejection::from(Code::BadRequest).because(detail))?;
+    let email = address::parse(email).map_err(|detail| Rejection::from(Code::BadRequest).because(detail))?;
+    let place = wing.mailer.reserve(purpose)?;
     let state = match purpose {
         Purpose::VerifyEmail => AddressState::Unconfirmed,
         _ => AddressState::Confirmed,
     };
-    let accounts = wing.stores.accounts.find_by_email(email, state, MOST_ACCOUNTS).await?;
-    wing.mailer.post(job(wing, call, purpose, accounts))?;
+    let accounts = wing.stores.accounts.find_by_email(&email, state, MOST_ACCOUNTS).await?;
+    if !accounts.is_empty() {
+        wing.mailer.post(place, job(wing, call, purpose, accounts));
+    }
     Ok(StatusCode::ACCEPTED)
 }
 
 /// After an account got an address. It can be asked for again, so that a full queue is no failure.
 pub fn confirm(wing: &Wing, call: &Call, account: &Account) {
     if account.unconfirmed_email().is_some() && call.settings.policy.mail.delivery.is_some() {
-        let posted = wing.mailer.post(job(wing, call, Purpose::VerifyEmail, vec![account.clone()]));
-        if posted.is_err() {
+        let Ok(place) = wing.mailer.reserve(Purpose::VerifyEmail) else {
             tracing::warn!(user_id = %account.id, "too many mails are waiting; none to confirm an address");
-        }
+            return;
+        };
+        wing.mailer.post(place, job(wing, call, Purpose::VerifyEmail, vec![account.clone()]));
     }
 }
 
 fn job(wing: &Wing, call: &Call, purpose: Purpose, accounts: Vec<Account>) -> Job {
     let nobody = Subject { user_id: None, username: "" };
     let record = wing.record(call, AuditEvent::VerificationSent, nobody, None);
-    Job { letter: Letter::Token(purpose), accounts, policy: call.settings.policy.clone(), record }
+    Job { purpose, accounts, policy: call.settings.policy.clone(), record }
 }
 
 /// Whose token it is.

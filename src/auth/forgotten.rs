@@ -68,7 +68,7 @@ pub async fn reset(State(wing): State<Wing>, call: Call) -> Result<StatusCode, R
         return email::refuse(&wing, &call).await;
     };
     audit::log(&record);
-    notice::post(&wing, &call, &changed, Change::Password);
+    notice::post(&wing, &call, &changed, Change::Password).await;
     // Whoever guessed at the old one has locked nobody out; guesses at a second factor still count.
     if !changed.has_second_factor {
         wing.stores.lockouts.clear(&name::fold(&changed.username)).await?;

@@ -11,7 +11,7 @@ use super::administration::{Administration, AdministrationError, Done, check_rol
 use crate::accounts::operators::{self, Grant};
 use crate::clock::now;
 use crate::identity::name::{self, DEFAULT_ROLE};
-use crate::identity::password;
+use crate::identity::{email as address, password};
 use crate::store::{AuditEvent, CreateError, ImportedAccount, NewAccount};
 
 /// As many names are looked up with one question.
@@ -128,7 +128,7 @@ impl Administration {
 
 fn wrong_fields(row: &ImportRow) -> Vec<String> {
     let username = name::check_username(&row.username).err();
-    let email = row.email.as_deref().and_then(|email| name::check_email(email).err());
+    let email = row.email.as_deref().and_then(|email| address::parse(email).err());
     let roles = row.roles.as_deref().and_then(|roles| check_roles(roles).err());
     let roles = roles.map(|error| format!("{error}."));
     let hash = password::check_stored(&row.password_hash).err().map(str::to_owned);

@@ -113,7 +113,7 @@ pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     }
     audit::log(&record);
     refuse_of_ended_session(&wing, &call, &account, &key).await?;
-    notice::post(&wing, &call, &account, Change::ApiKey);
+    notice::post(&wing, &call, &account, Change::ApiKey).await;
     let described = KeySeen { key: Some(minted.text.to_string()), ..describe(key, rules) };
     Ok((StatusCode::CREATED, Json(described)).into_response())
 }
@@ -156,7 +156,7 @@ pub async fn delete(
     wing.metrics.revocations.with_label_values(&["key"]).inc();
     if is_ended {
         audit::log(&record);
-        notice::post(&wing, &call, &account, Change::ApiKeyDeleted);
+        notice::post(&wing, &call, &account, Change::ApiKeyDeleted).await;
     }
     Ok(StatusCode::NO_CONTENT)
 }

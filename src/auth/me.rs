@@ -18,7 +18,7 @@ use super::openapi::schemas::{Email, Username};
 use super::{Wing, access_token, audit, body, confirm, cookie, described, email, login};
 use crate::accounts::names;
 use crate::accounts::reauthentication::Proof;
-use crate::identity::name;
+use crate::identity::{email as address, name};
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, AuditRecord};
 
@@ -129,7 +129,7 @@ pub async fn delete(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     }
     wing.metrics.revocations.with_label_values(&["user"]).inc();
     audit::log(&record);
-    notice::post(&wing, &call, &account, Change::Deleted);
+    notice::post(&wing, &call, &account, Change::Deleted).await;
     let forget = [(SET_COOKIE, cookie::clear(&call))];
     Ok(match answer.is_empty() {
         true => (StatusCode::NO_CONTENT, forget).into_response(),
@@ -183,9 +183,11 @@ async fn set_profile(
         }
         return answer(wing, call, account).await;
     }
-    if let Some(email) = &email {
-        name::check_email(email).map_err(bad_request)?;
-    }
+    // One of before the rules may stay as it is.
+    let email = match email {
+        Some(email) if !is_same_email => Some(address::parse(&email).map_err(bad_request)?),
+        email => email,
+    };
     let rules = &call.settings.policy.auth;
     names::check(&username, Some(account), &rules.reserved_names)?;
     if rules.email.change_needs_password {
@@ -198,21 +200,21 @@ async fn set_profile(
     let changed = wing.change(call, account, change).await?.ok_or(Code::AccountChanged)?;
     audit::log(&record);
     if changed.username != account.username {
-        notice::post(wing, call, account, Change::Name);
+        notice::post(wing, call, account, Change::Name).await;
     }
     if !is_same_email {
-        tell_of_email(wing, call, account, &changed);
+        tell_of_email(wing, call, account, &changed).await;
         email::confirm(wing, call, &changed);
     }
     answer(wing, call, &changed).await
 }
 
 /// At the address that was confirmed before.
-fn tell_of_email(wing: &Wing, call: &Call, former: &Account, changed: &Account) {
+async fn tell_of_email(wing: &Wing, call: &Call, former: &Account, changed: &Account) {
     if changed.pending_email.is_some() {
-        notice::post(wing, call, former, Change::EmailAsked);
+        notice::post(wing, call, former, Change::EmailAsked).await;
     } else if changed.email != former.email {
-        notice::post(wing, call, former, Change::Email);
+        notice::post(wing, call, former, Change::Email).await;
     }
 }
 

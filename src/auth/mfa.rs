@@ -125,7 +125,7 @@ pub async fn confirm(State(wing): State<Wing>, call: Call) -> Result<Response, R
     let change = factors.confirm(&account, &sealed, step, &hashes, call.now, &record);
     let account = wing.change(&call, &account, change).await?.ok_or(Code::AccountChanged)?;
     audit::log(&record);
-    notice::post(&wing, &call, &account, Change::SecondFactorEnabled);
+    notice::post(&wing, &call, &account, Change::SecondFactorEnabled).await;
     let session = grant::start_session(&wing, &call, &account, PASSWORD_AND_APP).await?;
     let delivery = Delivery::of(&call, refresh_token);
     Ok(grant::answer_with(&call, &session, delivery, Some(shown(&codes))))
@@ -172,7 +172,7 @@ pub async fn renew_codes(State(wing): State<Wing>, call: Call) -> Result<Json<Re
         return Err(Code::AccountChanged.into());
     }
     audit::log(&record);
-    notice::post(&wing, &call, &account, Change::RecoveryCodes);
+    notice::post(&wing, &call, &account, Change::RecoveryCodes).await;
     Ok(Json(RecoveryCodes { recovery_codes: shown(&codes) }))
 }
 
@@ -192,7 +192,7 @@ pub async fn disable(State(wing): State<Wing>, call: Call) -> Result<StatusCode,
     let change = wing.stores.second_factors.remove(&account, call.now, &record);
     wing.change(&call, &account, change).await?.ok_or(Code::AccountChanged)?;
     audit::log(&record);
-    notice::post(&wing, &call, &account, Change::SecondFactorDisabled);
+    notice::post(&wing, &call, &account, Change::SecondFactorDisabled).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

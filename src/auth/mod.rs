@@ -71,8 +71,8 @@ use crate::identity::token::assertion::Assertions;
 use crate::identity::vault::Vault;
 use crate::rejection::Code;
 use crate::store::{
-    Account, Accounts, ApiKeys, AuditLog, Lockouts, OneTimeTokens, Revocations, SecondFactors, Sessions,
-    StoreError,
+    Account, Accounts, ApiKeys, AuditLog, Lockouts, Notices, OneTimeTokens, Revocations, SecondFactors,
+    Sessions, StoreError,
 };
 use crate::telemetry::Metrics;
 
@@ -127,6 +127,7 @@ pub struct Stores {
     pub sessions: Arc<dyn Sessions>,
     pub revocations: Arc<dyn Revocations>,
     pub lockouts: Arc<dyn Lockouts>,
+    pub notices: Arc<dyn Notices>,
     pub one_time_tokens: Arc<dyn OneTimeTokens>,
     pub second_factors: Arc<dyn SecondFactors>,
 }

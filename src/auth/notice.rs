@@ -1,10 +1,11 @@
 //! Tells the owner of an account by mail what was changed in it by somebody who had what it takes, the owner
-//! or not (ASVS 6.3.7). The change waits for no mail, and stays when none can be sent.
+//! or not (ASVS 6.3.7). The change waits for the queue and for no mail, and
+//! stays when none can be sent.
 
 use super::call::Call;
-use super::mailer::{Job, Letter};
 use super::{Wing, login};
-use crate::store::{Account, AuditEvent};
+use crate::accounts::notices::notice;
+use crate::store::{Account, AuditEvent, NoticeKind};
 
 /// What owners hear of.
 #[derive(Debug, Clone, Copy)]
@@ -30,9 +31,7 @@ impl Change {
             Self::Password => "Your password was changed",
             Self::Name => "The username of your account was changed",
             Self::Email => "This is no longer the email address of your account",
-            Self::EmailAsked => {
-                "Another email address was given for your account; it counts once it is confirmed"
-            }
+            Self::EmailAsked => "Another address was given for your account; it is yet to be confirmed",
             Self::SecondFactorEnabled => "A second factor was turned on for your account",
             Self::SecondFactorDisabled => "The second factor of your account was turned off",
             Self::RecoveryCodes => "Your account was given new recovery codes; those before are void",
@@ -45,16 +44,15 @@ impl Change {
 }
 
 /// To the address of `account`, which is that of before where the address changes; if it was confirmed,
-/// since any other may be a stranger's.
-pub fn post(wing: &Wing, call: &Call, account: &Account, change: Change) {
+/// since any other may be a stranger's. Returns once the mail is in the queue.
+pub async fn post(wing: &Wing, call: &Call, account: &Account, change: Change) {
     let policy = &call.settings.policy;
-    if !policy.auth.email.notices || policy.mail.delivery.is_none() || account.confirmed_email().is_none() {
+    if !policy.auth.email.notices || policy.mail.delivery.is_none() {
         return;
     }
-    let record = wing.record(call, AuditEvent::NoticeSent, login::about(account), None);
-    let accounts = vec![account.clone()];
-    let job = Job { letter: Letter::Notice(change.told()), accounts, policy: policy.clone(), record };
-    if wing.mailer.post(job).is_err() {
-        tracing::warn!(user_id = %account.id, ?change, "too many mails are waiting; none to tell the owner");
+    if let Some(email) = account.confirmed_email() {
+        let record = wing.record(call, AuditEvent::NoticeSent, login::about(account), None);
+        let told = change.told().to_owned();
+        wing.mailer.tell(&notice(NoticeKind::Owner, account, email, told, record), policy).await;
     }
 }

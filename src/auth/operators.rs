@@ -2,10 +2,9 @@
 //! other operators are told by mail.
 
 use super::administration::{Administration, AdministrationError, Done};
-use super::mailer::{Job, Letter};
+use crate::accounts::notices::notice;
 use crate::accounts::operators::{self, Grant};
-use crate::identity::UserId;
-use crate::store::{Account, AuditEvent, StoreError};
+use crate::store::{Account, AuditEvent, NoticeKind, StoreError};
 
 /// Who of the operators is told.
 const MOST_TOLD: u32 = 1000;
@@ -46,17 +45,12 @@ impl Administration {
         }
         let operators = self.stores.accounts.find_by_roles(&self.policy.admin.roles, MOST_TOLD).await?;
         let is_new = |account: &Account| grants.iter().any(|grant| grant.id == account.id);
-        let others =
-            operators.into_iter().filter(|account| account.confirmed_email().is_some() && !is_new(account));
-        let accounts: Vec<Account> = others.collect();
-        if accounts.is_empty() {
-            return Ok(());
-        }
-        let letter = Letter::Operators(operators::told(grants, &self.operator.name));
-        let record = self.record(AuditEvent::NoticeSent, UserId::nil(), "", None);
-        let job = Job { letter, accounts, policy: self.policy.clone(), record };
-        if self.mailer.post(job).is_err() {
-            tracing::warn!("too many mails are waiting; none to tell operators of a new operator");
+        let told = operators::told(grants, &self.operator.name);
+        for account in operators.iter().filter(|account| !account.disabled && !is_new(account)) {
+            let Some(email) = account.confirmed_email() else { continue };
+            let record = self.record(AuditEvent::NoticeSent, account.id, &account.username, None);
+            let notice = notice(NoticeKind::Operators, account, email, told.clone(), record);
+            self.mailer.tell(&notice, &self.policy).await;
         }
         Ok(())
     }

@@ -60,7 +60,7 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     let changed = ending_keys::end_with(&wing, &call, &account, reason, change).await?;
     let account = changed.ok_or(Code::AccountChanged)?;
     audit::log(&record);
-    notice::post(&wing, &call, &account, Change::Password);
+    notice::post(&wing, &call, &account, Change::Password).await;
     // The bearer has shown the other factors before.
     let amr = call.bearer()?.amr.clone();
     let session = grant::start_session(&wing, &call, &account, &amr).await?;

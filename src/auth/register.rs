@@ -16,6 +16,7 @@ use super::call::Call;
 use super::openapi::schemas::{Email, NewPassword, Role, Username};
 use super::{Wing, audit, body, email, password};
 use crate::accounts::names;
+use crate::identity::email as address;
 use crate::identity::name::{self, DEFAULT_ROLE};
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, NewAccount};
@@ -65,16 +66,16 @@ pub async fn register(State(wing): State<Wing>, call: Call) -> Result<Response, 
     }
     let username = name::username(&document.username).map_err(bad_request)?;
     names::check(&username, None, &rules.reserved_names)?;
-    match &document.email {
-        Some(email) => name::check_email(email).map_err(bad_request)?,
+    let email = match &document.email {
+        Some(email) => Some(address::parse(email).map_err(bad_request)?),
         None if rules.email.is_required => return Err(bad_request("An email address is needed here")),
-        None => {}
-    }
-    password::check(&call.settings.policy, &password, &username, document.email.as_deref())
+        None => None,
+    };
+    password::check(&call.settings.policy, &password, &username, email.as_deref())
         .map_err(|reason| Rejection::from(Code::WeakPassword).because(reason))?;
 
     let password_hash = wing.passwords.hash(password, rules.password.argon2).await?;
-    let account = create(&wing, &call, username, document.email, password_hash).await?;
+    let account = create(&wing, &call, username, email, password_hash).await?;
 
     email::confirm(&wing, &call, &account);
     let Account { id, roles, username, .. } = account;

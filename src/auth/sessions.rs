@@ -71,7 +71,7 @@ pub async fn end(
     let subject = Subject { user_id: Some(session.user_id), username: &session.username };
     wing.audit(&call, AuditEvent::SessionEnded, subject, Some(&session.id.to_string())).await;
     if let Some(account) = &others_owner {
-        notice::post(&wing, &call, account, Change::SessionEnded);
+        notice::post(&wing, &call, account, Change::SessionEnded).await;
     }
     Ok(StatusCode::NO_CONTENT)
 }

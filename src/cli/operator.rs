@@ -62,7 +62,7 @@ pub async fn open(arg: &ConfigArg) -> Result<(Administration, OpenStores), Strin
 pub async fn until_mail_is_sent(administration: &Administration) {
     let mailer = &administration.mailer;
     if tokio::time::timeout(MAIL, mailer.idle()).await.is_err() {
-        eprintln!("{} mails could not be sent", mailer.waiting());
+        eprintln!("mail is not sent yet; the gateway goes on trying");
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod api_key;
 pub mod credentials;
 pub mod derived;
+pub mod email;
 pub mod foreign;
 pub mod name;
 pub mod one_time;

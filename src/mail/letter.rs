@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use lettre::Message;
 use lettre::message::{Mailbox, MultiPart};
+use lettre::{Address, Message};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::config::policy::MailTemplate;
+use crate::identity::email;
 
 const ASKED: &str = "Enter this code where you are asked for it:";
 
@@ -83,15 +84,16 @@ fn minute(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-/// `Err` says in words what can't be mailed.
+/// To the address and nothing else, which may be one of before the rules. `Err` says in words what can't be mailed.
 pub fn write(from: &str, to: &str, template: &MailTemplate, words: &[Word]) -> Result<Message, String> {
-    let mailbox = |text: &str| text.parse::<Mailbox>().map_err(|error| format!("{text}: {error}"));
-    let from = mailbox(from)?;
+    let from: Mailbox = from.parse().map_err(|error| format!("{from}: {error}"))?;
+    let to = email::parse(to).and_then(|to| to.parse::<Address>().map_err(|error| error.to_string()));
+    let to = to.map_err(|error| format!("the address of the account: {error}"))?;
     let id = format!("<{}@{}>", Uuid::new_v4(), from.email.domain());
     let message = Message::builder()
         .from(from)
-        .to(mailbox(to)?)
-        .subject(&template.subject)
+        .to(Mailbox::new(None, to))
+        .subject(subject(&template.subject, words))
         .message_id(Some(id))
         // RFC 3834: no answering machine should answer.
         .header(AutoSubmitted)
@@ -100,6 +102,13 @@ pub fn write(from: &str, to: &str, template: &MailTemplate, words: &[Word]) -> R
             fill(&template.html, words, |word| &word.html),
         ));
     message.map_err(|error| error.to_string())
+}
+
+/// On one line, whatever is filled in: nothing may begin another header field.
+fn subject(template: &str, words: &[Word]) -> String {
+    let filled = fill(template, words, |word| &word.text);
+    let lines: Vec<_> = filled.split(|sign: char| sign.is_control() || sign.is_whitespace()).collect();
+    lines.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn fill(template: &str, words: &[Word], value: impl Fn(&Word) -> &str) -> String {
@@ -215,11 +224,30 @@ mod tests {
     }
 
     #[test]
+    fn a_subject_is_filled_in_and_stays_on_one_line() {
+        let template = MailTemplate {
+            subject: "{username}: confirm  before {expires} {nothing}".to_owned(),
+            text: "{token}".to_owned(),
+            html: String::new(),
+        };
+        for (username, expected) in [
+            ("alice", "alice: confirm before 2026-01-01 00:00 UTC {nothing}"),
+            ("a\r\nBcc: c@d", "a Bcc: c@d: confirm before 2026-01-01 00:00 UTC {nothing}"),
+        ] {
+            let mail =
+                write("x@example.org", "a@example.org", &template, &errand(username, None).words()).unwrap();
+            let raw = String::from_utf8(mail.formatted()).unwrap().replace("\r\n ", " ");
+            assert!(raw.contains(&format!("Subject: {expected}\r\n")), "{raw}");
+            assert!(!raw.contains("\nBcc:"), "{raw}");
+        }
+    }
+
+    #[test]
     fn an_address_that_could_change_the_mail_is_refused() {
         let template =
             MailTemplate { subject: "s".to_owned(), text: "{token}".to_owned(), html: String::new() };
         let words = errand("alice", None).words();
-        for bad in ["a@b\r\nBcc: c@d", "a", "", "a@b, c@d"] {
+        for bad in ["a@b\r\nBcc: c@d", "a", "", "a@b, c@d", "x0<victim@example.org>", "X <a@b>"] {
             assert!(write("x@example.org", bad, &template, &words).is_err(), "{bad:?}");
         }
         let good = write("X <x@example.org>", "a@example.org", &template, &words).unwrap();

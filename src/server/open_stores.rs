@@ -10,8 +10,8 @@ use crate::store::postgres::PostgresUsers;
 use crate::store::redis::{RedisGatekeeper, RedisState};
 use crate::store::sqlite::{SqliteState, SqliteUsers};
 use crate::store::{
-    Accounts, ApiKeys, AuditLog, Flights, Gatekeeper, GeneratedKeys, Lockouts, OneTimeTokens, Purges,
-    Responses, Revocations, SecondFactors, Sessions, StoreError,
+    Accounts, ApiKeys, AuditLog, Flights, Gatekeeper, GeneratedKeys, Lockouts, Notices, OneTimeTokens,
+    Purges, Responses, Revocations, SecondFactors, Sessions, StoreError,
 };
 
 /// Of the cache's memory, with embedded storage: the store gets this part of four, ready answers the rest.
@@ -25,6 +25,7 @@ pub struct OpenStores {
     pub sessions: Arc<dyn Sessions>,
     pub revocations: Arc<dyn Revocations>,
     pub lockouts: Arc<dyn Lockouts>,
+    pub notices: Arc<dyn Notices>,
     pub one_time_tokens: Arc<dyn OneTimeTokens>,
     pub second_factors: Arc<dyn SecondFactors>,
     pub gatekeeper: Arc<dyn Gatekeeper>,
@@ -43,6 +44,7 @@ impl OpenStores {
             sessions: self.sessions.clone(),
             revocations: self.revocations.clone(),
             lockouts: self.lockouts.clone(),
+            notices: self.notices.clone(),
             one_time_tokens: self.one_time_tokens.clone(),
             second_factors: self.second_factors.clone(),
         }
@@ -66,7 +68,7 @@ pub fn names(storage: &Storage) -> [&'static str; 2] {
 /// and purges in Redis are followed from now on; commands admit nobody and need neither.
 pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreError> {
     let (storage, memory) = (&policy.storage, policy.cache.memory);
-    let Users { accounts, api_keys, one_time_tokens, second_factors, audit, keys } =
+    let Users { accounts, api_keys, notices, one_time_tokens, second_factors, audit, keys } =
         open_users(&storage.users).await?;
     match &storage.state {
         StateStorage::Embedded(path) => {
@@ -75,6 +77,7 @@ pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreErro
             Ok(OpenStores {
                 accounts,
                 api_keys,
+                notices,
                 one_time_tokens,
                 second_factors,
                 audit,
@@ -101,6 +104,7 @@ pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreErro
             Ok(OpenStores {
                 accounts,
                 api_keys,
+                notices,
                 one_time_tokens,
                 second_factors,
                 audit,
@@ -122,6 +126,7 @@ pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreErro
 struct Users {
     accounts: Arc<dyn Accounts>,
     api_keys: Arc<dyn ApiKeys>,
+    notices: Arc<dyn Notices>,
     one_time_tokens: Arc<dyn OneTimeTokens>,
     second_factors: Arc<dyn SecondFactors>,
     audit: Arc<dyn AuditLog>,
@@ -131,12 +136,13 @@ struct Users {
 impl Users {
     fn of(
         store: Arc<
-            impl Accounts + ApiKeys + OneTimeTokens + SecondFactors + AuditLog + GeneratedKeys + 'static,
+            impl Accounts + ApiKeys + Notices + OneTimeTokens + SecondFactors + AuditLog + GeneratedKeys + 'static,
         >,
     ) -> Self {
         Self {
             accounts: store.clone(),
             api_keys: store.clone(),
+            notices: store.clone(),
             one_time_tokens: store.clone(),
             second_factors: store.clone(),
             audit: store.clone(),

@@ -1,6 +1,7 @@
 //! What the proxy, the auth wing and the admin port share, and each of them as it is made of that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -35,6 +36,9 @@ use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::decisions::Decisions;
 
+/// A look takes one question of the account store.
+const NOTICES_EVERY: Duration = Duration::from_secs(5);
+
 pub struct Shared {
     pub editions: Arc<ArcSwap<Edition>>,
     pub status: Arc<Status>,
@@ -66,6 +70,7 @@ impl Shared {
             stores,
             metrics,
         };
+        keep_sending(shared.mailer.clone(), shared.editions.clone());
         Ok((shared, builder))
     }
 
@@ -131,6 +136,18 @@ impl Shared {
         let (mailer, access_log) = (self.mailer.clone(), self.access_log.clone());
         Remains { mailer, access_log, traces: Arc::new(traces) }
     }
+}
+
+/// Notices that were put off, or that another gateway has left, are looked for all the time.
+fn keep_sending(mailer: Mailer, editions: Arc<ArcSwap<Edition>>) {
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(NOTICES_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            mailer.send_notices(&editions.load().policy);
+        }
+    });
 }
 
 /// An alert on a rate needs the series before the first failure.

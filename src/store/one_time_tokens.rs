@@ -44,8 +44,9 @@ pub struct OneTimeToken {
 /// written, or nothing.
 #[async_trait]
 pub trait OneTimeTokens: Send + Sync {
-    /// `false`, and nothing kept, if the account is gone. A token with an address isn't kept either when
-    /// `most` of those for the account, or for the address, were made within the time before.
+    /// `false`, and nothing kept, if the account is gone. A token with an address isn't kept either when `most` of the
+    /// account's for this purpose were made within the time before. Those that confirm an address count by the address
+    /// as well, apart for accounts that have a confirmed one: strangers who name it use up none of the owner's.
     async fn keep(&self, token: &OneTimeToken, most: (u32, Duration)) -> Result<bool, StoreError>;
     /// The account of a token that is good; the token stays so.
     async fn owner(

@@ -102,10 +102,11 @@ async fn a_confirmed_address_counts_until_the_next_one_is_confirmed() {
         alice.login().await;
         assert_told(gw, &alice, &key, Some("a@example.org")).await;
 
-        let before = alice.token();
+        let late = gw.client("alice");
+        late.set_token(Some(alice.token()));
         post_office.confirm_address("ceo@bigcorp.example").await;
-        let late = gw.anonymous().present(&before, "/echo").await;
-        assert_eq!(late, (401, "token_stale"), "no token goes on telling the former address");
+        let late = late.get("/echo").await;
+        assert_eq!(late.reason(), Some("token_stale"), "no token goes on telling the former address");
         alice.refresh().await;
         assert_told(gw, &alice, &key, Some("ceo@bigcorp.example")).await;
 
@@ -191,12 +192,41 @@ async fn where_no_mail_is_sent_only_the_addresses_that_operators_answer_for_are_
 }
 
 #[tokio::test]
+async fn an_import_confirms_the_addresses_that_it_says_were_confirmed() {
+    let hash = "$2b$05$Kcst30rdEJZ4lKuuktTbc.VE8lw2iKwlbyJ7wlcwTXR.oKkyAgZBK";
+    let csv = format!(
+        "username,password_hash,email,email_verified\nann,{hash},ann@x.org,true\nben,{hash},ben@x.org,\ncy,{hash},,true\n"
+    );
+    let lines =
+        [json!({ "username": "dee", "email_verified": true }), json!({ "username": "eve" })].map(|row| {
+            let email = format!("{}@x.org", row["username"].as_str().expect("a text"));
+            forge::with(forge::with(row, "password_hash", hash), "email", email).to_string()
+        });
+    for stores in [Stores::Embedded, Stores::servers().await] {
+        let gw = harness::gateway(Setup::default().stores(&stores)).await;
+        for (name, content) in [("users.csv", csv.clone()), ("users.jsonl", lines.join("\n"))] {
+            std::fs::write(gw.home().join(name), content).expect("its own folder");
+            let output = gw.cli(&["user", "import", name]);
+            assert!(output.status.success(), "{output:?}");
+        }
+
+        for (name, is_confirmed) in
+            [("ann", true), ("ben", false), ("cy", false), ("dee", true), ("eve", false)]
+        {
+            let output = gw.cli(&["user", "show", name, "--output", "json"]);
+            let shown: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            assert_eq!(shown["email_verified"], json!(is_confirmed), "{shown}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_was_there_before_addresses_had_to_be_confirmed_is_not_locked_out() {
     for post_office in Post::both_with("", UPSTREAMS).await {
         let gw = &post_office.gw;
         assert_eq!(register(gw, "alice", "a@example.org").await.status(), 201);
         gw.register("bob").await;
-        let rule = "auth: { registration: open, limits: {}, require_verified_email: true }\n";
+        let rule = "auth: { registration: open, limits: off, require_verified_email: true }\n";
         assert_eq!(gw.reload(post_office.setup(rule, UPSTREAMS)).await, harness::Reload::InForce);
         assert_eq!(register(gw, "carol", "c@example.org").await.status(), 201);
 

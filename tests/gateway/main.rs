@@ -71,6 +71,7 @@ mod keys_end;
 mod lanes;
 mod limits;
 mod mail_at_the_end;
+mod mail_queues;
 mod notices;
 mod oauth_clients;
 mod openapi;

@@ -59,7 +59,7 @@ async fn owners_hear_of_another_password_and_another_address_where_they_were_rea
         let change = json!({ "email": "other@example.org", "password": NEW_PASSWORD });
         let change = alice.request(Method::PATCH, "/auth/me").json(&change);
         assert_eq!(alice.send(change).await.status(), 200);
-        let asked = "Another email address was given for your account; it counts once it is confirmed";
+        let asked = "Another address was given for your account; it is yet to be confirmed";
         post_office.notice(asked).await;
         post_office.confirm_address("other@example.org").await;
         post_office.notice("This is no longer the email address of your account").await;

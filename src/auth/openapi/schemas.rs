@@ -6,7 +6,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 /// By `identity::name::username`, which no pattern can say.
 pub struct Username;
-/// By `identity::name::check_email`.
+/// By `identity::email::parse`.
 pub struct Email;
 /// By `identity::name::is_role`.
 pub struct Role;
@@ -14,6 +14,9 @@ pub struct Role;
 pub struct NewPassword;
 /// RFC 3339.
 pub struct Time;
+
+const ADDRESS: &str = "^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,31}(\\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,31})?@\
+    ([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.)*[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$";
 
 fn text(pattern: Option<&str>, lengths: (usize, usize), example: &str) -> RefOr<Schema> {
     let text = ObjectBuilder::new().schema_type(Type::String).pattern(pattern);
@@ -29,7 +32,7 @@ impl PartialSchema for Username {
 
 impl PartialSchema for Email {
     fn schema() -> RefOr<Schema> {
-        text(Some("^[!-+.-?A-~-]+@[!-+.-?A-~-]+$"), (3, 254), "alice@example.org")
+        text(Some(ADDRESS), (3, 254), "alice@example.org")
     }
 }
 

@@ -8,6 +8,7 @@ mod api_keys;
 mod audit;
 mod keys;
 mod names;
+mod notices;
 mod one_time_tokens;
 mod second_factors;
 

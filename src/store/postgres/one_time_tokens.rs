@@ -76,9 +76,13 @@ impl OneTimeTokens for PostgresUsers {
                 "INSERT INTO one_time_tokens \
                      (hash, purpose, user_id, address, version, created_at, expires_at) \
                  SELECT $1, $2, $3, $4, $5, $6, $7 WHERE $4 IS NULL OR ( \
-                     (SELECT count(*) FROM one_time_tokens WHERE address = $4 AND created_at > $8) < $9 AND \
                      (SELECT count(*) FROM one_time_tokens \
-                      WHERE user_id = $3 AND address IS NOT NULL AND created_at > $8) < $9)",
+                      WHERE user_id = $3 AND purpose = $2 AND created_at > $8) < $9 \
+                     AND ($2 = 'reset_password' OR \
+                          (SELECT count(*) FROM one_time_tokens t JOIN users u ON u.id = t.user_id \
+                           WHERE t.address = $4 AND t.purpose = $2 AND t.created_at > $8 \
+                               AND (u.email_verified AND u.email IS NOT NULL) \
+                                   = (SELECT email_verified AND email IS NOT NULL FROM users WHERE id = $3)) < $9))",
             )
             .bind(token.hash.to_vec())
             .bind(token.purpose.as_str())

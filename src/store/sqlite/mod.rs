@@ -10,6 +10,7 @@ mod follower;
 mod keys;
 mod lockouts;
 mod names;
+mod notices;
 mod one_time_tokens;
 mod revocations;
 mod second_factors;

@@ -63,10 +63,14 @@ impl OneTimeTokens for SqliteUsers {
         tidy.execute(&mut *transaction).await.map_err(failed)?;
         let insert = sqlx::query(
             "INSERT INTO one_time_tokens (hash, purpose, user_id, address, version, created_at, expires_at) \
-             SELECT ?1, ?2, id, ?4, ?5, ?6, ?7 FROM users WHERE id = ?3 AND (?4 IS NULL OR ( \
-                 (SELECT count(*) FROM one_time_tokens WHERE address = ?4 AND created_at > ?8) < ?9 AND \
+             SELECT ?1, ?2, id, ?4, ?5, ?6, ?7 FROM users AS own WHERE id = ?3 AND (?4 IS NULL OR ( \
                  (SELECT count(*) FROM one_time_tokens \
-                  WHERE user_id = ?3 AND address IS NOT NULL AND created_at > ?8) < ?9))",
+                  WHERE user_id = ?3 AND purpose = ?2 AND created_at > ?8) < ?9 \
+                 AND (?2 = 'reset_password' OR \
+                      (SELECT count(*) FROM one_time_tokens AS t JOIN users AS u ON u.id = t.user_id \
+                       WHERE t.address = ?4 AND t.purpose = ?2 AND t.created_at > ?8 \
+                           AND (u.email_verified AND u.email IS NOT NULL) \
+                               = (own.email_verified AND own.email IS NOT NULL)) < ?9)))",
         )
         .bind(token.hash.to_vec())
         .bind(token.purpose.as_str())

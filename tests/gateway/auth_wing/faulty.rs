@@ -11,8 +11,8 @@ use portcullis::identity::{SessionId, UserId};
 use portcullis::store::{
     Account, AccountFilter, Accounts, AddressState, ApiKeys, AuditEntry, AuditFilter, AuditLog, AuditPage,
     AuditPosition, AuditRecord, Bearer, CreateError, FormerName, ImportedAccount, LockoutRule, Lockouts,
-    NewAccount, OneTimeTokens, Revocation, Revocations, Rotation, SecondFactors, Session, Sessions, Standing,
-    Start, StoreError,
+    NewAccount, Notices, OneTimeTokens, Revocation, Revocations, Rotation, SecondFactors, Session, Sessions,
+    Standing, Start, StoreError,
 };
 use tokio::sync::Semaphore;
 
@@ -54,6 +54,11 @@ impl Faulty {
     /// These never fail here.
     pub fn api_keys(&self) -> Arc<dyn ApiKeys> {
         self.inner.api_keys.clone()
+    }
+
+    /// These never fail here.
+    pub fn notices(&self) -> Arc<dyn Notices> {
+        self.inner.notices.clone()
     }
 
     /// These never fail here.

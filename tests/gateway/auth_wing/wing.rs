@@ -59,6 +59,7 @@ impl Wing {
             sessions: stores.clone(),
             revocations: stores.clone(),
             lockouts: stores.clone(),
+            notices: stores.notices(),
             one_time_tokens: stores.one_time_tokens(),
             second_factors: stores.second_factors(),
         };
@@ -375,6 +376,7 @@ async fn open_stores(directory: &Path) -> Stores {
     Stores {
         accounts: users.clone(),
         api_keys: users.clone(),
+        notices: users.clone(),
         one_time_tokens: users.clone(),
         second_factors: users.clone(),
         audit: users,

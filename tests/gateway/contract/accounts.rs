@@ -57,13 +57,23 @@ pub(super) fn note(event: AuditEvent, username: &str) -> AuditRecord {
 
 /// An account that no store has.
 fn unknown() -> Account {
-    let NewAccount { id, username, email, email_verified, password_hash, roles, created_at } =
-        new_account("nobody");
+    let NewAccount {
+        id,
+        username,
+        email,
+        email_verified,
+        must_confirm_email,
+        password_hash,
+        roles,
+        created_at,
+    } = new_account("nobody");
     Account {
         id,
         username,
         email,
         email_verified,
+        pending_email: None,
+        must_confirm_email,
         has_second_factor: false,
         password_hash,
         roles,

@@ -14,6 +14,7 @@ mod lease_questions;
 mod leases;
 mod lockouts;
 mod mirror;
+mod notices;
 mod one_time_tokens;
 mod postgres;
 mod redis;

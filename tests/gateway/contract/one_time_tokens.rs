@@ -21,6 +21,7 @@ contract!([postgres_users, sqlite_users] {
     a_password_is_reset_once_and_voids_the_other_tokens
     tokens_and_records_are_written_together_or_not_at_all
     mails_are_counted_by_account_and_by_address
+    mails_of_owners_and_for_a_new_password_are_counted_apart
     of_many_mails_at_once_no_more_than_allowed_are_kept
 });
 
@@ -268,6 +269,30 @@ async fn mails_are_counted_by_account_and_by_address(store: Arc<impl Accounts + 
     }
 }
 
+async fn mails_of_owners_and_for_a_new_password_are_counted_apart(store: Arc<impl Accounts + OneTimeTokens>) {
+    let (owner, two) = (account(&*store, "owner").await, (2, HOUR));
+    confirm(&*store, &owner).await;
+    let mail = |account: &Account, purpose: Purpose| OneTimeToken {
+        address: Some("owner@example.com".to_owned()),
+        ..token_for(account, purpose)
+    };
+    for number in 0..3 {
+        let stranger = account(&*store, &format!("stranger{number}")).await;
+        let kept = store.keep(&mail(&stranger, Purpose::VerifyEmail), two).await.unwrap();
+        assert_eq!(kept, number < 2, "{number}");
+    }
+
+    for (allowed, purpose) in [
+        (true, Purpose::ResetPassword),
+        (true, Purpose::ResetPassword),
+        (false, Purpose::ResetPassword),
+        (true, Purpose::VerifyEmail),
+        (false, Purpose::VerifyEmail),
+    ] {
+        assert_eq!(store.keep(&mail(&owner, purpose), two).await.unwrap(), allowed, "{purpose:?}");
+    }
+}
+
 async fn of_many_mails_at_once_no_more_than_allowed_are_kept(
     store: Arc<impl Accounts + OneTimeTokens + 'static>,
 ) {
@@ -275,7 +300,7 @@ async fn of_many_mails_at_once_no_more_than_allowed_are_kept(
 
     let kept = in_parallel(16, |number| {
         let address = Some("shared@example.com".to_owned());
-        let token = OneTimeToken { address, ..token_for(&accounts[number % 2], Purpose::ResetPassword) };
+        let token = OneTimeToken { address, ..token_for(&accounts[number % 2], Purpose::VerifyEmail) };
         let store = store.clone();
         async move { store.keep(&token, (3, HOUR)).await.unwrap() }
     })

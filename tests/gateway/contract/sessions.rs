@@ -70,6 +70,8 @@ fn account(session: &Session) -> Account {
         username: session.username.clone(),
         email: session.email.clone(),
         email_verified: true,
+        pending_email: None,
+        must_confirm_email: false,
         has_second_factor: false,
         password_hash: "$argon2id$old".to_owned(),
         roles: session.roles.clone(),
@@ -221,7 +223,11 @@ async fn a_noted_account_shows_in_the_session(state: Arc<impl State>) {
     assert_eq!(state.find(changed.id, now()).await.unwrap(), Some(changed.clone()));
 
     let email = Some("a@example.com".to_owned());
-    state.note_account(changed.id, &Account { email: email.clone(), ..noted }).await.unwrap();
+    let confirmed = Account { email: email.clone(), ..noted };
+    let unconfirmed = Account { email_verified: false, ..confirmed.clone() };
+    state.note_account(changed.id, &unconfirmed).await.unwrap();
+    assert_eq!(state.find(changed.id, now()).await.unwrap(), Some(changed.clone()), "nobody confirmed it");
+    state.note_account(changed.id, &confirmed).await.unwrap();
     let changed = Session { email, ..changed };
     assert_eq!(state.find(changed.id, now()).await.unwrap(), Some(changed));
 }
