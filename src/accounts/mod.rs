@@ -3,6 +3,7 @@
 
 pub mod ending;
 pub mod keys;
+pub mod lockout;
 pub mod names;
 pub mod notices;
 pub mod operators;

@@ -14,6 +14,7 @@ use crate::clock::{Timestamp, now};
 use crate::config::policy::Policy;
 use crate::identity::{SessionId, UserId, email as address, name};
 use crate::rejection::Rejection;
+use crate::store::lockouts::Lockout;
 use crate::store::{
     Account, AccountFilter, AuditEntry, AuditEvent, AuditFilter, AuditPage, AuditPosition, AuditRecord,
     CreateError, FormerName, NewAccount, Session, StoreError,
@@ -161,7 +162,7 @@ impl Administration {
         self.change(user, event, None, Change::Disabled(disabled)).await
     }
 
-    /// A new password, whatever the old one was; every session ends, and every API key unless they are kept.
+    /// A new password, whatever the old one was; every session and lockout ends, and every API key unless they are kept.
     pub async fn set_password(&self, user: &str, password: &str, keep_keys: bool) -> Done<Account> {
         let reason = (!keep_keys).then_some("password set by an operator");
         let account = self.find(user).await?;
@@ -170,6 +171,7 @@ impl Administration {
         self.end_keys_of(&account, reason).await?;
         let changed = self.change(user, AuditEvent::PasswordChanged, None, Change::Password(&hash)).await?;
         self.end_keys_of(&changed, reason).await?;
+        self.stores.lockouts.clear(changed.id).await?;
         Ok(changed)
     }
 
@@ -238,10 +240,23 @@ impl Administration {
         }
     }
 
+    /// Who is locked out of each of these accounts, in their order.
+    pub async fn lockouts(&self, accounts: &[Account]) -> Done<Vec<Lockout>> {
+        let ids: Vec<UserId> = accounts.iter().map(|account| account.id).collect();
+        Ok(self.stores.lockouts.lockouts(&ids, now()).await?)
+    }
+
+    /// The account as [`find`](Self::find) finds it, and who is locked out of it.
+    pub async fn find_with_lockout(&self, user: &str) -> Done<(Account, Lockout)> {
+        let account = self.find(user).await?;
+        let lockouts = self.lockouts(std::slice::from_ref(&account)).await?;
+        Ok((account, lockouts.into_iter().next().unwrap_or_default()))
+    }
+
     /// `true` if there was a lockout or failures to clear.
     pub async fn unlock(&self, user: &str) -> Done<bool> {
         let account = self.find(user).await?;
-        let was_locked = self.stores.lockouts.clear(&name::fold(&account.username)).await?;
+        let was_locked = self.stores.lockouts.clear(account.id).await?;
         self.append(self.about(AuditEvent::Unlocked, &account, None)).await?;
         Ok(was_locked)
     }

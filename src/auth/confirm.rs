@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 
 use super::answer::Refusal;
 use super::call::Call;
-use super::{Wing, body, login, second_factor};
+use super::guess::Guess;
+use super::{Wing, body, second_factor};
 use crate::accounts::reauthentication::{Proof, has_password};
-use crate::identity::name;
-use crate::rejection::{Code, Rejection};
+use crate::rejection::Code;
 use crate::store::Account;
 
 /// The body of a sensitive action that has no other members.
@@ -70,16 +70,18 @@ async fn check_password(
     account: &Account,
     password: Zeroizing<String>,
 ) -> Result<(), Refusal> {
-    let params = call.settings.policy.auth.password.argon2;
-    let verification = wing.passwords.verify(password, Some(account.password_hash.clone()), params).await?;
+    let (guess, verification) =
+        Guess::of(wing, call, account).await?.compare(password, Some(account)).await?;
     if !verification.matches {
-        login::count_failure(wing, call, login::about(account), None).await?;
-        return Err(Rejection::from(Code::BadCredentials).because("The password is wrong").into());
+        let refused = guess.fail(Code::BadCredentials, None).await?;
+        return Err(match refused.code {
+            Code::BadCredentials => refused.because("The password is wrong").into(),
+            _ => refused.into(),
+        });
     }
-    login::check_lockout(wing, call, account).await?;
     // As at a login: it must not buy guesses at a second factor.
-    if !account.has_second_factor {
-        wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
+    match account.has_second_factor {
+        true => guess.give_back().await,
+        false => guess.succeed().await,
     }
-    Ok(())
 }

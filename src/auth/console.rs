@@ -24,7 +24,7 @@ use super::audit::Subject;
 use super::call::Call;
 use super::second_factor;
 use super::{
-    Mailer, PasswordQueue, Stores, Wing, body, cookie as cookies, grant, lacks_factor, login, origin,
+    Mailer, PasswordQueue, Stores, Wing, body, cookie as cookies, device, grant, lacks_factor, login, origin,
 };
 use crate::clock::unix_seconds;
 use crate::config::policy::Policy;
@@ -81,14 +81,14 @@ impl Door {
         refusal.rejection()
     }
 
-    /// The cookie of a new session. The same way as a login: password queue, lockout, audit.
+    /// The cookies of a new session and of the device. The same way as a login: password queue, lockout, audit.
     pub async fn sign_in(
         &self,
         call: &Call,
         username: &str,
         password: Zeroizing<String>,
         code: Option<&str>,
-    ) -> Result<HeaderValue, Rejection> {
+    ) -> Result<[HeaderValue; 2], Rejection> {
         let signed_in = self.open_session(call, username, password, code).await;
         let outcome = signed_in.as_ref().map_or_else(|refusal| refusal.code().as_str(), |_| "success");
         self.wing.metrics.login_attempts.with_label_values(&[outcome]).inc();
@@ -101,7 +101,7 @@ impl Door {
         username: &str,
         password: Zeroizing<String>,
         code: Option<&str>,
-    ) -> Result<HeaderValue, Refusal> {
+    ) -> Result<[HeaderValue; 2], Refusal> {
         let wing = &self.wing;
         if !origin::is_own(call) {
             return Err(Code::CrossOrigin.into());
@@ -123,7 +123,8 @@ impl Door {
         }
         let session = grant::start_session(wing, call, &account, methods).await?;
         wing.audit(call, AuditEvent::LoggedIn, login::about(&account), Some("console")).await;
-        Ok(set_cookie(call, &call.settings.keys.mint(&grant::identity(call, &session))))
+        let token = call.settings.keys.mint(&grant::identity(call, &session));
+        Ok([set_cookie(call, &token), device::set(call, account.id, PATH)])
     }
 
     /// `Err` for whoever isn't signed in (any more).

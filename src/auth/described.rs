@@ -12,6 +12,7 @@ use super::keys::{self, KeySeen};
 use super::openapi::schemas::{Email, Role, Time, Username};
 use crate::clock::Timestamp;
 use crate::config::policy::KeyRules;
+use crate::store::lockouts::Lockout;
 use crate::store::{Account, ApiKey, AuditEntry, Session};
 
 /// For its owner.
@@ -46,6 +47,20 @@ pub struct AccountSeen {
     version: u64,
     #[schema(value_type = Time)]
     updated_at: Timestamp,
+    /// Who is locked out after too many failures. Only where accounts are shown or listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    lockouts: Option<Vec<LockoutSeen>>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct LockoutSeen {
+    /// `strangers`, `owner` (a device or an address that signed in within 30 days), or `all`.
+    #[serde(rename = "for")]
+    whom: &'static str,
+    /// `null`: until the password is reset or an operator unlocks the account.
+    #[schema(value_type = Option<Time>)]
+    until: Option<Timestamp>,
 }
 
 /// An API key, for operators.
@@ -104,13 +119,24 @@ pub fn own_account(account: &Account) -> Value {
 }
 
 pub fn account(account: &Account) -> Value {
-    value(AccountSeen {
+    value(seen(account))
+}
+
+/// The same, and who is locked out of it.
+pub fn account_with_lockout(account: &Account, lockout: &Lockout) -> Value {
+    let lockouts = lockout.parts().into_iter().map(|(whom, until)| LockoutSeen { whom, until }).collect();
+    value(AccountSeen { lockouts: Some(lockouts), ..seen(account) })
+}
+
+fn seen(account: &Account) -> AccountSeen {
+    AccountSeen {
         own: own(account),
         disabled: account.disabled,
         second_factor: account.has_second_factor,
         version: account.version,
         updated_at: account.updated_at,
-    })
+        lockouts: None,
+    }
 }
 
 pub fn own(account: &Account) -> OwnAccount {

@@ -13,7 +13,7 @@ use super::email::{self, Address};
 use super::notice::{self, Change};
 use super::openapi::schemas::NewPassword;
 use super::{Wing, audit, body, ending_keys, login, password};
-use crate::identity::{name, one_time};
+use crate::identity::one_time;
 use crate::rejection::{Code, Rejection};
 use crate::store::{AuditEvent, Purpose};
 
@@ -69,9 +69,10 @@ pub async fn reset(State(wing): State<Wing>, call: Call) -> Result<StatusCode, R
     };
     audit::log(&record);
     notice::post(&wing, &call, &changed, Change::Password).await;
-    // Whoever guessed at the old one has locked nobody out; guesses at a second factor still count.
-    if !changed.has_second_factor {
-        wing.stores.lockouts.clear(&name::fold(&changed.username)).await?;
+    // Whoever guessed at the old one has locked nobody out; guesses at a second factor still lock for their time.
+    match changed.has_second_factor {
+        true => wing.stores.lockouts.clear_in_a_row(changed.id).await?,
+        false => drop(wing.stores.lockouts.clear(changed.id).await?),
     }
     Ok(StatusCode::NO_CONTENT)
 }

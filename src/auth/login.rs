@@ -1,6 +1,6 @@
 //! `POST /auth/login`: a password for a session, by JSON or by the OAuth2 password form (RFC 6749 §4.3).
 //!
-//! An unknown user, a wrong password and a locked account with a wrong password take the same
+//! An unknown user, a wrong password and a stranger's password while strangers are locked out take the same
 //! steps: one hash, the same calls to the stores, the same answer. A right password that is refused all the
 //! same takes them too, so that its time tells nothing about passwords.
 
@@ -14,14 +14,12 @@ use super::answer::{Refusal, SpeaksOAuth2};
 use super::audit::Subject;
 use super::call::Call;
 use super::grant::{self, Delivery, Tokens, Wanted};
-use super::{Wing, body, origin, second_factor, token};
+use super::guess::Guess;
+use super::{Wing, body, device, origin, second_factor, token};
 use crate::config::policy::Policy;
 use crate::identity::name;
-use crate::rejection::{Code, Rejection};
-use crate::store::{Account, AuditEvent, LockoutRule};
-
-/// Whose failures are counted in place of somebody's: no username can be so.
-const NOBODY: &str = " ";
+use crate::rejection::Code;
+use crate::store::{Account, AuditEvent};
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Login)]
@@ -109,7 +107,7 @@ async fn open_session(wing: &Wing, call: &Call) -> Result<Response, Refusal> {
     }
     let session = grant::start_session(wing, call, &account, second_factor::PASSWORD).await?;
     wing.audit(call, AuditEvent::LoggedIn, about(&account), None).await;
-    Ok(grant::answer(call, &session, delivery))
+    Ok(device::remembered(call, &session, delivery))
 }
 
 /// The account whose password this is, unless it is locked or disabled. The console comes in this way, too:
@@ -126,50 +124,40 @@ pub async fn authenticate(
         wing.audit(call, AuditEvent::LoginFailed, subject, Some("not a username")).await;
         return Err(Code::BadCredentials.into());
     }
-    let params = call.settings.policy.auth.password.argon2;
     let account = wing.stores.accounts.find_by_username(username).await?;
-    let stored = account.as_ref().map(|account| account.password_hash.clone());
-    let verification = wing.passwords.verify(password, stored, params).await?;
+    let id = account.as_ref().map(|account| account.id);
+    let folded = name::fold(username);
+    let guess = Guess::begin(wing, call, id, &folded, Subject { user_id: id, username }).await?;
+    let (guess, verification) = guess.compare(password, account.as_ref()).await?;
     match account {
         Some(account) if verification.matches => {
-            admit(wing, call, &account).await?;
+            admit(wing, call, &account, guess).await?;
             keep_upgrade(wing, call, &account, verification.upgraded).await;
             Ok(account)
         }
-        account => {
-            let subject = Subject { user_id: account.map(|account| account.id), username };
-            count_failure(wing, call, subject, None).await?;
-            Err(Code::BadCredentials.into())
-        }
+        _ => Err(guess.fail(Code::BadCredentials, None).await?.into()),
     }
 }
 
-/// Once the password was found right, after the hash: guesses sent in parallel with the right one
-/// have been counted by the time its turn comes.
-pub async fn check_lockout(wing: &Wing, call: &Call, account: &Account) -> Result<(), Refusal> {
-    let key = name::fold(&account.username);
-    if let Some(wait) = wing.stores.lockouts.locked_for(&key, call.now).await? {
-        wing.audit(call, AuditEvent::LoginFailed, about(account), Some("locked")).await;
-        return Err(Rejection::from(Code::AccountLocked).retry_after(wait).into());
+/// The password was right. A disabled account isn't told of before, so that refusing it costs what a wrong one costs.
+async fn admit(wing: &Wing, call: &Call, account: &Account, guess: Guess<'_>) -> Result<(), Refusal> {
+    let refused = if account.disabled {
+        Some((Code::AccountDisabled, "disabled"))
+    } else if must_confirm_first(&call.settings.policy, account) {
+        Some((Code::EmailNotVerified, "email not verified"))
+    } else {
+        None
+    };
+    if let Some((code, reason)) = refused {
+        guess.give_back().await?;
+        wing.audit(call, AuditEvent::LoginFailed, about(account), Some(reason)).await;
+        return Err(code.into());
     }
-    Ok(())
-}
-
-/// The password was right.
-async fn admit(wing: &Wing, call: &Call, account: &Account) -> Result<(), Refusal> {
-    if account.disabled {
-        return refuse_right_password(wing, call, account, Code::AccountDisabled, "disabled").await;
-    }
-    if must_confirm_first(&call.settings.policy, account) {
-        return refuse_right_password(wing, call, account, Code::EmailNotVerified, "email not verified")
-            .await;
-    }
-    check_lockout(wing, call, account).await?;
     // Failures stay until the second step is done, or the right password would buy more guesses there.
-    if !account.has_second_factor {
-        wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
+    match account.has_second_factor {
+        true => guess.give_back().await,
+        false => guess.succeed().await,
     }
-    Ok(())
 }
 
 /// Only those who registered under the rule: whoever was there before it, or has no address, isn't locked out.
@@ -179,37 +167,6 @@ fn must_confirm_first(policy: &Policy, account: &Account) -> bool {
         && account.must_confirm_email
         && account.email.is_some()
         && !account.email_verified
-}
-
-/// Whoever knows the password and can't use it hasn't guessed; but what isn't counted takes its time.
-async fn refuse_right_password(
-    wing: &Wing,
-    call: &Call,
-    account: &Account,
-    code: Code,
-    reason: &str,
-) -> Result<(), Refusal> {
-    let never_locks = LockoutRule { failures: u32::MAX, ..call.settings.policy.auth.lockout };
-    wing.stores.lockouts.record_failure(NOBODY, never_locks, call.now).await?;
-    wing.audit(call, AuditEvent::LoginFailed, about(account), Some(reason)).await;
-    Err(code.into())
-}
-
-/// For unknown users too, so that nothing tells which accounts exist.
-pub async fn count_failure(
-    wing: &Wing,
-    call: &Call,
-    subject: Subject<'_>,
-    reason: Option<&str>,
-) -> Result<(), Refusal> {
-    let rule = call.settings.policy.auth.lockout;
-    let key = name::fold(subject.username);
-    let locks = wing.stores.lockouts.record_failure(&key, rule, call.now).await?;
-    wing.audit(call, AuditEvent::LoginFailed, subject, reason).await;
-    if locks {
-        wing.audit(call, AuditEvent::LockedOut, subject, None).await;
-    }
-    Ok(())
 }
 
 /// A failing upgrade doesn't fail the login: the next one tries again.

@@ -13,12 +13,14 @@ use zeroize::Zeroizing;
 use super::answer::Refusal;
 use super::call::Call;
 use super::grant::{self, Delivery, Tokens, Wanted};
+use super::guess::Guess;
 use super::notice::{self, Change};
-use super::second_factor::PASSWORD_AND_APP;
+use super::second_factor::{self, PASSWORD_AND_APP};
 use super::{Wing, audit, body, confirm, login, me};
 use crate::accounts::reauthentication::Proof;
 use crate::clock::unix_seconds;
-use crate::identity::{name, recovery_code, totp};
+use crate::identity::typed_code::TypedCode;
+use crate::identity::{recovery_code, totp};
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, CodeHash};
 
@@ -143,14 +145,17 @@ async fn pending_step(
         let detail = "There is no second factor to confirm; POST /auth/mfa/totp begins";
         return Err(Rejection::from(Code::BadRequest).because(detail).into());
     };
-    let opened = call.settings.vault.open(&factor.sealed_secret, account.id);
-    let step = opened.and_then(|opened| totp::matching_step(&opened.secret, code, unix_seconds(call.now)));
-    let Some(step) = step else {
-        login::count_failure(wing, call, login::about(account), Some("second factor")).await?;
-        return Err(Code::MfaCodeInvalid.into());
+    // A recovery code belongs to a factor that is on already.
+    let TypedCode::App(code) = second_factor::typed(code)? else {
+        return Err(Rejection::from(Code::MfaCodeInvalid).because("Type the code that the app shows").into());
     };
-    login::check_lockout(wing, call, account).await?;
-    wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
+    let guess = Guess::of(wing, call, account).await?;
+    let opened = call.settings.vault.open(&factor.sealed_secret, account.id).filter(|_| guess.is_counted());
+    let step = opened.and_then(|opened| totp::matching_step(&opened.secret, &code, unix_seconds(call.now)));
+    let Some(step) = step else {
+        return Err(guess.fail(Code::MfaCodeInvalid, Some("second factor")).await?.into());
+    };
+    guess.succeed().await?;
     Ok((factor.sealed_secret, step))
 }
 

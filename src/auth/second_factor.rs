@@ -9,10 +9,12 @@ use utoipa::ToSchema;
 use super::answer::Refusal;
 use super::call::Call;
 use super::grant::{self, Delivery, Tokens, Wanted};
-use super::{Wing, body, email, login};
+use super::guess::Guess;
+use super::{Wing, body, device, email, login};
 use crate::clock::unix_seconds;
-use crate::identity::{name, one_time, recovery_code, totp};
-use crate::rejection::Code;
+use crate::identity::typed_code::TypedCode;
+use crate::identity::{one_time, recovery_code, totp};
+use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AuditEvent, OneTimeToken, Purpose};
 
 #[derive(Deserialize, ToSchema)]
@@ -73,7 +75,7 @@ async fn open_session(wing: &Wing, call: &Call) -> Result<Response, Refusal> {
     let session = grant::start_session(wing, call, &account, methods).await?;
     let detail = Some(methods.join(" "));
     wing.audit(call, AuditEvent::LoggedIn, login::about(&account), detail.as_deref()).await;
-    Ok(grant::answer(call, &session, Delivery::of(call, document.refresh_token)))
+    Ok(device::remembered(call, &session, Delivery::of(call, document.refresh_token)))
 }
 
 /// Uses the code up; says by which methods the account has shown who it is then.
@@ -83,25 +85,34 @@ pub async fn check(
     account: &Account,
     code: &str,
 ) -> Result<&'static [&'static str], Refusal> {
-    let methods = match recovery_code::is_one(code) {
-        true => use_recovery_code(wing, call, account, code).await?,
-        false => use_app_code(wing, call, account, code).await?,
+    let code = typed(code)?;
+    let guess = Guess::of(wing, call, account).await?;
+    let methods = match &code {
+        _ if !guess.is_counted() => Ok(None),
+        TypedCode::Recovery(code) => use_recovery_code(wing, call, account, code).await,
+        TypedCode::App(code) => use_app_code(wing, call, account, code).await,
     };
     match methods {
-        Some(methods) => {
-            wing.stores.lockouts.clear(&name::fold(&account.username)).await?;
+        Ok(Some(methods)) => {
+            guess.succeed().await?;
             Ok(methods)
         }
-        None => {
-            login::count_failure(wing, call, login::about(account), Some("second factor")).await?;
-            Err(Code::MfaCodeInvalid.into())
+        Ok(None) => Err(guess.fail(Code::MfaCodeInvalid, Some("second factor")).await?.into()),
+        Err(refusal) => {
+            guess.give_back().await?;
+            Err(refusal)
         }
     }
 }
 
+/// What can be no code at all is no guess, and isn't counted as one.
+pub fn typed(code: &str) -> Result<TypedCode, Refusal> {
+    let what = "A code has six digits; a recovery code has four groups of six letters and digits";
+    TypedCode::read(code).ok_or_else(|| Rejection::from(Code::MfaCodeInvalid).because(what).into())
+}
+
 type Methods = Option<&'static [&'static str]>;
 
-/// A lockout shows only to whoever has the right code, as it does with passwords.
 async fn use_app_code(wing: &Wing, call: &Call, account: &Account, code: &str) -> Result<Methods, Refusal> {
     let Some(factor) =
         wing.stores.second_factors.find(account.id).await?.filter(|factor| factor.is_confirmed)
@@ -116,7 +127,6 @@ async fn use_app_code(wing: &Wing, call: &Call, account: &Account, code: &str) -
     let Some(step) = totp::matching_step(&opened.secret, code, unix_seconds(call.now)) else {
         return Ok(None);
     };
-    login::check_lockout(wing, call, account).await?;
     if !wing.stores.second_factors.use_step(account.id, step).await? {
         return Ok(None);
     }
@@ -127,14 +137,13 @@ async fn use_app_code(wing: &Wing, call: &Call, account: &Account, code: &str) -
     Ok(Some(PASSWORD_AND_APP))
 }
 
-/// Its being right shows only by using it up, so that a lockout comes first. It can't be guessed.
+/// Its being right shows only by using it up. It can't be guessed.
 async fn use_recovery_code(
     wing: &Wing,
     call: &Call,
     account: &Account,
     code: &str,
 ) -> Result<Methods, Refusal> {
-    login::check_lockout(wing, call, account).await?;
     let hash = recovery_code::hash(code, account.id);
     if !wing.stores.second_factors.use_code(account.id, &hash).await? {
         return Ok(None);

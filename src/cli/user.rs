@@ -12,6 +12,7 @@ use super::{ConfigArg, block_on};
 use crate::accounts::roles::{Unknown, unknown};
 use crate::auth::administration::{Administration, AdministrationError, NewUser};
 use crate::auth::described;
+use crate::store::lockouts::Lockout;
 use crate::store::{Account, AccountFilter, FormerName};
 
 const PAGE: u32 = 200;
@@ -140,8 +141,11 @@ async fn perform(
             print(&administration.add(new).await.map_err(said)?)
         }
         UserCommand::Import(args) => import::perform(args, administration, output).await,
-        UserCommand::List { search } => list(administration, search.as_deref(), print).await,
-        UserCommand::Show { name } => print(&administration.find(name).await.map_err(said)?),
+        UserCommand::List { search } => list(administration, search.as_deref(), output).await,
+        UserCommand::Show { name } => {
+            let (account, lockout) = administration.find_with_lockout(name).await.map_err(said)?;
+            print_with_lockout(output, &account, &lockout)
+        }
         UserCommand::SetRole { name, roles, allow_operators, new_role } => {
             let had = administration.find(name).await.map_err(said)?.roles;
             let new: Vec<String> = roles.iter().filter(|role| !had.contains(role)).cloned().collect();
@@ -181,13 +185,16 @@ async fn perform(
 async fn list(
     administration: &Administration,
     search: Option<&str>,
-    print: impl Fn(&Account) -> Result<(), String>,
+    output: &OutputArg,
 ) -> Result<(), String> {
     let mut after: Option<String> = None;
     loop {
         let filter = AccountFilter { prefix: search, after: after.as_deref() };
         let page = administration.list(filter, PAGE).await.map_err(|error| error.to_string())?;
-        page.iter().try_for_each(&print)?;
+        let lockouts = administration.lockouts(&page).await.map_err(|error| error.to_string())?;
+        for (account, lockout) in page.iter().zip(&lockouts) {
+            print_with_lockout(output, account, lockout)?;
+        }
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.username.clone());
     }
@@ -226,6 +233,15 @@ fn check_spelling(administration: &Administration, roles: &[String], new_role: b
 fn line(account: &Account) -> String {
     let state = if account.disabled { "disabled" } else { "enabled" };
     format!("{}  {}  {}  {state}", account.id, account.username, account.roles.join(","))
+}
+
+fn print_with_lockout(output: &OutputArg, account: &Account, lockout: &Lockout) -> Result<(), String> {
+    let locked = lockout.parts().into_iter().map(|(whom, until)| match until {
+        Some(until) => format!("  locked for {whom} until {}", until.format("%Y-%m-%dT%H:%M:%SZ")),
+        None => format!("  locked for {whom} until a reset"),
+    });
+    let line: String = std::iter::once(line(account)).chain(locked).collect();
+    output.print(&line, &described::account_with_lockout(account, lockout))
 }
 
 fn password() -> Result<Zeroizing<String>, String> {

@@ -3,6 +3,7 @@
 pub mod api_key;
 pub mod credentials;
 pub mod derived;
+pub mod device;
 pub mod email;
 pub mod foreign;
 pub mod name;
@@ -15,6 +16,7 @@ pub mod reserved;
 pub mod secret;
 pub mod token;
 pub mod totp;
+pub mod typed_code;
 pub mod vault;
 
 use uuid::Uuid;

@@ -5,7 +5,7 @@ use aws_lc_rs::{digest, rand};
 use zeroize::Zeroizing;
 
 use super::UserId;
-use super::totp::base32;
+use super::totp::{BASE32, base32};
 
 pub const COUNT: usize = 10;
 const BYTES: usize = 15;
@@ -28,7 +28,8 @@ pub fn mint() -> Zeroizing<String> {
 
 /// Whether a text could be one, and no code of an app.
 pub fn is_one(text: &str) -> bool {
-    letters(text).len() == BYTES * 8 / 5
+    let letters = letters(text);
+    letters.len() == BYTES * 8 / 5 && letters.bytes().all(|letter| BASE32.contains(&letter))
 }
 
 /// What is stored; in whatever case, and with whatever between the groups, it was typed.

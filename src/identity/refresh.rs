@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::config::policy::TokenKey;
 use crate::identity::SessionId;
 use crate::identity::derived::derive;
+use crate::identity::device::DeviceKeys;
 
 const PREFIX: &str = "prt_";
 const VERSION: u8 = 1;
@@ -31,6 +32,7 @@ pub fn is_one(token: &str) -> bool {
 /// Derived from the keys of access tokens: the first makes refresh tokens, all recognise them.
 pub struct RefreshKeys {
     keys: Vec<hmac::Key>,
+    devices: DeviceKeys,
 }
 
 impl RefreshKeys {
@@ -39,7 +41,12 @@ impl RefreshKeys {
     /// in words.
     pub fn new(keys: &[TokenKey]) -> Self {
         assert!(!keys.is_empty(), "refresh tokens need the keys that a KeyRing has accepted");
-        Self { keys: keys.iter().map(key).collect() }
+        Self { keys: keys.iter().map(key).collect(), devices: DeviceKeys::new(keys) }
+    }
+
+    /// Those of device cookies, which change with them.
+    pub fn devices(&self) -> &DeviceKeys {
+        &self.devices
     }
 
     pub fn mint(&self, session: SessionId, generation: u64) -> String {

@@ -10,12 +10,17 @@ use super::percent;
 const SECRET: usize = 20;
 const STEP_SECONDS: u64 = 30;
 const DIGITS: usize = 6;
-const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+pub(super) const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 pub fn generate() -> Zeroizing<Vec<u8>> {
     let mut secret = Zeroizing::new(vec![0; SECRET]);
     rand::fill(&mut secret).expect("the system has randomness");
     secret
+}
+
+/// Whether a text has the form of a code.
+pub fn is_code(text: &str) -> bool {
+    text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The step whose code this is: the present one, the one before or the one to come, since clocks differ

@@ -15,7 +15,7 @@ mod bounded;
 mod flights;
 mod keys;
 mod limits;
-mod lockouts;
+pub mod lockouts;
 mod marks;
 mod notices;
 mod one_time_tokens;

@@ -292,7 +292,15 @@ async fn users_are_found_unlocked_disabled_and_thrown_out() {
         eventually("the end of all", async || (alice.get("/protected").await.status() == 401).then_some(()))
             .await;
         browser.act(&format!("{user}/enable")).await;
+        for _ in 0..5 {
+            let wrong = json!({ "username": "alice", "password": "wrong" });
+            gw.anonymous().post("/auth/login", &wrong).await;
+        }
+        for page in [&user, "/console/users"] {
+            assert!(browser.page(page).await.contains("locked for owner until "), "{page}");
+        }
         browser.act(&format!("{user}/unlock")).await;
+        assert!(!browser.page(&user).await.contains("locked for"));
         alice.login().await;
         browser.act(&format!("{user}/end-sessions")).await;
         eventually("their end", async || (alice.get("/protected").await.status() == 401).then_some(())).await;

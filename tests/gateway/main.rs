@@ -70,6 +70,7 @@ mod issuer_recipes;
 mod keys_end;
 mod lanes;
 mod limits;
+mod lockout;
 mod mail_at_the_end;
 mod mail_queues;
 mod notices;

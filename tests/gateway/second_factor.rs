@@ -225,7 +225,7 @@ async fn guessing_codes_locks_the_account_though_the_password_is_known() {
 
         for guess in 0..5 {
             let ticket = ticket(&gw, "alice").await;
-            let wrong = second_step(&gw.anonymous(), &ticket, &app.wrong_code()).await;
+            let wrong = second_step(&alice, &ticket, &app.wrong_code()).await;
             assert_eq!(wrong.reason(), Some("mfa_code_invalid"));
             if guess == 3 {
                 // Nor does the right password buy more guesses where a session is asked for it.
@@ -234,7 +234,9 @@ async fn guessing_codes_locks_the_account_though_the_password_is_known() {
             }
         }
 
-        assert_eq!(login(&gw, "alice").await.reason(), Some("account_locked"));
+        let credentials = json!({ "username": "alice", "password": PASSWORD });
+        let locked = alice.post("/auth/login", &credentials).await;
+        assert_eq!(locked.reason(), Some("account_locked"));
         assert_eq!(code_of(&alice, "/secure/data").await, None, "the session goes on");
         let renewed = alice.post("/auth/mfa/recovery-codes", &confirmation(&app.code())).await;
         assert_eq!(renewed.reason(), Some("account_locked"));

@@ -100,11 +100,15 @@ pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<Users>, R
     let wanted: Wanted = call::query(&call)?;
     let limit = call::limit(wanted.limit)?;
     let filter = AccountFilter { prefix: wanted.search.as_deref(), after: wanted.after.as_deref() };
-    let mut accounts = call::administration(&wing, &call)?.list(filter, limit + 1).await?;
+    let administration = call::administration(&wing, &call)?;
+    let mut accounts = administration.list(filter, limit + 1).await?;
     let has_more = accounts.len() > limit as usize;
     accounts.truncate(limit as usize);
     let next = accounts.last().filter(|_| has_more).map(|account| account.username.clone());
-    Ok(Json(Users { users: accounts.iter().map(described::account).collect(), next }))
+    let lockouts = administration.lockouts(&accounts).await?;
+    let users = accounts.iter().zip(&lockouts);
+    let users = users.map(|(account, lockout)| described::account_with_lockout(account, lockout)).collect();
+    Ok(Json(Users { users, next }))
 }
 
 /// Make an account.
@@ -140,8 +144,8 @@ pub async fn add(State(wing): State<Wing>, call: Call) -> Result<(StatusCode, Js
     extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
 )]
 pub async fn show(State(wing): State<Wing>, Named(user): Named, call: Call) -> Result<Json<Value>, Refusal> {
-    let account = call::administration(&wing, &call)?.find(&user).await?;
-    Ok(Json(described::account(&account)))
+    let (account, lockout) = call::administration(&wing, &call)?.find_with_lockout(&user).await?;
+    Ok(Json(described::account_with_lockout(&account, &lockout)))
 }
 
 /// Replace the roles of an account; its older tokens are stale at once.

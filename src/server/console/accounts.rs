@@ -16,6 +16,7 @@ use crate::auth::administration::AdministrationError;
 use crate::auth::console::Guest;
 use crate::identity::{SessionId, api_key};
 use crate::rejection::{Code, Rejection};
+use crate::store::lockouts::Lockout;
 use crate::store::{Account, AccountFilter, ApiKey, Session};
 
 const PAGE: u32 = 50;
@@ -53,6 +54,8 @@ async fn find(console: &Console, guest: &Guest) -> Shown {
         guest.administration().list(filter, PAGE + 1).await.map_err(|error| refused(console, error))?;
     let has_more = accounts.len() > PAGE as usize;
     accounts.truncate(PAGE as usize);
+    let lockouts =
+        guest.administration().lockouts(&accounts).await.map_err(|error| refused(console, error))?;
     Ok(html! {
         section {
             form .line method="get" action="/console/users" {
@@ -63,11 +66,11 @@ async fn find(console: &Console, guest: &Guest) -> Shown {
         section {
             table {
                 tr { th { "Username" } th { "Roles" } th { "State" } th { "Since" } }
-                @for account in &accounts {
+                @for (account, lockout) in accounts.iter().zip(&lockouts) {
                     tr {
                         td { a href=(path_of(account)) { (account.username) } }
                         td { (account.roles.join(", ")) }
-                        td { (standing(account)) }
+                        td { (standing(account, lockout)) }
                         td { (time(account.created_at)) }
                     }
                 }
@@ -89,10 +92,20 @@ fn path_of(account: &Account) -> String {
     format!("/console/users/{}", account.id)
 }
 
-fn standing(account: &Account) -> Markup {
-    match account.disabled {
-        true => html! { span .bad { "disabled" } },
-        false => html! { span .good { "active" } },
+fn standing(account: &Account, lockout: &Lockout) -> Markup {
+    let locks = lockout.parts();
+    html! {
+        @if account.disabled {
+            span .bad { "disabled" }
+        } @else if locks.is_empty() {
+            span .good { "active" }
+        }
+        @for (whom, until) in locks {
+            " " span .bad {
+                "locked for " (whom) " until "
+                @match until { Some(until) => (time(until)), None => "a reset" }
+            }
+        }
     }
 }
 
@@ -107,7 +120,8 @@ pub async fn show(
 async fn one(console: &Console, guest: &Guest, id: &str) -> Shown {
     let wanted: Done = query(&guest.call.uri)?;
     let administration = guest.administration();
-    let account = administration.find(id).await.map_err(|error| refused(console, error))?;
+    let found = administration.find_with_lockout(id).await;
+    let (account, lockout) = found.map_err(|error| refused(console, error))?;
     let sessions =
         administration.sessions(&account.id.to_string()).await.map_err(|error| refused(console, error))?;
     let keys = administration.keys(&account.id.to_string()).await.map_err(|error| refused(console, error))?;
@@ -119,7 +133,7 @@ async fn one(console: &Console, guest: &Guest, id: &str) -> Shown {
                 (fact("Id", html! { code { (account.id) } }))
                 (fact("Email", email(&account)))
                 (fact("Roles", account.roles.join(", ")))
-                (fact("State", standing(&account)))
+                (fact("State", standing(&account, &lockout)))
                 (fact("Since", time(account.created_at)))
             }
         }

@@ -54,9 +54,11 @@ pub async fn sign_in(State(console): State<Console>, request: Request) -> Respon
         Err(rejection) => Err(rejection),
     };
     match outcome {
-        Ok(cookie) => {
+        Ok(cookies) => {
             let mut response = go("/console/");
-            response.headers_mut().insert(SET_COOKIE, cookie);
+            for cookie in cookies {
+                response.headers_mut().append(SET_COOKIE, cookie);
+            }
             response
         }
         Err(rejection) => {

@@ -5,6 +5,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::identity::{SessionId, UserId};
+use crate::store::lockouts::Target;
 
 /// Whether keys may be anywhere. In a cluster, what a script touches must have one slot, so the names
 /// of all revocations and of their stream share a hash tag there.
@@ -41,7 +42,9 @@ pub(super) enum Key<'a> {
     Probe(Layout),
     Session(SessionId),
     SessionsOf(UserId),
-    Lockout(&'a str),
+    /// One slot has both of a target.
+    Lockout(Target<'a>),
+    KnownAddresses(Target<'a>),
     Limit(&'a str),
     Response(&'a str),
     /// Of a long body. All parts of a body have one slot.
@@ -67,7 +70,8 @@ impl fmt::Display for Key<'_> {
             Self::Probe(Layout::Cluster) => f.write_str("portcullis:{revoked}:probe"),
             Self::Session(id) => write!(f, "portcullis:session:{id}"),
             Self::SessionsOf(id) => write!(f, "portcullis:sessions:{id}"),
-            Self::Lockout(name) => write!(f, "portcullis:lockout:{name}"),
+            Self::Lockout(target) => write!(f, "portcullis:lockout:{{{target}}}"),
+            Self::KnownAddresses(target) => write!(f, "portcullis:known:{{{target}}}"),
             Self::Limit(counter) => write!(f, "portcullis:limit:{counter}"),
             Self::Response(key) => write!(f, "portcullis:cache:{key}"),
             Self::ResponsePart(id, number) => write!(f, "portcullis:cache:part:{{{id}}}:{number}"),

@@ -9,7 +9,9 @@
 //! | `portcullis:revoked:user:<user>` | the lowest version that still counts | until the last older token has expired |
 //! | `portcullis:revocations` | stream: the same revocations in their order, for the gateways' mirrors | until the last of them expires; expired entries are removed with each new one |
 //! | `portcullis:probe` | `1`: a server that takes no writes shows by this one | ten seconds |
-//! | `portcullis:lockout:<name>` | hash: failed logins in a row | until `lockout.for` has gone by without one |
+//! | `portcullis:lockout:{<user>}` | hash: failed logins in a row, and of strangers, devices and addresses | the former until a success or for a year, the others until `lockout.for` has gone by without one |
+//! | `portcullis:lockout:{name:<name>}` | the same for a name that no account has | until `lockout.for` has gone by without a login |
+//! | `portcullis:known:{<user>}` | hash: the addresses that signed in to the account, and until when they are known | 30 days after the last sign-in |
 //! | `portcullis:limit:<counter>` | microseconds since the epoch at which the bucket is empty again | until then |
 //! | `portcullis:cache:<hash>` | a stored answer: format, times, head, and the body if it isn't long | until it may not even be served stale |
 //! | `portcullis:cache:part:{<id>}:<number>` | 256 KiB of a long body | a minute longer than its answer |

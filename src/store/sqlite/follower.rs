@@ -90,6 +90,8 @@ impl Follower {
             "DELETE FROM revocations WHERE until <= ?1",
             "DELETE FROM sessions WHERE idle_until <= ?1",
             "DELETE FROM lockouts WHERE expires_at <= ?1",
+            "DELETE FROM failed_attempts WHERE expires_at <= ?1",
+            "DELETE FROM known_networks WHERE known_until <= ?1",
         ] {
             let delete = sqlx::query(delete).bind(micros(clock::now()));
             delete.execute(&mut self.connection).await.map_err(failed)?;

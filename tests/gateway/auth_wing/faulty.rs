@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use portcullis::auth::Stores;
 use portcullis::clock::Timestamp;
 use portcullis::identity::{SessionId, UserId};
+use portcullis::store::lockouts::{Begun, Lane, Lockout, Locks, Outcome, Source, Target};
 use portcullis::store::{
     Account, AccountFilter, Accounts, AddressState, ApiKeys, AuditEntry, AuditFilter, AuditLog, AuditPage,
     AuditPosition, AuditRecord, Bearer, CreateError, FormerName, ImportedAccount, LockoutRule, Lockouts,
@@ -280,18 +281,32 @@ impl Revocations for Faulty {
 
 #[async_trait]
 impl Lockouts for Faulty {
-    async fn record_failure(
+    async fn begin(
         &self,
-        name: &str,
+        target: Target<'_>,
+        source: &Source,
         rule: LockoutRule,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        self.call("state.record_failure").await?.lockouts.record_failure(name, rule, now).await
+    ) -> Result<Begun, StoreError> {
+        self.call("state.begin").await?.lockouts.begin(target, source, rule, now).await
     }
-    async fn locked_for(&self, name: &str, now: Timestamp) -> Result<Option<Duration>, StoreError> {
-        self.call("state.locked_for").await?.lockouts.locked_for(name, now).await
+    async fn settle(
+        &self,
+        target: Target<'_>,
+        lane: &Lane,
+        outcome: Outcome<'_>,
+        rule: LockoutRule,
+        now: Timestamp,
+    ) -> Result<Option<Locks>, StoreError> {
+        self.call("state.settle").await?.lockouts.settle(target, lane, outcome, rule, now).await
     }
-    async fn clear(&self, name: &str) -> Result<bool, StoreError> {
-        self.call("state.clear").await?.lockouts.clear(name).await
+    async fn lockouts(&self, accounts: &[UserId], now: Timestamp) -> Result<Vec<Lockout>, StoreError> {
+        self.call("state.lockouts").await?.lockouts.lockouts(accounts, now).await
+    }
+    async fn clear(&self, account: UserId) -> Result<bool, StoreError> {
+        self.call("state.clear").await?.lockouts.clear(account).await
+    }
+    async fn clear_in_a_row(&self, account: UserId) -> Result<(), StoreError> {
+        self.call("state.clear_in_a_row").await?.lockouts.clear_in_a_row(account).await
     }
 }

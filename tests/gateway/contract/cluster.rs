@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use portcullis::store::lockouts::{Lane, Outcome, Remembered, Source, Target};
 use portcullis::store::redis::RedisState;
 use portcullis::store::{
     Admission, Charge, Gatekeeper, LockoutRule, Lockouts, Revocation, Revocations, Sessions, Standing,
@@ -159,7 +160,16 @@ async fn every_key_is_ours_and_expires_and_an_operator_sees_the_blacklist() {
     state.rotate(live.id, 1, HOUR, HOUR, now() + HOUR, now()).await.unwrap();
     state.end(ended.id, now() + HOUR).await.unwrap();
     state.revoke(Revocation::UserBelow(bearer.user, 7), now() + HOUR).await.unwrap();
-    state.record_failure("alice", rule, now()).await.unwrap();
+    let (nobody, from) =
+        (Target::Unknown("alice"), Source { network: "203.0.113.7".to_owned(), device: None });
+    let account = Target::Account(live.user_id);
+    for target in [nobody, account] {
+        state.begin(target, &from, rule, now()).await.unwrap();
+    }
+    let until = now() + HOUR;
+    let remember = Some(Remembered { network: &from.network, until });
+    state.settle(account, &Lane::Strangers, Outcome::Right { remember }, rule, now()).await.unwrap();
+    state.begin(account, &from, rule, now()).await.unwrap();
     state.admit(Some(bearer), &[hourly("all:address:a")]).await.unwrap();
 
     let mut held = Vec::new();
@@ -175,7 +185,9 @@ async fn every_key_is_ours_and_expires_and_an_operator_sees_the_blacklist() {
     held.sort_unstable();
     let mut expected = vec![
         "portcullis:limit:all:address:a".to_owned(),
-        "portcullis:lockout:alice".to_owned(),
+        "portcullis:lockout:{name:alice}".to_owned(),
+        format!("portcullis:lockout:{{{}}}", live.user_id),
+        format!("portcullis:known:{{{}}}", live.user_id),
         format!("portcullis:session:{}", live.id),
         format!("portcullis:sessions:{}", live.user_id),
         format!("portcullis:{{revoked}}:sid:{}", ended.id),

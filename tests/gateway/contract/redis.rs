@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use portcullis::store::lockouts::{Lane, Outcome, Remembered, Source, Target};
 use portcullis::store::redis::RedisState;
 use portcullis::store::{
     Gatekeeper, Label, LockoutRule, Lockouts, Parts, Purge, Purges, ResponseParts, Responses, Revocation,
@@ -49,12 +50,21 @@ async fn every_key_is_ours_and_expires() {
     state.start(&ended).await.unwrap();
     state.rotate(live.id, 1, HOUR, HOUR, now() + HOUR, now()).await.unwrap();
     state.end(ended.id, now() + HOUR).await.unwrap();
-    state.record_failure("alice", rule, now()).await.unwrap();
+    let (nobody, from) =
+        (Target::Unknown("alice"), Source { network: "203.0.113.7".to_owned(), device: None });
+    let account = Target::Account(live.user_id);
+    for target in [nobody, account] {
+        state.begin(target, &from, rule, now()).await.unwrap();
+    }
+    let until = now() + HOUR;
+    let remember = Some(Remembered { network: &from.network, until });
+    state.settle(account, &Lane::Strangers, Outcome::Right { remember }, rule, now()).await.unwrap();
+    state.begin(account, &from, rule, now()).await.unwrap();
     state.admit(Some(bearer()), &[super::gatekeeper::hourly("all:address:a")]).await.unwrap();
 
     let mut redis = server.operator();
     let keys: Vec<String> = redis.keys("*").unwrap();
-    assert_eq!(keys.len(), 6, "{keys:?}");
+    assert_eq!(keys.len(), 8, "{keys:?}");
     for key in keys {
         let millis: i64 = redis.pttl(&key).unwrap();
         assert!(key.starts_with("portcullis:"), "{key}");

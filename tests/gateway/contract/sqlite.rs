@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use portcullis::store::lockouts::{Begun, Lane, Outcome, Source, Target};
 use portcullis::store::sqlite::{SqliteState, SqliteUsers};
 use portcullis::store::{
     Accounts, AuditEvent, LockoutRule, Lockouts, Revocation, Revocations, Sessions, Standing,
@@ -81,14 +82,17 @@ async fn sessions_revocations_and_lockouts_survive_a_restart() {
     before.start(&live).await.unwrap();
     before.end(revoked.session, now() + HOUR).await.unwrap();
     before.revoke(Revocation::UserBelow(stale.user, stale.version + 1), now() + HOUR).await.unwrap();
-    before.record_failure("alice", rule, now()).await.unwrap();
+    let (target, from) = (Target::Unknown("alice"), Source { network: "::/64".to_owned(), device: None });
+    before.begin(target, &from, rule, now()).await.unwrap();
+    before.settle(target, &Lane::Strangers, Outcome::Wrong, rule, now()).await.unwrap();
     drop(before);
 
     let after = SqliteState::open(&path).await.unwrap();
     assert_eq!(after.find(live.id, now()).await.unwrap(), Some(live));
     assert_eq!(after.standing(revoked, now()).await.unwrap(), Standing::Revoked);
     assert_eq!(after.standing(stale, now()).await.unwrap(), Standing::Stale);
-    assert!(after.locked_for("alice", now()).await.unwrap().is_some());
+    let begun = after.begin(target, &from, rule, now()).await.unwrap();
+    assert!(matches!(begun, Begun::Locked(Lane::Strangers, _)), "{begun:?}");
 }
 
 #[tokio::test]
