@@ -254,7 +254,7 @@ fn form_token(call: &Call, identity: &Identity) -> String {
 
 /// The first that carries our name: only we can make one that counts.
 fn presented(call: &Call) -> Option<String> {
-    cookie_named(&call.headers, name(call))
+    cookie_named(&call.headers, &name(call))
 }
 
 fn cookie_named(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -280,6 +280,6 @@ fn field(cookie: cookie::CookieBuilder<'_>) -> HeaderValue {
     cookie.build().to_string().parse().expect("a JWT is base64url and dots")
 }
 
-fn name(call: &Call) -> &'static str {
-    if cookies::is_local(call) { LOCAL_NAME } else { SECURE_NAME }
+fn name(call: &Call) -> String {
+    if cookies::is_local(call) { cookies::local_name(call, LOCAL_NAME) } else { SECURE_NAME.to_owned() }
 }

@@ -5,28 +5,27 @@ use cookie::{Cookie, CookieBuilder, SameSite};
 use http::HeaderValue;
 use http::header::COOKIE;
 
-use super::answer::Refusal;
 use super::call::Call;
-use crate::rejection::{Code, Rejection};
 
 const SECURE_NAME: &str = "__Secure-portcullis_refresh";
-/// Over plain HTTP browsers refuse the prefix and `Secure`; only for trying out on one machine.
+/// Over plain HTTP browsers refuse the prefix and `Secure`; only for trying out on one machine. What follows is the
+/// port: cookies don't tell ports apart, and two gateways on one machine would take each other's for theirs.
 const LOCAL_NAME: &str = "portcullis_refresh";
 
-/// The refresh token that came as a cookie. Two different ones can't both be ours: a neighbouring
-/// subdomain may have planted one, and guessing which would let it choose the session.
-pub fn read(call: &Call) -> Result<Option<String>, Refusal> {
+/// What came as a refresh cookie, each value once. There may be several: a neighbouring subdomain can plant one.
+pub fn read(call: &Call) -> Vec<String> {
     let name = name(call);
-    let mut found: Option<String> = None;
-    for line in call.headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok()) {
-        for cookie in Cookie::split_parse(line).flatten().filter(|cookie| cookie.name() == name) {
-            if found.as_deref().is_some_and(|first| first != cookie.value()) {
-                return Err(Rejection::from(Code::BadRequest).because("Several refresh cookies came").into());
-            }
-            found = Some(cookie.value().to_owned());
+    // Without the port until now.
+    let is_ours =
+        |cookie: &Cookie<'_>| cookie.name() == name || is_local(call) && cookie.name() == LOCAL_NAME;
+    let lines = call.headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut values: Vec<String> = Vec::new();
+    for cookie in lines.flat_map(|line| Cookie::split_parse(line).flatten()).filter(is_ours) {
+        if !values.iter().any(|value| value == cookie.value()) {
+            values.push(cookie.value().to_owned());
         }
     }
-    Ok(found)
+    values
 }
 
 /// `Set-Cookie` with this refresh token.
@@ -53,16 +52,24 @@ fn field(cookie: CookieBuilder<'_>) -> HeaderValue {
     cookie.build().to_string().parse().expect("the token is base64url, the path a checked one")
 }
 
-fn name(call: &Call) -> &'static str {
-    if is_local(call) { LOCAL_NAME } else { SECURE_NAME }
+fn name(call: &Call) -> String {
+    if is_local(call) { local_name(call, LOCAL_NAME) } else { SECURE_NAME.to_owned() }
+}
+
+/// A cookie's name for this gateway, beside others on the same machine.
+pub fn local_name(call: &Call, name: &str) -> String {
+    format!("{name}_{}", port(call).unwrap_or("80"))
 }
 
 /// Plain HTTP on this very machine.
 pub fn is_local(call: &Call) -> bool {
     let host = call.caller.host.as_str();
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
+    let name = port(call).map_or(host, |port| &host[..host.len() - port.len() - 1]);
     call.caller.scheme == "http" && matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+/// As the client addressed us.
+fn port(call: &Call) -> Option<&str> {
+    let (_, port) = call.caller.host.rsplit_once(':')?;
+    (!port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(port)
 }

@@ -129,6 +129,8 @@ fn new_session(call: &Call, account: &Account, amr: &[impl AsRef<str>]) -> Sessi
         ends_at,
         address: Some(call.caller.address),
         user_agent: call.user_agent(),
+        last_address: None,
+        last_device: None,
     }
 }
 

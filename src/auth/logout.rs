@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
-use super::presented::Presented;
+use super::presented::{Opened, Presented};
 use super::{Wing, access_token, body, cookie, ending_keys, grant, origin, refresh};
-use crate::identity::{SessionId, UserId};
+use crate::identity::UserId;
 use crate::rejection::{Code, Rejection};
 use crate::store::{AuditEvent, Session};
 
@@ -53,9 +53,6 @@ impl From<Session> for Person {
     }
 }
 
-/// A refresh token that we minted, taken apart.
-type Opened = Option<(SessionId, u64)>;
-
 /// End this session, or all of them.
 #[utoipa::path(
     post, path = "/logout", operation_id = "logout", tag = "sessions",
@@ -77,13 +74,20 @@ pub async fn logout(State(wing): State<Wing>, mut call: Call) -> Result<Response
         take_as_bearer(&wing, &mut call, &token).await?;
     }
     let presented = Presented::find_beside(&call, document.refresh_token)?;
-    let opened = presented.and_then(|presented| call.settings.refresh_keys.open(&presented.token));
-    if let (Some(code), None) = (call.bad_bearer, opened) {
+    if let (Some(code), []) = (call.bad_bearer, opened(presented.as_ref())) {
         return Err(code.into());
     }
-    match wishes.all {
-        true => end_everywhere(&wing, &call, opened, wishes.keep_keys).await?,
-        false => end_here(&wing, &call, opened).await?,
+    let ended = match wishes.all {
+        true => end_everywhere(&wing, &call, presented.as_ref(), wishes.keep_keys).await,
+        false => end_here(&wing, &call, opened(presented.as_ref())).await,
+    };
+    if let Err(refusal) = ended {
+        let is_dead = refresh::is_dead(refusal.code());
+        let mut response = refusal.into_response();
+        if is_dead && presented.is_some_and(|presented| presented.in_cookie) {
+            response.headers_mut().insert(SET_COOKIE, cookie::clear(&call));
+        }
+        return Ok(response);
     }
 
     let mut response = StatusCode::NO_CONTENT.into_response();
@@ -105,10 +109,16 @@ async fn take_as_bearer(wing: &Wing, call: &mut Call, token: &str) -> Result<(),
     Ok(())
 }
 
-async fn end_here(wing: &Wing, call: &Call, opened: Opened) -> Result<(), Refusal> {
+fn opened(presented: Option<&Presented>) -> &[Opened] {
+    presented.map_or(&[], |presented| &presented.opened)
+}
+
+async fn end_here(wing: &Wing, call: &Call, opened: &[Opened]) -> Result<(), Refusal> {
     let mut person = bearer(call);
-    if let (None, Some((id, _))) = (&person, opened) {
-        person = wing.stores.sessions.find(id, call.now).await?.map(Person::from);
+    for (id, _) in opened {
+        if person.is_none() {
+            person = wing.stores.sessions.find(*id, call.now).await?.map(Person::from);
+        }
     }
     end_presented(wing, call, opened).await?;
     if let Some(person) = person {
@@ -118,10 +128,15 @@ async fn end_here(wing: &Wing, call: &Call, opened: Opened) -> Result<(), Refusa
 }
 
 /// Needs a good token of either kind: an old refresh token must not reach other sessions.
-async fn end_everywhere(wing: &Wing, call: &Call, opened: Opened, keep_keys: bool) -> Result<(), Refusal> {
-    let person = match (bearer(call), opened) {
+async fn end_everywhere(
+    wing: &Wing,
+    call: &Call,
+    presented: Option<&Presented>,
+    keep_keys: bool,
+) -> Result<(), Refusal> {
+    let person = match (bearer(call), presented) {
         (Some(person), _) => person,
-        (None, Some(opened)) => refresh::present(wing, call, opened).await?.0.into(),
+        (None, Some(presented)) => owner(wing, call, presented).await?,
         (None, None) => return Err(Code::NoCredentials.into()),
     };
     let ended = wing.stores.sessions.end_all(person.id, grant::last_token_until(call)).await?;
@@ -131,15 +146,32 @@ async fn end_everywhere(wing: &Wing, call: &Call, opened: Opened, keep_keys: boo
         ending_keys::end_all(wing, call, owner, "logged out everywhere").await?;
     }
     // The bearer's own may have expired already while its access token has not.
-    end_presented(wing, call, opened).await?;
+    end_presented(wing, call, opened(presented)).await?;
     audit(wing, call, &person, Some(&format!("everywhere: {ended} sessions"))).await;
     Ok(())
 }
 
+/// Whose tokens they are, by the first that is good for a session.
+async fn owner(wing: &Wing, call: &Call, presented: &Presented) -> Result<Person, Refusal> {
+    presented.check_owner(wing, call).await?;
+    let mut refused = match presented.opened.is_empty() {
+        true => Code::NoCredentials.into(),
+        false => Code::RefreshInvalid.into(),
+    };
+    for opened in &presented.opened {
+        match refresh::present(wing, call, presented.by(call), *opened).await {
+            Ok((session, _)) => return Ok(session.into()),
+            Err(refusal) if refresh::is_dead(refusal.code()) => refused = refusal,
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Err(refused)
+}
+
 /// Ends the sessions whose tokens came with this request: usually one.
-async fn end_presented(wing: &Wing, call: &Call, opened: Opened) -> Result<(), Refusal> {
+async fn end_presented(wing: &Wing, call: &Call, opened: &[Opened]) -> Result<(), Refusal> {
     let of_bearer = call.identity.as_ref().map(|identity| identity.session_id);
-    let of_refresh = opened.map(|(id, _)| id).filter(|id| Some(*id) != of_bearer);
+    let of_refresh = opened.iter().map(|(id, _)| *id).filter(|id| Some(*id) != of_bearer);
     for id in of_bearer.into_iter().chain(of_refresh) {
         if wing.stores.sessions.end(id, grant::last_token_until(call)).await? {
             wing.metrics.revocations.with_label_values(&["session"]).inc();

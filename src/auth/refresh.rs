@@ -11,11 +11,13 @@ use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
 use super::grant::{self, Delivery, Tokens};
-use super::presented::{Document, Presented};
+use super::presented::{Document, Opened, Presented};
 use super::{Wing, cookie};
 use crate::identity::SessionId;
 use crate::rejection::{Code, Rejection};
-use crate::store::{Account, AuditEvent, Bearer, Rotation, Session, Standing, StoreError};
+use crate::store::{
+    Account, AuditEvent, Bearer, Presentation, Presenter, Rotation, Session, Standing, StoreError,
+};
 
 /// Get the next access token, and the next refresh token.
 #[utoipa::path(
@@ -33,14 +35,14 @@ pub async fn refresh(State(wing): State<Wing>, call: Call) -> Response {
         }
         Err(refusal) => return refuse(&wing, refusal),
     };
-    match renew(&wing, &call, &presented).await {
+    match renew_one(&wing, &call, &presented).await {
         Ok(session) => {
             let Presented { in_cookie, in_body, .. } = presented;
             let delivery = Delivery { in_cookie, in_body, tells_scope: false };
             grant::answer(&call, &session, delivery)
         }
         Err(refusal) => {
-            let is_dead = matches!(refusal.code(), Code::RefreshInvalid | Code::RefreshReused);
+            let is_dead = is_dead(refusal.code());
             let mut response = refuse(&wing, refusal);
             if is_dead && presented.in_cookie {
                 response.headers_mut().insert(SET_COOKIE, cookie::clear(&call));
@@ -57,12 +59,17 @@ pub async fn exchange(
     token: String,
     delivery: Delivery,
 ) -> Result<Response, Refusal> {
-    let presented = Presented { token, in_cookie: false, in_body: true };
-    let renewed = renew(wing, call, &presented).await;
+    let presented = Presented::of(call, &[token]);
+    let renewed = renew_one(wing, call, &presented).await;
     if let Err(refusal) = &renewed {
         count(wing, refusal.code().as_str());
     }
     Ok(grant::answer(call, &renewed?, delivery))
+}
+
+/// Whether a refresh token is of no use any more, nor is the cookie it came in.
+pub fn is_dead(code: Code) -> bool {
+    matches!(code, Code::RefreshInvalid | Code::RefreshReused | Code::BadRequest)
 }
 
 fn refuse(wing: &Wing, refusal: Refusal) -> Response {
@@ -74,10 +81,26 @@ fn count(wing: &Wing, outcome: &str) {
     wing.metrics.refreshes.with_label_values(&[outcome]).inc();
 }
 
+/// The first of them that is good for a session.
+async fn renew_one(wing: &Wing, call: &Call, presented: &Presented) -> Result<Session, Refusal> {
+    presented.check_owner(wing, call).await?;
+    let mut refused = Code::RefreshInvalid.into();
+    for opened in &presented.opened {
+        match renew(wing, call, presented, *opened).await {
+            Err(refusal) if is_dead(refusal.code()) => refused = refusal,
+            outcome => return outcome,
+        }
+    }
+    Err(refused)
+}
+
 /// The session with its successor's generation.
-async fn renew(wing: &Wing, call: &Call, presented: &Presented) -> Result<Session, Refusal> {
-    let opened = call.settings.refresh_keys.open(&presented.token).ok_or(Code::RefreshInvalid)?;
-    let (id, generation) = opened;
+async fn renew(
+    wing: &Wing,
+    call: &Call,
+    presented: &Presented,
+    (id, generation): Opened,
+) -> Result<Session, Refusal> {
     let found = wing.stores.sessions.find(id, call.now).await?;
     confirm_account(wing, call, &found.ok_or(Code::RefreshInvalid)?).await?;
     if call.expects("refresh_token") == Some(false) && !presented.in_cookie {
@@ -88,7 +111,7 @@ async fn renew(wing: &Wing, call: &Call, presented: &Presented) -> Result<Sessio
             return Ok(session);
         }
     }
-    let (session, outcome) = present(wing, call, opened).await?;
+    let (session, outcome) = present(wing, call, presented.by(call), (id, generation)).await?;
     count(wing, outcome);
     Ok(session)
 }
@@ -106,15 +129,19 @@ pub async fn current(wing: &Wing, call: &Call, id: SessionId) -> Result<Session,
 pub async fn present(
     wing: &Wing,
     call: &Call,
-    (id, generation): (SessionId, u64),
+    by: Presenter<'_>,
+    (id, generation): Opened,
 ) -> Result<(Session, &'static str), Refusal> {
     let tokens = &call.settings.policy.tokens;
-    let revoked_until = grant::last_token_until(call);
-    let sessions = &wing.stores.sessions;
-    let rotation = sessions
-        .rotate(id, generation, tokens.refresh_window, tokens.refresh_ttl, revoked_until, call.now)
-        .await?;
-    match rotation {
+    let presentation = Presentation {
+        generation,
+        by,
+        window: tokens.refresh_window,
+        idle: tokens.refresh_ttl,
+        revoked_until: grant::last_token_until(call),
+        now: call.now,
+    };
+    match wing.stores.sessions.rotate(id, presentation).await? {
         Rotation::Rotated(session) => Ok((session, "rotated")),
         Rotation::Repeated(session) => Ok((session, "repeated")),
         Rotation::Reused(session) => {

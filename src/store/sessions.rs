@@ -1,6 +1,7 @@
 //! Sessions: a refresh-token family each. What is stored lets nobody mint a refresh token; see
 //! `identity::refresh`.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,8 +34,34 @@ pub struct Session {
     pub idle_until: Timestamp,
     /// Dead after this in any case.
     pub ends_at: Timestamp,
-    pub address: Option<std::net::IpAddr>,
+    /// Where the session began, and by which program.
+    pub address: Option<IpAddr>,
     pub user_agent: Option<String>,
+    /// Who presented the refresh token whose successor is the newest; see [`Presenter`].
+    pub last_address: Option<IpAddr>,
+    pub last_device: Option<String>,
+}
+
+/// Who presents a refresh token.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Presenter<'a> {
+    pub address: Option<IpAddr>,
+    /// What tells a browser from others, for those that keep the token in a cookie.
+    pub device: Option<&'a str>,
+}
+
+/// A refresh token of a session, as it is presented.
+#[derive(Debug, Clone, Copy)]
+pub struct Presentation<'a> {
+    pub generation: u64,
+    pub by: Presenter<'a>,
+    /// For this long the predecessor is repeated for everybody.
+    pub window: Duration,
+    /// How long the session lives without another refresh.
+    pub idle: Duration,
+    /// Until when the session's tokens are revoked, should it end.
+    pub revoked_until: Timestamp,
+    pub now: Timestamp,
 }
 
 /// What became of a session that was to begin.
@@ -53,10 +80,10 @@ pub enum Start {
 pub enum Rotation {
     /// It was the newest: `generation` is raised.
     Rotated(Session),
-    /// It was the predecessor, within the window: the session unchanged, with the successor's
-    /// generation.
+    /// It was the predecessor, whose successor nobody has presented, and came within the window, or from the
+    /// address or device whose answer must have been lost: the session unchanged, with the successor's generation.
     Repeated(Session),
-    /// It was older: the session is ended and revoked now.
+    /// It was used before in any other way: the session is ended and revoked now.
     Reused(Session),
     /// No such session (ended, expired), or a generation it never had.
     Unknown,
@@ -83,19 +110,11 @@ pub trait Sessions: Send + Sync {
     /// Keeps the session, unless its version is revoked: both are one step, so that a session never begins
     /// after what ended it.
     async fn start(&self, session: &Session) -> Result<Start, StoreError>;
-    /// Presents generation `presented` of session `id`. Atomic: of many at once with the newest
-    /// generation, one gets `Rotated` and the others `Repeated` with the same generation. On
-    /// `Reused` the session is removed and revoked until `revoked_until` in the same step.
-    /// A rotation sets `idle_until` to the smaller of `now + idle` and `ends_at`.
-    async fn rotate(
-        &self,
-        id: SessionId,
-        presented: u64,
-        window: Duration,
-        idle: Duration,
-        revoked_until: Timestamp,
-        now: Timestamp,
-    ) -> Result<Rotation, StoreError>;
+    /// Presents a generation of session `id`. Atomic: of many at once with the newest generation, one gets
+    /// `Rotated` and the others `Repeated` with the same generation. On `Reused` the session is removed and
+    /// revoked until `revoked_until` in the same step. A rotation sets `idle_until` to the smaller of
+    /// `now + idle` and `ends_at`, and notes who presented the token.
+    async fn rotate(&self, id: SessionId, presented: Presentation<'_>) -> Result<Rotation, StoreError>;
     /// Updates the copy of the account within a session, unless that is gone, belongs to other credentials,
     /// or has a copy of a later version.
     async fn note_account(&self, id: SessionId, account: &Account) -> Result<(), StoreError>;

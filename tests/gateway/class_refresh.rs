@@ -41,8 +41,8 @@ async fn refresh(gw: &Gateway, token: &str) -> reqwest::Response {
     gw.anonymous().post("/auth/refresh", &json!({ "refresh_token": token })).await
 }
 
-/// Fifty at once with one token get one successor, over as many gateways as are given; a replay
-/// after the window ends the family, its access tokens included.
+/// Fifty at once with one token get one successor, over as many gateways as are given; a replay once
+/// that was used ends the family, its access tokens included.
 async fn one_successor_and_no_replay(gateways: &[Gateway]) {
     let gw = &gateways[0];
     let alice = gw.register("alice").await;
@@ -63,14 +63,10 @@ async fn one_successor_and_no_replay(gateways: &[Gateway]) {
     for access in &access_tokens {
         assert_eq!(alice.present(access, "/protected").await.status, 200);
     }
-    let replay = eventually("the end of the window", async || {
-        let response = refresh(gw, &first).await;
-        (response.status() != 200).then_some(response)
-    })
-    .await;
-    assert_eq!(Refusal::read(replay).await, (401, "refresh_reused"));
+    let (_, newest) = pair(refresh(gw, &successor).await).await;
+    assert_eq!(Refusal::read(refresh(gw, &first).await).await, (401, "refresh_reused"));
     for gw in gateways {
-        assert_eq!(Refusal::read(refresh(gw, &successor).await).await, (401, "refresh_invalid"));
+        assert_eq!(Refusal::read(refresh(gw, &newest).await).await, (401, "refresh_invalid"));
         assert_eq!(Refusal::read(refresh(gw, &first).await).await, (401, "refresh_invalid"));
         assert_eq!(gw.anonymous().present(&access_tokens[49], "/secure/data").await, (401, "token_revoked"));
     }
@@ -88,6 +84,44 @@ async fn class_83_and_84_fifty_refreshes_get_one_successor_over_two_gateways_on_
     let stores = Stores::servers().await;
     let gateways = [short_window_on(&stores).await, short_window_on(&stores).await];
     one_successor_and_no_replay(&gateways).await;
+}
+
+/// The client got no answer, and comes back after the window.
+#[tokio::test]
+async fn class_84_a_lost_answer_is_given_again_after_the_window() {
+    for stores in [Stores::Embedded, Stores::servers().await] {
+        let setup = Setup::from(SHORT_WINDOW).with("trusted_proxies: [127.0.0.0/8]").stores(&stores);
+        let gw = harness::gateway(setup).await;
+        let alice = gw.register("alice").await;
+        let ask = async |token: &str, address: &str| {
+            let request = gw.anonymous().request(reqwest::Method::POST, "/auth/refresh");
+            let request = request.header("x-forwarded-for", address);
+            request.json(&json!({ "refresh_token": token })).send().await.expect("the gateway answers")
+        };
+        for (again, is_refused) in [("192.0.2.7", false), ("192.0.2.8", true)] {
+            let (_, token) = native_login(&alice).await;
+            let (_, lost) = pair(ask(&token, "192.0.2.7").await).await;
+            if is_refused {
+                let refusal = eventually("the end of the window", async || {
+                    let answer = ask(&token, again).await;
+                    (answer.status() != 200).then_some(answer)
+                })
+                .await;
+                assert_eq!(Refusal::read(refusal).await, (401, "refresh_reused"));
+                assert_eq!(Refusal::read(ask(&lost, "192.0.2.7").await).await, (401, "refresh_invalid"));
+                continue;
+            }
+            // By the clock of another session, whose window began later.
+            let (_, clock) = native_login(&alice).await;
+            pair(ask(&clock, "192.0.2.7").await).await;
+            eventually("the end of the window", async || {
+                (ask(&clock, "192.0.2.9").await.status() != 200).then_some(())
+            })
+            .await;
+            assert_eq!(pair(ask(&token, again).await).await.1, lost);
+            pair(ask(&lost, "192.0.2.8").await).await;
+        }
+    }
 }
 
 #[tokio::test]

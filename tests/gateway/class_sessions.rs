@@ -236,8 +236,8 @@ async fn class_88_the_cookie_is_kept_from_scripts_other_sites_and_backends() {
         let cookie = response.headers()["set-cookie"].to_str().expect("cookies are ASCII");
         cookie.split("; ").map(str::to_owned).collect()
     };
-    for (answer, name) in [(&local, "portcullis_refresh=prt_"), (&named, "__Secure-portcullis_refresh=prt_")]
-    {
+    let local_name = format!("portcullis_refresh_{}=prt_", gw.address().port());
+    for (answer, name) in [(&local, local_name.as_str()), (&named, "__Secure-portcullis_refresh=prt_")] {
         let attributes = attributes(answer);
         assert!(attributes[0].starts_with(name), "{attributes:?}");
         for wanted in ["HttpOnly", "SameSite=Strict", "Path=/auth"] {

@@ -236,7 +236,8 @@ async fn the_cookie_is_of_no_use_elsewhere_and_answers_are_locked_down() {
     let answer = browser.sign_in("root", PASSWORD).await;
 
     let cookie = answer.headers()[SET_COOKIE].to_str().expect("ASCII").to_owned();
-    for part in ["portcullis_console=", "HttpOnly", "SameSite=Strict", "Path=/console"] {
+    let name = format!("portcullis_console_{}=", gw.admin_address().port());
+    for part in [name.as_str(), "HttpOnly", "SameSite=Strict", "Path=/console"] {
         assert!(cookie.contains(part), "{cookie}");
     }
     let request =

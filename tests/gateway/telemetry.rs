@@ -254,8 +254,11 @@ async fn what_happens_to_accounts_is_audited_in_the_table_and_in_the_log() {
     let body = json!({ "username": "alice", "password": PASSWORD, "refresh_token": "body" });
     let tokens: Value = alice.post("/auth/login", &body).await.json().await.expect("JSON");
     let presented = json!({ "refresh_token": tokens["refresh_token"] });
-    for _ in 0..2 {
-        gw.anonymous().post("/auth/refresh", &presented).await;
+    let next = gw.anonymous().post("/auth/refresh", &presented).await;
+    let next: Value = next.json().await.expect("JSON");
+    let successor = json!({ "refresh_token": next["refresh_token"] });
+    for token in [&successor, &presented] {
+        gw.anonymous().post("/auth/refresh", token).await;
     }
     alice.logout().await;
     for _ in 0..2 {

@@ -3,7 +3,6 @@
 mod in_steps;
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -14,10 +13,10 @@ use super::script::{Call, Script};
 use super::{RedisState, duration_micros, failed, micros, millis, parse};
 use crate::clock::Timestamp;
 use crate::identity::{SessionId, UserId};
-use crate::store::{Account, Revocation, Rotation, Session, Sessions, Start, StoreError};
+use crate::store::{Account, Presentation, Revocation, Rotation, Session, Sessions, Start, StoreError};
 
 /// All but the id, which is in the key's name. `rotate_session.lua` answers in the same order.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 16] = [
     "user_id",
     "username",
     "email",
@@ -32,12 +31,14 @@ const FIELDS: [&str; 14] = [
     "user_agent",
     "amr",
     "credentials",
+    "last_address",
+    "last_device",
 ];
 
 /// Questions on the way at once when a user's sessions are listed.
 const LISTED_AT_ONCE: usize = 32;
 
-type Fields = [Option<String>; 14];
+type Fields = [Option<String>; 16];
 
 /// How many arguments of a script come before the fields.
 const BEFORE_FIELDS: usize = 5;
@@ -75,28 +76,22 @@ impl Sessions for RedisState {
         Ok(below.map_or(Start::Started, |below| Start::Stale { below }))
     }
 
-    async fn rotate(
-        &self,
-        id: SessionId,
-        presented: u64,
-        window: Duration,
-        idle: Duration,
-        revoked_until: Timestamp,
-        now: Timestamp,
-    ) -> Result<Rotation, StoreError> {
+    async fn rotate(&self, id: SessionId, presented: Presentation<'_>) -> Result<Rotation, StoreError> {
         let script: &Script = match self.layout() {
             Layout::OneServer => &ROTATE,
             Layout::Cluster => &in_steps::ROTATE,
         };
         let call = script
-            .call(1, 6)
+            .call(1, 8)
             .key(Key::Session(id))
             .text(id)
-            .arg(presented)
-            .arg(duration_micros(window))
-            .arg(duration_micros(idle))
-            .arg(micros(now))
-            .arg(millis(revoked_until));
+            .arg(presented.generation)
+            .arg(duration_micros(presented.window))
+            .arg(duration_micros(presented.idle))
+            .arg(micros(presented.now))
+            .arg(millis(presented.revoked_until))
+            .arg(presented.by.address.map_or(String::new(), |address| address.to_string()))
+            .arg(presented.by.device.unwrap_or_default());
         let answer: Vec<Value> = parse(call.run(&self.connections).await?)?;
         let mut answer = answer.into_iter();
         let outcome: String = parse(answer.next().unwrap_or(Value::Nil))?;
@@ -109,9 +104,9 @@ impl Sessions for RedisState {
             "repeated" => Ok(Rotation::Repeated(session)),
             "reused" => {
                 if self.layout() == Layout::Cluster {
-                    self.end_in_steps(id, revoked_until).await?;
+                    self.end_in_steps(id, presented.revoked_until).await?;
                 }
-                self.note_revoked([Revocation::Session(id)], revoked_until);
+                self.note_revoked([Revocation::Session(id)], presented.revoked_until);
                 Ok(Rotation::Reused(session))
             }
             other => Err(failed(format_args!("rotate_session.lua answered {other:?}"))),
@@ -198,6 +193,8 @@ fn with_values<'a>(call: Call<'a>, session: &Session) -> Call<'a> {
         .field("user_agent", session.user_agent.as_ref())
         .field("amr", Some(roles_json(&session.amr)))
         .field("credentials", Some(session.credentials))
+        .field("last_address", session.last_address)
+        .field("last_device", session.last_device.as_ref())
 }
 
 fn roles_json(roles: &[String]) -> String {
@@ -220,6 +217,8 @@ fn session(id: SessionId, fields: Fields) -> Result<Session, StoreError> {
         user_agent,
         amr,
         credentials,
+        last_address,
+        last_device,
     ] = fields;
     Ok(Session {
         id,
@@ -238,6 +237,8 @@ fn session(id: SessionId, fields: Fields) -> Result<Session, StoreError> {
         ends_at: instant(ends_at)?,
         address: address.map(|address| address.parse().map_err(failed)).transpose()?,
         user_agent,
+        last_address: last_address.map(|address| address.parse().map_err(failed)).transpose()?,
+        last_device,
     })
 }
 

@@ -1,7 +1,5 @@
 //! The table `sessions`.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
@@ -9,7 +7,9 @@ use super::column::{self, micros};
 use super::{SqliteState, failed, revocations};
 use crate::clock::Timestamp;
 use crate::identity::{SessionId, UserId};
-use crate::store::{Account, Revocation, Rotation, Session, Sessions, Start, StoreError};
+use crate::store::{
+    Account, Presentation, Presenter, Revocation, Rotation, Session, Sessions, Start, StoreError,
+};
 
 #[derive(sqlx::FromRow)]
 struct SessionRow {
@@ -28,6 +28,8 @@ struct SessionRow {
     user_agent: Option<String>,
     amr: String,
     credentials: i64,
+    last_address: Option<String>,
+    last_device: Option<String>,
 }
 
 impl SessionRow {
@@ -48,6 +50,8 @@ impl SessionRow {
             ends_at: column::instant(self.ends_at)?,
             address: column::parse_optional(self.address.as_deref())?,
             user_agent: self.user_agent,
+            last_address: column::parse_optional(self.last_address.as_deref())?,
+            last_device: self.last_device,
         })
     }
 }
@@ -63,8 +67,8 @@ impl Sessions for SqliteState {
         let insert = sqlx::query(
             "INSERT INTO sessions (id, user_id, username, email, roles, version, generation, \
                                    created_at, rotated_at, idle_until, ends_at, address, user_agent, amr, \
-                                   credentials) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                                   credentials, last_address, last_device) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )
         .bind(session.id.to_string())
         .bind(session.user_id.to_string())
@@ -80,38 +84,35 @@ impl Sessions for SqliteState {
         .bind(session.address.map(|address| address.to_string()))
         .bind(&session.user_agent)
         .bind(column::roles_json(&session.amr))
-        .bind(column::signed(session.credentials));
+        .bind(column::signed(session.credentials))
+        .bind(session.last_address.map(|address| address.to_string()))
+        .bind(&session.last_device);
         insert.execute(&mut *transaction).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         Ok(Start::Started)
     }
 
-    async fn rotate(
-        &self,
-        id: SessionId,
-        presented: u64,
-        window: Duration,
-        idle: Duration,
-        revoked_until: Timestamp,
-        now: Timestamp,
-    ) -> Result<Rotation, StoreError> {
+    async fn rotate(&self, id: SessionId, presented: Presentation<'_>) -> Result<Rotation, StoreError> {
+        let Presentation { generation, by, window, idle, revoked_until, now } = presented;
         let mut transaction = self.begin().await?;
         let Some(mut session) = read(&mut transaction, id, now).await? else {
             return Ok(Rotation::Unknown);
         };
-        if presented < 1 || presented > session.generation {
+        if generation < 1 || generation > session.generation {
             return Ok(Rotation::Unknown);
         }
-        if presented == session.generation {
+        if generation == session.generation {
             session.generation += 1;
             session.rotated_at = now;
+            session.last_address = by.address;
+            session.last_device = by.device.map(str::to_owned);
             session.idle_until = (now + idle).min(session.ends_at);
             write_rotation(&mut transaction, &session).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)?;
             return Ok(Rotation::Rotated(session));
         }
-        let is_predecessor = presented == session.generation - 1;
-        if is_predecessor && now <= session.rotated_at + window {
+        let is_predecessor = generation == session.generation - 1;
+        if is_predecessor && (now <= session.rotated_at + window || was_presented_by(&session, by)) {
             return Ok(Rotation::Repeated(session));
         }
         remove(&mut transaction, id, revoked_until).await.map_err(failed)?;
@@ -192,12 +193,25 @@ async fn read(
     Ok(session.filter(|session| session.is_alive(now)))
 }
 
+/// Whether the same address or device asks again, since it never got the answer.
+fn was_presented_by(session: &Session, by: Presenter<'_>) -> bool {
+    let is_same_address = by.address.is_some() && by.address == session.last_address;
+    is_same_address || by.device.is_some() && by.device == session.last_device.as_deref()
+}
+
 async fn write_rotation(connection: &mut SqliteConnection, session: &Session) -> sqlx::Result<()> {
-    sqlx::query("UPDATE sessions SET generation = ?2, rotated_at = ?3, idle_until = ?4 WHERE id = ?1")
+    let update = sqlx::query(
+        "UPDATE sessions SET generation = ?2, rotated_at = ?3, idle_until = ?4, last_address = ?5, \
+                             last_device = ?6 \
+         WHERE id = ?1",
+    );
+    update
         .bind(session.id.to_string())
         .bind(column::signed(session.generation))
         .bind(micros(session.rotated_at))
         .bind(micros(session.idle_until))
+        .bind(session.last_address.map(|address| address.to_string()))
+        .bind(&session.last_device)
         .execute(connection)
         .await?;
     Ok(())

@@ -12,8 +12,8 @@ use portcullis::store::lockouts::{Begun, Lane, Lockout, Locks, Outcome, Source, 
 use portcullis::store::{
     Account, AccountFilter, Accounts, AddressState, ApiKeys, AuditEntry, AuditFilter, AuditLog, AuditPage,
     AuditPosition, AuditRecord, Bearer, CreateError, FormerName, ImportedAccount, LockoutRule, Lockouts,
-    NewAccount, Notices, OneTimeTokens, Revocation, Revocations, Rotation, SecondFactors, Session, Sessions,
-    Standing, Start, StoreError,
+    NewAccount, Notices, OneTimeTokens, Presentation, Revocation, Revocations, Rotation, SecondFactors,
+    Session, Sessions, Standing, Start, StoreError,
 };
 use tokio::sync::Semaphore;
 
@@ -234,17 +234,8 @@ impl Sessions for Faulty {
     async fn start(&self, session: &Session) -> Result<Start, StoreError> {
         self.call("state.start").await?.sessions.start(session).await
     }
-    async fn rotate(
-        &self,
-        id: SessionId,
-        presented: u64,
-        window: Duration,
-        idle: Duration,
-        revoked_until: Timestamp,
-        now: Timestamp,
-    ) -> Result<Rotation, StoreError> {
-        let sessions = &self.call("state.rotate").await?.sessions;
-        sessions.rotate(id, presented, window, idle, revoked_until, now).await
+    async fn rotate(&self, id: SessionId, presented: Presentation<'_>) -> Result<Rotation, StoreError> {
+        self.call("state.rotate").await?.sessions.rotate(id, presented).await
     }
     async fn note_account(&self, id: SessionId, account: &Account) -> Result<(), StoreError> {
         self.call("state.note_account").await?.sessions.note_account(id, account).await

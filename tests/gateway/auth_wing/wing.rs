@@ -265,6 +265,11 @@ impl<'a> Call<'a> {
         self
     }
 
+    pub fn from(mut self, address: [u8; 4]) -> Self {
+        self.caller.address = address.into();
+        self
+    }
+
     /// As the proxy does it for a token that is good.
     pub fn bearer(mut self, access_token: &str) -> Self {
         self.bearer = Some(Arc::new(self.wing.read(access_token)));

@@ -16,7 +16,7 @@ use super::gatekeeper::{admit, charge, hourly, quota, take};
 use super::gateway_on_redis::GatewayOnRedis;
 use super::leases::{assert_within, fresh, runtime};
 use super::revocations::bearer;
-use super::sessions::session;
+use super::sessions::{presentation, session};
 use super::{HOUR, now};
 use crate::servers::redis_cluster::{BorrowedCluster, RedisCluster};
 
@@ -157,7 +157,7 @@ async fn every_key_is_ours_and_expires_and_an_operator_sees_the_blacklist() {
 
     state.start(&live).await.unwrap();
     state.start(&ended).await.unwrap();
-    state.rotate(live.id, 1, HOUR, HOUR, now() + HOUR, now()).await.unwrap();
+    state.rotate(live.id, presentation(1, now())).await.unwrap();
     state.end(ended.id, now() + HOUR).await.unwrap();
     state.revoke(Revocation::UserBelow(bearer.user, 7), now() + HOUR).await.unwrap();
     let (nobody, from) =

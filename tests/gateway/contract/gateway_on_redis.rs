@@ -8,8 +8,8 @@ use portcullis::clock::Timestamp;
 use portcullis::identity::{SessionId, UserId};
 use portcullis::store::redis::{RedisGatekeeper, RedisState};
 use portcullis::store::{
-    Account, Bearer, Charge, Gatekeeper, Revocation, Revocations, Rotation, Session, Sessions, Standing,
-    Start, StoreError, Verdict,
+    Account, Bearer, Charge, Gatekeeper, Presentation, Revocation, Revocations, Rotation, Session, Sessions,
+    Standing, Start, StoreError, Verdict,
 };
 use tokio::task::JoinSet;
 
@@ -157,16 +157,8 @@ impl Sessions for GatewayOnRedis {
         self.state.start(session).await
     }
 
-    async fn rotate(
-        &self,
-        id: SessionId,
-        presented: u64,
-        window: Duration,
-        idle: Duration,
-        revoked_until: Timestamp,
-        now: Timestamp,
-    ) -> Result<Rotation, StoreError> {
-        self.state.rotate(id, presented, window, idle, revoked_until, now).await
+    async fn rotate(&self, id: SessionId, presented: Presentation<'_>) -> Result<Rotation, StoreError> {
+        self.state.rotate(id, presented).await
     }
 
     async fn note_account(&self, id: SessionId, account: &Account) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::gatekeeper::admit;
 use super::gateway_on_redis::GatewayOnRedis;
 use super::revocations::bearer;
-use super::sessions::session;
+use super::sessions::{presentation, session};
 use super::{HOUR, eventually, now};
 use crate::servers::redis::Redis;
 
@@ -81,7 +81,7 @@ async fn the_gateway_that_revokes_knows_it_before_it_answers() {
     }
 
     for generation in [1, 2, 1] {
-        gateway.state.rotate(reused.id, generation, Duration::ZERO, HOUR, now() + HOUR, now()).await.unwrap();
+        gateway.state.rotate(reused.id, presentation(generation, now())).await.unwrap();
     }
 
     assert_eq!(gateway.known(Bearer { session: reused.id, ..bearer() }), Some(Standing::Revoked));

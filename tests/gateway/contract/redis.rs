@@ -12,7 +12,7 @@ use redis::Commands;
 
 use super::responses::{in_parts, keep_parts};
 use super::revocations::bearer;
-use super::sessions::session;
+use super::sessions::{presentation, session};
 use super::{HOUR, eventually, now};
 use crate::servers::redis::Redis;
 
@@ -48,7 +48,7 @@ async fn every_key_is_ours_and_expires() {
 
     state.start(&live).await.unwrap();
     state.start(&ended).await.unwrap();
-    state.rotate(live.id, 1, HOUR, HOUR, now() + HOUR, now()).await.unwrap();
+    state.rotate(live.id, presentation(1, now())).await.unwrap();
     state.end(ended.id, now() + HOUR).await.unwrap();
     let (nobody, from) =
         (Target::Unknown("alice"), Source { network: "203.0.113.7".to_owned(), device: None });

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis::clock::Timestamp;
 use portcullis::store::{
-    Account, Bearer, Revocation, Revocations, Rotation, Session, Sessions, Standing, Start,
+    Account, Bearer, Presentation, Presenter, Revocation, Revocations, Rotation, Session, Sessions, Standing,
+    Start,
 };
 use uuid::Uuid;
 
@@ -17,6 +19,9 @@ contract!([redis_state, strict_redis, mirrored_redis, cluster_state, strict_clus
     a_rotation_never_reaches_beyond_the_latest_end
     of_many_parallel_rotations_one_rotates_and_the_others_repeat_it
     the_predecessor_is_repeated_within_the_window_only
+    the_predecessor_is_repeated_however_late_for_who_lost_the_answer
+    a_late_predecessor_from_elsewhere_ends_the_family
+    a_predecessor_whose_successor_was_presented_ends_the_family
     reuse_ends_the_family_and_revokes_it
     a_generation_that_never_was_is_unknown_and_harms_nobody
     an_expired_session_is_unknown
@@ -54,6 +59,8 @@ pub(super) fn session() -> Session {
         ends_at: start + 3 * HOUR,
         address: Some("192.0.2.7".parse().expect("an address")),
         user_agent: Some("curl/8 \"quoted\"\r\n".to_owned()),
+        last_address: None,
+        last_device: None,
     }
 }
 
@@ -85,8 +92,31 @@ fn account(session: &Session) -> Account {
 
 /// Presents a generation `after` the session's start.
 async fn present(state: &impl Sessions, session: &Session, generation: u64, after: Duration) -> Rotation {
-    let at = session.created_at + after;
-    state.rotate(session.id, generation, WINDOW, HOUR, at + HOUR, at).await.unwrap()
+    present_by(state, session, generation, after, Presenter::default()).await
+}
+
+async fn present_by(
+    state: &impl Sessions,
+    session: &Session,
+    generation: u64,
+    after: Duration,
+    by: Presenter<'_>,
+) -> Rotation {
+    let now = session.created_at + after;
+    let presented = Presentation { by, window: WINDOW, ..presentation(generation, now) };
+    state.rotate(session.id, presented).await.unwrap()
+}
+
+/// By nobody in particular, without a window.
+pub(super) fn presentation(generation: u64, now: Timestamp) -> Presentation<'static> {
+    Presentation {
+        generation,
+        by: Presenter::default(),
+        window: Duration::ZERO,
+        idle: HOUR,
+        revoked_until: now + HOUR,
+        now,
+    }
 }
 
 async fn standing(state: &impl Revocations, session: &Session) -> Standing {
@@ -169,6 +199,61 @@ async fn the_predecessor_is_repeated_within_the_window_only(state: Arc<impl Stat
 
     assert_eq!(within, Rotation::Repeated(rotated.clone()));
     assert_eq!(after, Rotation::Reused(rotated));
+}
+
+/// A late one, from the address or the device that has presented it before: its answer was lost.
+async fn the_predecessor_is_repeated_however_late_for_who_lost_the_answer(state: Arc<impl State>) {
+    let here = Presenter { address: Some("192.0.2.7".parse().expect("an address")), device: Some("Firefox") };
+    let elsewhere = "2001:db8::1".parse().expect("an address");
+    for again in [
+        here,
+        Presenter { device: None, ..here },
+        Presenter { address: Some(elsewhere), ..here },
+        Presenter { address: None, ..here },
+    ] {
+        let session = started(&*state).await;
+        let Rotation::Rotated(rotated) = present_by(&*state, &session, 1, MINUTE, here).await else {
+            panic!("the newest generation rotates");
+        };
+        assert_eq!((rotated.last_address, rotated.last_device.as_deref()), (here.address, here.device));
+
+        for _ in 0..2 {
+            let late = present_by(&*state, &session, 1, 50 * MINUTE, again).await;
+            assert_eq!(late, Rotation::Repeated(rotated.clone()), "{again:?}");
+        }
+    }
+}
+
+async fn a_late_predecessor_from_elsewhere_ends_the_family(state: Arc<impl State>) {
+    let here = Presenter { address: Some("192.0.2.7".parse().expect("an address")), device: Some("Firefox") };
+    let elsewhere = Some("192.0.2.8".parse().expect("an address"));
+    for other in [
+        Presenter::default(),
+        Presenter { address: elsewhere, device: None },
+        Presenter { address: elsewhere, device: Some("Firefox 2") },
+        Presenter { address: None, device: Some("") },
+    ] {
+        let session = started(&*state).await;
+        present_by(&*state, &session, 1, MINUTE, here).await;
+
+        let late = present_by(&*state, &session, 1, 50 * MINUTE, other).await;
+
+        assert!(matches!(late, Rotation::Reused(_)), "{other:?}: {late:?}");
+        assert_eq!(standing(&*state, &session).await, Standing::Revoked);
+    }
+}
+
+/// Whoever asks: the answer wasn't lost.
+async fn a_predecessor_whose_successor_was_presented_ends_the_family(state: Arc<impl State>) {
+    let here = Presenter { address: Some("192.0.2.7".parse().expect("an address")), device: Some("Firefox") };
+    let session = started(&*state).await;
+    for generation in [1, 2] {
+        present_by(&*state, &session, generation, MINUTE, here).await;
+    }
+
+    let reuse = present_by(&*state, &session, 1, MINUTE, here).await;
+
+    assert!(matches!(reuse, Rotation::Reused(_)), "{reuse:?}");
 }
 
 async fn reuse_ends_the_family_and_revokes_it(state: Arc<impl State>) {
