@@ -65,6 +65,7 @@ mod history;
 mod hits;
 mod identity_presets;
 mod importing;
+mod in_flight;
 mod initial;
 mod issuer_recipes;
 mod keys_end;
