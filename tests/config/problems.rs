@@ -270,7 +270,7 @@ fn the_rest_of_the_file_is_checked_as_closely() {
         ),
         (
             "auth: { aliases: { /in: { endpoint: login, answer: { message: Logged in } } } }",
-            "1:60 auth.aliases./in.answer.message: no answer of \"login\" has \"Logged in\"; a fixed text is `{ text: … }`",
+            "1:63 auth.aliases./in.answer.message: no answer of \"login\" has \"Logged in\"; a fixed text is `{ text: … }`",
         ),
         (
             "auth: { aliases: { /in: { endpoint: login, answer: { user: { name: { text: access_token } } } } } }",
@@ -393,7 +393,7 @@ fn an_issuer_must_say_whose_tokens_it_makes_and_whose_keys_sign_them() {
             "x.username_prefix: a prefix has visible ASCII characters",
         ),
         ("issuer: \"https://i\", audience: a, cooldown: 10ms".to_owned(), "x.cooldown: less than 1s"),
-        ("issuer: \"https://i\", audience: a, refresh: 5s".to_owned(), "x.refresh: must not be shorter"),
+        ("issuer: \"https://i\", audience: a, refresh: 3s".to_owned(), "x.refresh: must not be shorter"),
         ("issuer: \"https://i\", audience: a, ca: x".to_owned(), "x.ca: expected certificates"),
         ("issuer: \"http://localhost:8080\", audience: a".to_owned(), "x.issuer: tokens.issuer is the same"),
     ] {

@@ -134,7 +134,7 @@ fn open_registration_beside_what_any_account_reaches_is_told() {
     for preset in ["webauth", "remote", "consumer"] {
         let told = lines("open", preset, &some);
         let place =
-            "gateway.yaml:2:46 warning: upstreams.a.identity: registration is open, and this preset tells";
+            "gateway.yaml:2:45 warning: upstreams.a.identity: registration is open, and this preset tells";
         assert!(told.len() == 1 && told[0].starts_with(place), "{preset}: {told:#?}");
         assert_eq!(lines("closed", preset, &any), Vec::<String>::new());
     }
