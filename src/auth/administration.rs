@@ -82,8 +82,10 @@ pub struct Administration {
 
 /// What operators change of an account whatever it was before, so that it is tried again when something else
 /// changes the account at the same time.
-enum Change<'a> {
+pub(super) enum Change<'a> {
     Roles(&'a [String]),
+    /// And whether it counts as confirmed.
+    Email(&'a str, bool),
     Disabled(bool),
     /// The hash.
     Password(&'a str),
@@ -92,7 +94,7 @@ enum Change<'a> {
 }
 
 /// How often a change is tried while others change the account.
-const ATTEMPTS: usize = 5;
+pub(super) const ATTEMPTS: usize = 5;
 
 pub(super) type Done<T> = Result<T, AdministrationError>;
 
@@ -197,7 +199,7 @@ impl Administration {
         self.change(user, AuditEvent::Mended, None, Change::Mended).await
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         user: &str,
         event: AuditEvent,
@@ -216,7 +218,7 @@ impl Administration {
     }
 
     /// `None` if the account changed meanwhile.
-    async fn try_change(
+    pub(super) async fn try_change(
         &self,
         account: &Account,
         change: &Change<'_>,
@@ -226,6 +228,10 @@ impl Administration {
         match *change {
             Change::Roles(roles) => {
                 ending.after(account, accounts.set_roles(account, roles, now, record)).await
+            }
+            Change::Email(email, is_confirmed) => {
+                let change = accounts.set_email(account, email, is_confirmed, now, record);
+                ending.after(account, change).await
             }
             Change::Disabled(disabled) => {
                 ending.after(account, accounts.set_disabled(account, disabled, now, record)).await
@@ -370,7 +376,7 @@ impl Administration {
         Ok(self.stores.audit.append(&record).await?)
     }
 
-    fn about(&self, event: AuditEvent, account: &Account, detail: Option<String>) -> AuditRecord {
+    pub(super) fn about(&self, event: AuditEvent, account: &Account, detail: Option<String>) -> AuditRecord {
         self.record(event, account.id, &account.username, detail)
     }
 

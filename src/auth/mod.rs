@@ -5,6 +5,7 @@
 //! `answer` alone logs, counts and words it.
 
 mod access_token;
+mod addresses_of_users;
 pub mod administration;
 mod alias;
 mod answer;

@@ -72,6 +72,16 @@ enum UserCommand {
         #[arg(long)]
         new_role: bool,
     },
+    /// Replace the email address of an account
+    SetEmail {
+        name: String,
+        address: String,
+        /// It belongs to the user, so that it needn't be confirmed by mail
+        #[arg(long)]
+        confirmed: bool,
+    },
+    /// Confirm the address that an account gave last, without a mail
+    ConfirmEmail { name: String },
     /// Replace the password of an account and end its sessions and API keys; it comes as with `add`
     SetPassword {
         name: String,
@@ -152,6 +162,14 @@ async fn perform(
             check_spelling(administration, &new, *new_role)?;
             print(&administration.set_roles(name, roles, *allow_operators).await.map_err(said)?)
         }
+        UserCommand::SetEmail { name, address, confirmed } => {
+            let account = administration.set_email(name, address, *confirmed).await.map_err(said)?;
+            output.print(&address_line(&account), &described::account(&account))
+        }
+        UserCommand::ConfirmEmail { name } => {
+            let account = administration.confirm_email(name).await.map_err(said)?;
+            output.print(&address_line(&account), &described::account(&account))
+        }
         UserCommand::SetPassword { name, keep_keys } => {
             print(&administration.set_password(name, &password()?, *keep_keys).await.map_err(said)?)
         }
@@ -228,6 +246,11 @@ fn check_spelling(administration: &Administration, roles: &[String], new_role: b
         }
     }
     Ok(())
+}
+
+fn address_line(account: &Account) -> String {
+    let state = if account.confirmed_email().is_some() { "confirmed" } else { "not confirmed" };
+    format!("{}  {}  {state}", account.username, account.email.as_deref().unwrap_or("-"))
 }
 
 fn line(account: &Account) -> String {

@@ -151,6 +151,16 @@ pub trait Accounts: Send + Sync {
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, CreateError>;
+    /// Replaces the address, which counts as confirmed or has yet to be, drops a pending one, and raises the version;
+    /// `None` if the account changed meanwhile.
+    async fn set_email(
+        &self,
+        account: &Account,
+        email: &str,
+        is_confirmed: bool,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError>;
     /// Replaces the hash, and raises version and credentials; `None` if the account changed meanwhile.
     async fn set_password(
         &self,

@@ -86,3 +86,60 @@ async fn a_role_that_needs_a_second_factor_shuts_no_operator_out_at_the_command_
         assert_eq!(audited[1]["reason"], Value::Null);
     }
 }
+
+const CONFIRMED_ONLY: &str = "
+    auth: { registration: open, limits: off, require_verified_email: true }
+    mail: { folder: mails }
+";
+
+/// What the upstream hears of who asks, after a new login.
+async fn told(gw: &Gateway, name: &str) -> String {
+    let client = gw.client(name);
+    client.login().await;
+    client.get("/echo").await.text().await.expect("a body")
+}
+
+#[tokio::test]
+async fn operators_set_and_confirm_the_address_of_somebody_who_gets_no_mail() {
+    for stores in [Stores::Embedded, Stores::servers().await] {
+        let gw = harness::gateway(Setup::from(CONFIRMED_ONLY).stores(&stores)).await;
+        assert_eq!(run(&gw, &["user", "add", "root", "--operator"]).0, Some(0));
+        let root = gw.client("root");
+        root.login().await;
+        let account = json!({ "username": "alice", "password": PASSWORD, "email": "alice@example.org" });
+        assert_eq!(gw.anonymous().post("/auth/register", &account).await.status(), 201);
+        let credentials = json!({ "username": "alice", "password": PASSWORD });
+        let login = async || gw.anonymous().post("/auth/login", &credentials).await;
+        let order = async |method: Method, path: &str, body: Value| {
+            let request = gw.admin_request(method, path).bearer_auth(root.token()).json(&body);
+            let answer = request.send().await.expect("the admin port answers");
+            (answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default())
+        };
+
+        assert_eq!(login().await.reason(), Some("email_not_verified"));
+        let (status, shown, _) = run(&gw, &["user", "confirm-email", "alice"]);
+        assert_eq!((status, shown.as_str()), (Some(0), "alice  alice@example.org  confirmed"));
+        assert!(told(&gw, "alice").await.contains("alice@example.org"));
+
+        let (status, shown, _) = run(&gw, &["user", "set-email", "alice", "new@example.org"]);
+        assert_eq!((status, shown.as_str()), (Some(0), "alice  new@example.org  not confirmed"));
+        let seen = told(&gw, "alice").await;
+        assert!(!seen.contains("@example.org"), "nobody confirmed it: {seen}");
+        let confirm = order(Method::POST, "/api/users/alice/confirm-email", json!({})).await;
+        assert_eq!((confirm.0, &confirm.1["email_verified"]), (200, &json!(true)), "{confirm:?}");
+        assert!(told(&gw, "alice").await.contains("new@example.org"));
+
+        let body = json!({ "email": "third@example.org", "email_verified": true });
+        let (status, shown) = order(Method::PUT, "/api/users/alice/email", body).await;
+        assert_eq!((status, &shown["email"]), (200, &json!("third@example.org")));
+        assert!(told(&gw, "alice").await.contains("third@example.org"));
+        let wrong = order(Method::PUT, "/api/users/alice/email", json!({ "email": "a..b@x" })).await;
+        assert_eq!((wrong.0, &wrong.1["code"]), (400, &json!("bad_request")));
+        assert_eq!(run(&gw, &["user", "set-email", "alice", "no address"]).0, Some(1));
+        assert_eq!(run(&gw, &["user", "confirm-email", "root"]).0, Some(1), "it has none");
+        assert_eq!(run(&gw, &["user", "set-email", "root", "root@example.org", "--confirmed"]).0, Some(0));
+        let audited = run(&gw, &["audit", "list", "--event", "email_verified", "--output", "json"]).1;
+        assert_eq!(audited.lines().count(), 2, "{audited}");
+        assert!(audited.contains("cli:") && audited.contains("\"root\""), "{audited}");
+    }
+}

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::email::Post;
-use crate::harness::{self, Client, Gateway, PASSWORD, Reason, Reload, Setup, Stores};
+use crate::harness::{self, Client, Gateway, PASSWORD, Reason, Reload, Setup, Stores, eventually};
 
 const HASH: &str = "$2b$05$Kcst30rdEJZ4lKuuktTbc.VE8lw2iKwlbyJ7wlcwTXR.oKkyAgZBK";
 
@@ -168,9 +168,12 @@ async fn the_other_operators_hear_of_a_new_one_by_mail() {
 
         let output = gw.cli(&["user", "add", "bob", "--operator", "--email", "bob@example.org"]);
         assert!(output.status.success(), "{output:?}");
-        let told = |mail: &&String| mail.contains("operators of the gateway: bob (operator)");
+        let mail = eventually("the mail about bob", async || {
+            let told = |mail: &String| mail.contains("operators of the gateway: bob (operator)");
+            post_office.mails().into_iter().find(told)
+        })
+        .await;
         let mails = post_office.mails();
-        let [mail] = mails.iter().filter(told).collect::<Vec<_>>()[..] else { panic!("{mails:#?}") };
         assert!(mail.contains("To: root@example.org") && mail.contains("cli:"), "{mail}");
         assert!(gw.cli(&["user", "set-role", "root", "user"]).status.success());
         assert_eq!(post_office.mails().len(), mails.len(), "nobody was made an operator");

@@ -64,6 +64,8 @@ fn endpoints() -> Described {
         .add(users::__path_show, users::show)
         .add(users::__path_delete, users::delete)
         .add(users::__path_set_roles, users::set_roles)
+        .add(users::__path_set_email, users::set_email)
+        .add(users::__path_confirm_email, users::confirm_email)
         .add(users::__path_set_password, users::set_password)
         .add(users::__path_disable, users::disable)
         .add(users::__path_enable, users::enable)

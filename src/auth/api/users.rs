@@ -70,6 +70,17 @@ struct Password {
     keep_keys: bool,
 }
 
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewAddress)]
+#[serde(deny_unknown_fields)]
+struct Address {
+    #[schema(value_type = Email)]
+    email: String,
+    /// Whether the operator answers for the address, so that it needn't be confirmed.
+    #[serde(default)]
+    email_verified: bool,
+}
+
 #[derive(Serialize, ToSchema)]
 pub struct Users {
     #[schema(value_type = Vec<AccountSeen>)]
@@ -166,6 +177,42 @@ pub async fn set_roles(
 ) -> Result<Json<Value>, Refusal> {
     let Roles { roles, allow_operators } = body::json(&call)?;
     let account = call::administration(&wing, &call)?.set_roles(&user, &roles, allow_operators).await?;
+    Ok(Json(described::account(&account)))
+}
+
+/// Replace the address of an account; one that isn't confirmed gets a mail.
+#[utoipa::path(
+    put, path = "/users/{user}/email", operation_id = "set_email", tag = "users",
+    request_body = Address,
+    params(("user" = String, Path, description = "Id or username")),
+    responses((status = 200, description = "The account", body = AccountSeen)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "account_changed", "role_missing"]))),
+)]
+pub async fn set_email(
+    State(wing): State<Wing>,
+    Named(user): Named,
+    call: Call,
+) -> Result<Json<Value>, Refusal> {
+    let Address { email, email_verified } = body::json(&call)?;
+    let account = call::administration(&wing, &call)?.set_email(&user, &email, email_verified).await?;
+    Ok(Json(described::account(&account)))
+}
+
+/// Confirm the address that the account gave last.
+#[utoipa::path(
+    post, path = "/users/{user}/confirm-email", operation_id = "confirm_email", tag = "users",
+    params(("user" = String, Path, description = "Id or username")),
+    responses((status = 200, description = "The account", body = AccountSeen)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "bad_request", "account_changed", "role_missing"]))),
+)]
+pub async fn confirm_email(
+    State(wing): State<Wing>,
+    Named(user): Named,
+    call: Call,
+) -> Result<Json<Value>, Refusal> {
+    let account = call::administration(&wing, &call)?.confirm_email(&user).await?;
     Ok(Json(described::account(&account)))
 }
 

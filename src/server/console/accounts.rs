@@ -43,6 +43,13 @@ struct Roles {
     new_role: Option<String>,
 }
 
+/// The fields of the form for an address.
+#[derive(Deserialize)]
+struct Address {
+    email: String,
+    confirmed: Option<String>,
+}
+
 pub async fn list(State(console): State<Console>, Extension(guest): Extension<Arc<Guest>>) -> Response {
     answer("Users", &guest, find(&console, &guest).await)
 }
@@ -141,6 +148,7 @@ async fn one(console: &Console, guest: &Guest, id: &str) -> Shown {
             h2 { "What can be done" }
             (deeds(guest, &account))
             (roles_form(guest, &account))
+            (email_form(guest, &account))
             p .faint { "Disabling and ending sessions take effect at every gateway at once." }
         }
         section { h2 { "Sessions" } (table_of(guest, &sessions)) }
@@ -163,6 +171,9 @@ fn deeds(guest: &Guest, account: &Account) -> Markup {
     let path = path_of(account);
     html! {
         (deed(&format!("{path}/unlock"), guest, "Unlock", "quiet", None))
+        @if account.unconfirmed_email().is_some() {
+            (deed(&format!("{path}/confirm-email"), guest, "Confirm address", "quiet", None))
+        }
         (deed(&format!("{path}/end-sessions"), guest, "End all sessions and keys", "quiet", Some("End all sessions and API keys of this user?")))
         (deed(&format!("{path}/end-sessions-only"), guest, "End all sessions, keep keys", "quiet", Some("End all sessions of this user? API keys go on.")))
         @if account.disabled {
@@ -181,6 +192,17 @@ fn roles_form(guest: &Guest, account: &Account) -> Markup {
             label { "They may make an operator of the gateway" input type="checkbox" name="allow_operators" value="true"; }
             label { "One is new, however it looks" input type="checkbox" name="new_role" value="true"; }
             button .quiet { "Replace roles" }
+        }
+    }
+}
+
+fn email_form(guest: &Guest, account: &Account) -> Markup {
+    html! {
+        form .line method="post" action=(format!("{}/email", path_of(account))) {
+            input type="hidden" name="form_token" value=(guest.form_token);
+            label { "Email address" input name="email" value=[account.latest_email()] required; }
+            label { "It is the user's own, and needs no mail to confirm it" input type="checkbox" name="confirmed" value="true"; }
+            button .quiet { "Replace address" }
         }
     }
 }
@@ -252,6 +274,8 @@ fn said(done: &str) -> Option<&'static str> {
         "end-sessions-only" => "All sessions have ended; API keys go on.",
         "key" => "The API key has ended.",
         "session" => "The session has ended.",
+        "email" => "The address has been replaced; older tokens are stale.",
+        "confirm-email" => "The address counts as confirmed.",
         "roles" => "The roles have been replaced; older tokens are stale.",
         _ => return None,
     })
@@ -271,6 +295,11 @@ pub async fn act(
             "enable" => administration.set_disabled(&id, false).await.map(drop),
             "end-sessions" => administration.end_sessions(&id, false).await.map(drop),
             "end-sessions-only" => administration.end_sessions(&id, true).await.map(drop),
+            "confirm-email" => administration.confirm_email(&id).await.map(drop),
+            "email" => {
+                let Address { email, confirmed } = guest.form()?;
+                administration.set_email(&id, &email, confirmed.is_some()).await.map(drop)
+            }
             "roles" => {
                 let Roles { roles, allow_operators, new_role } = guest.form()?;
                 let roles: Vec<String> = roles.split_whitespace().map(str::to_owned).collect();

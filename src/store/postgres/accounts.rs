@@ -252,6 +252,24 @@ impl Accounts for PostgresUsers {
         self.change_name(update, Some(&account.username), note).await
     }
 
+    async fn set_email(
+        &self,
+        owner: &Account,
+        email: &str,
+        is_confirmed: bool,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError> {
+        let update = sqlx::query_as(
+            "UPDATE users SET email = $2, email_verified = $3, pending_email = NULL, \
+                              must_confirm_email = must_confirm_email AND NOT $3, \
+                              version = version + 1, updated_at = $4 \
+             WHERE id = $1 AND version = $5 RETURNING *",
+        );
+        let update = update.bind(owner.id).bind(email).bind(is_confirmed).bind(now);
+        account(self.change(update.bind(signed(owner.version)), note).await)
+    }
+
     async fn set_password(
         &self,
         account: &Account,

@@ -238,6 +238,24 @@ impl Accounts for SqliteUsers {
         self.change_name(update, Some(&account.username), note).await
     }
 
+    async fn set_email(
+        &self,
+        owner: &Account,
+        email: &str,
+        is_confirmed: bool,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError> {
+        let update = sqlx::query_as(
+            "UPDATE users SET email = ?2, email_verified = ?3, pending_email = NULL, \
+                              must_confirm_email = must_confirm_email AND NOT ?3, \
+                              version = version + 1, updated_at = ?4 \
+             WHERE id = ?1 AND version = ?5 RETURNING *",
+        );
+        let update = update.bind(owner.id.to_string()).bind(email).bind(is_confirmed).bind(micros(now));
+        account(self.change(update.bind(column::signed(owner.version)), note).await)
+    }
+
     async fn set_password(
         &self,
         account: &Account,

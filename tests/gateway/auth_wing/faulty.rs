@@ -154,6 +154,17 @@ impl Accounts for Faulty {
         let accounts = &self.call("accounts.set_profile").await?.accounts;
         accounts.set_profile(account, username, email, now, note).await
     }
+    async fn set_email(
+        &self,
+        account: &Account,
+        email: &str,
+        is_confirmed: bool,
+        now: Timestamp,
+        note: &AuditRecord,
+    ) -> Result<Option<Account>, StoreError> {
+        let accounts = &self.call("accounts.set_email")?.accounts;
+        accounts.set_email(account, email, is_confirmed, now, note).await
+    }
     async fn set_password(
         &self,
         account: &Account,

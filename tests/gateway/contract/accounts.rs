@@ -21,6 +21,7 @@ contract!([postgres_users, sqlite_users] {
     a_confirmed_address_stays_until_the_next_is_confirmed
     accounts_are_found_by_addresses_that_are_confirmed_and_that_are_not
     a_profile_never_takes_the_name_of_another
+    an_address_is_set_confirmed_or_not_and_drops_a_pending_one
     a_password_is_replaced_and_raises_version_and_credentials
     of_many_password_changes_with_one_old_password_one_wins
     a_change_and_its_record_are_written_together_or_not_at_all
@@ -464,6 +465,27 @@ async fn accounts_are_found_by_addresses_that_are_confirmed_and_that_are_not(acc
     assert_eq!(found("shared@x.org", AddressState::Unconfirmed, 1).await, [mover]);
     assert_eq!(found("former@x.org", AddressState::Confirmed, 10).await, [mover]);
     assert_eq!(found("former@x.org", AddressState::Unconfirmed, 10).await, [] as [Uuid; 0]);
+}
+
+async fn an_address_is_set_confirmed_or_not_and_drops_a_pending_one(accounts: Arc<impl Accounts>) {
+    let new = NewAccount { must_confirm_email: true, email_verified: true, ..new_account("alice") };
+    let alice =
+        accounts.create(&new, &note(AuditEvent::Registered, "alice")).await.expect("the name is free");
+    let record = note(AuditEvent::ProfileChanged, "alice");
+    let asked = accounts.set_profile(&alice, "alice", Some("other@example.com"), now(), &record).await;
+    let asked = asked.unwrap().expect("it is the same account");
+    assert_eq!(asked.pending_email.as_deref(), Some("other@example.com"));
+
+    let set = accounts.set_email(&asked, "third@example.com", false, now(), &record).await.unwrap();
+    let set = set.expect("it is the same account");
+    assert_eq!((set.email.as_deref(), set.confirmed_email()), (Some("third@example.com"), None));
+    assert_eq!((set.pending_email.as_deref(), set.must_confirm_email), (None, true));
+    assert_eq!(set.version, asked.version + 1);
+    let confirmed = accounts.set_email(&set, "third@example.com", true, now(), &record).await.unwrap();
+    let confirmed = confirmed.expect("it is the same account");
+    assert_eq!(confirmed.confirmed_email(), Some("third@example.com"));
+    assert!(!confirmed.must_confirm_email);
+    assert_eq!(accounts.set_email(&set, "x@example.com", true, now(), &record).await.unwrap(), None);
 }
 
 async fn a_profile_never_takes_the_name_of_another(accounts: Arc<impl Accounts>) {
