@@ -81,7 +81,7 @@ pub struct Keys {
     request_body = Document,
     responses((status = 201, description = "The key", body = KeySeen)),
     security(("password" = []), ("bearer" = [])),
-    extensions(("x-refusals" = json!(["reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
+    extensions(("x-refusals" = json!(["not_found", "reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
 )]
 pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     let rules = enabled(&call)?;
@@ -123,6 +123,7 @@ pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     get, path = "/keys", operation_id = "list_keys", tag = "keys",
     responses((status = 200, description = "Keys", body = Keys)),
     security(("password" = []), ("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found"]))),
 )]
 pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<Keys>, Refusal> {
     let rules = enabled(&call)?;
