@@ -107,12 +107,12 @@ impl Mailer {
         });
     }
 
-    /// How many requests have mail that isn't out yet, and how many senders of notices are at work.
+    /// How many requests have mail that isn't out yet. Notices aren't among them: they are in their queue.
     pub fn waiting(&self) -> usize {
-        self.requests_waiting() + self.notices.waiting()
+        self.resets.waiting() + self.confirmations.waiting()
     }
 
-    /// Returns when none has.
+    /// Returns when none has, and no notice is being sent.
     pub async fn idle(&self) {
         for queue in [&self.resets, &self.confirmations, &self.notices] {
             queue.idle().await;
@@ -121,15 +121,11 @@ impl Mailer {
 
     /// At the end of the process: says what won't be sent. Notices stay in their queue.
     pub fn give_up(&self) {
-        let lost = self.requests_waiting();
+        let lost = self.waiting();
         if lost > 0 {
             self.postman.metrics.mails.with_label_values(&["lost"]).inc_by(lost as u64);
             tracing::error!(requests = lost, "mail not sent: the gateway ends");
         }
-    }
-
-    fn requests_waiting(&self) -> usize {
-        self.resets.waiting() + self.confirmations.waiting()
     }
 }
 

@@ -97,10 +97,11 @@ async fn leave_when_idle(metrics: Arc<Metrics>, remains: Remains) {
         quiet = if metrics.http_requests_in_flight.get() == 0 { quiet + 1 } else { 0 };
     }
     let mailer = &remains.mailer;
-    if mailer.waiting() > 0 {
-        tracing::info!(requests = mailer.waiting(), "drained but for mail that is on its way");
-        mailer.idle().await;
+    let waiting = mailer.waiting();
+    if waiting > 0 {
+        tracing::info!(requests = waiting, "drained but for mail that is on its way");
     }
+    mailer.idle().await;
     tracing::info!("drained");
     remains.leave()
 }
