@@ -297,7 +297,7 @@ async fn users_are_found_unlocked_disabled_and_thrown_out() {
             let wrong = json!({ "username": "alice", "password": "wrong" });
             gw.anonymous().post("/auth/login", &wrong).await;
         }
-        for page in [&user, "/console/users"] {
+        for page in [user.as_str(), "/console/users"] {
             assert!(browser.page(page).await.contains("locked for owner until "), "{page}");
         }
         browser.act(&format!("{user}/unlock")).await;

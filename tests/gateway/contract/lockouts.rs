@@ -72,7 +72,7 @@ async fn fail(lockouts: &impl Lockouts, source: &Source, now: Timestamp) -> Opti
 }
 
 async fn succeed(lockouts: &impl Lockouts, source: &Source, now: Timestamp) {
-    let until = now + 30 * 24 * 60 * MINUTE;
+    let until = now + MINUTE * (30 * 24 * 60);
     let remember = Some(Remembered { network: &source.network, until });
     attempt(lockouts, Target::Account(ALICE), source, Outcome::Right { remember }, now).await;
 }
@@ -277,7 +277,7 @@ async fn an_address_is_known_for_its_time_and_the_newest_ones_only(lockouts: Arc
         let known = begin(&*lockouts, target, &at(&network), start).await;
         assert_eq!(known, Begun::Counted(Lane::Network(network)));
     }
-    let end = start + SECOND + 30 * 24 * 60 * MINUTE;
+    let end = start + SECOND + MINUTE * (30 * 24 * 60);
     assert_eq!(begin(&*lockouts, target, &at("198.51.100.1"), end).await, Begun::Counted(Lane::Strangers));
 }
 
@@ -298,7 +298,7 @@ async fn a_hundred_failures_in_a_row_lock_everybody_until_a_reset(lockouts: Arc<
 
     assert_eq!(fail(&*lockouts, &stranger(), at).await, Some(Locks::All));
 
-    let much_later = at + 300 * 24 * 60 * MINUTE;
+    let much_later = at + MINUTE * (300 * 24 * 60);
     for (source, lane) in
         [(stranger(), Lane::Strangers), (on(Device::Session(ALICE)), Lane::Device(Device::Session(ALICE)))]
     {
