@@ -4,6 +4,7 @@ use futures::future::join_all;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::email::{NEW_PASSWORD, Post, member, post, reset};
 use crate::harness::{self, Client, Gateway, PASSWORD, Reason as _, Setup, Stores};
 use crate::refusal::Refusal;
 use crate::second_factor::{enrol, second_step, ticket};
@@ -248,6 +249,51 @@ async fn after_a_hundred_failures_in_a_row_only_a_reset_helps() {
         let output = gw.cli(&["user", "unlock", "alice"]);
         assert_eq!(String::from_utf8_lossy(&output.stdout), "unlocked\n");
         assert_eq!(login(&gw.anonymous(), "198.51.100.77", "alice", PASSWORD).await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_reset_by_mail_helps_after_a_hundred_failures() {
+    let rules =
+        "  lockout: { failures: 100, for: 15m }\n  password: { argon2: { memory: 64KiB, iterations: 1 } }\n";
+    for post_office in Post::both(rules).await {
+        let gw = &post_office.gw;
+        let alice = member(gw, "alice", "alice@example.org").await;
+        post_office.confirm(0).await;
+        for _ in 0..100 {
+            login(&alice, "127.0.0.1", "alice", WRONG).await;
+        }
+        let locked = login(&alice, "127.0.0.1", "alice", PASSWORD).await;
+        assert_eq!(
+            (locked.reason(), locked.headers().contains_key("retry-after")),
+            (Some("account_locked"), false)
+        );
+
+        post(gw, "/auth/password/forgot", json!({ "email": "alice@example.org" })).await;
+        assert_eq!(reset(gw, &post_office.token(1).await, NEW_PASSWORD).await.status(), 204);
+
+        assert_eq!(login(&alice, "127.0.0.1", "alice", NEW_PASSWORD).await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_log_in_has_one_count() {
+    let rules = RULES.replace("limits: off", "limits: off\n      aliases: { /login: login }");
+    let gw = harness::gateway(rules.as_str()).await;
+    gw.register("alice").await;
+    let anonymous = gw.anonymous();
+    let guess = json!({ "username": "alice", "password": WRONG });
+    for path in ["/auth/login", "/login", "/auth/token", "/login"] {
+        assert_eq!(anonymous.post(path, &guess).await.status(), 401, "{path}");
+    }
+    let form = [("grant_type", "password"), ("username", "alice"), ("password", WRONG)];
+    let by_form = anonymous.send(anonymous.request(Method::POST, "/auth/login").form(&form)).await;
+    assert_eq!(by_form.reason(), Some("bad_credentials"));
+
+    let right = json!({ "username": "alice", "password": PASSWORD });
+    for path in ["/auth/login", "/login", "/auth/token"] {
+        let refused = anonymous.post(path, &right).await;
+        assert_eq!(refused.reason(), Some("account_locked"), "{path}");
     }
 }
 
