@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use crate::harness::{self, Client, Gateway, PASSWORD, Reason as _, Setup, Stores, eventually};
 use crate::servers::smtp::Smtp;
 
+pub use crate::harness::token_of;
+
 pub const NEW_PASSWORD: &str = "a horse of another colour";
 
 /// A gateway, and where its mail goes.
@@ -28,11 +30,6 @@ impl Post {
         Self { gw: harness::gateway(setup).await, smtp: None }
     }
 
-    /// On Postgres and Redis, with a mail server.
-    pub async fn on_servers(auth: &str) -> Self {
-        Self::on_servers_with(auth, "").await
-    }
-
     /// What a reload takes: another `auth`, and `more` sections, with mail as before.
     pub fn setup(&self, auth: &str, more: &str) -> Setup {
         let setup = Setup::from(auth).with(more);
@@ -42,6 +39,7 @@ impl Post {
         }
     }
 
+    /// On Postgres and Redis, with a mail server.
     async fn on_servers_with(auth: &str, more: &str) -> Self {
         let smtp = Smtp::start().await;
         let setup = Setup::from(auth_section(auth).as_str()).with(&mail_section(smtp.port(), "tls: none"));
@@ -74,7 +72,7 @@ impl Post {
     pub fn mails(&self) -> Vec<String> {
         match &self.smtp {
             Some(smtp) => smtp.received().into_iter().map(|mail| mail.text).collect(),
-            None => in_folder(&self.gw),
+            None => harness::mails_in_folder(&self.gw),
         }
     }
 
@@ -98,28 +96,6 @@ pub fn mail_section(port: u16, more: &str) -> String {
     format!(
         "mail:\n  from: Example <no-reply@example.org>\n  smtp: {{ host: localhost, port: {port}, {more} }}\n"
     )
-}
-
-fn in_folder(gw: &Gateway) -> Vec<String> {
-    let Ok(folder) = std::fs::read_dir(gw.home().join("data/mail")) else { return Vec::new() };
-    let paths = folder.map(|entry| entry.expect("a readable folder").path());
-    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|kind| kind == "eml")).collect();
-    paths.sort();
-    paths.iter().map(|path| std::fs::read_to_string(path).expect("a whole mail")).collect()
-}
-
-/// Confirms an address at a gateway whose mail is kept in its folder.
-pub async fn confirm_in_folder(gw: &Gateway, email: &str) {
-    let to = format!("To: {email}");
-    let is_it = |mail: &String| mail.lines().any(|line| line == to);
-    let mail = eventually(email, async || in_folder(gw).into_iter().find(is_it)).await;
-    assert_eq!(post(gw, "/auth/email/verify", json!({ "token": token_of(&mail) })).await.status(), 204);
-}
-
-pub fn token_of(mail: &str) -> String {
-    let start = mail.find("pot_").expect("a token in the mail");
-    let is_part = |sign: char| sign.is_ascii_alphanumeric() || "_-".contains(sign);
-    mail[start..].chars().take_while(|sign| is_part(*sign)).collect()
 }
 
 pub async fn register(gw: &Gateway, username: &str, email: &str) -> Response {

@@ -4,7 +4,6 @@
 use reqwest::{Method, header};
 use serde_json::json;
 
-use crate::email;
 use crate::harness::{self, Client, Echo, Gateway, PASSWORD};
 
 const ROUTES: &str = r#"
@@ -45,7 +44,7 @@ async fn alice(gw: &Gateway) -> Client {
     let client = gw.client("alice");
     let account = json!({ "username": "alice", "password": PASSWORD, "email": "alice@example.com" });
     assert_eq!(client.post("/auth/register", &account).await.status(), 201);
-    email::confirm_in_folder(gw, "alice@example.com").await;
+    harness::confirm_in_folder(gw, "alice@example.com").await;
     client.login().await;
     client
 }

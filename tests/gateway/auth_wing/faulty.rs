@@ -1,7 +1,6 @@
 //! Real stores behind a switch: notes every call, and fails those it is told to.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -162,7 +161,7 @@ impl Accounts for Faulty {
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, StoreError> {
-        let accounts = &self.call("accounts.set_email")?.accounts;
+        let accounts = &self.call("accounts.set_email").await?.accounts;
         accounts.set_email(account, email, is_confirmed, now, note).await
     }
     async fn set_password(
