@@ -86,6 +86,7 @@ fn tokens(keys: Vec<TokenKey>) -> Tokens {
         access_ttl: Duration::from_secs(60),
         refresh_ttl: Duration::from_secs(60),
         session_ttl: Duration::from_secs(60),
+        max_sessions: 100,
         refresh_window: Duration::from_secs(10),
         leeway: Duration::from_secs(0),
         max_size: 8192,

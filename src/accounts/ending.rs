@@ -6,7 +6,12 @@
 //! revoked version starts.
 
 use crate::clock::Timestamp;
-use crate::store::{Account, Accounts, AuditRecord, Revocation, Revocations, Sessions, StoreError};
+use crate::store::{
+    Account, Accounts, AuditRecord, Revocation, Revocations, SessionPage, Sessions, StoreError,
+};
+
+/// Sessions that are looked at in one go.
+const PAGE: u32 = 200;
 
 pub struct Ending<'s> {
     pub accounts: &'s dyn Accounts,
@@ -65,12 +70,15 @@ impl Ending<'_> {
     /// left to change.
     pub async fn again(&self, account: &Account, now: Timestamp) -> Result<(), StoreError> {
         self.revoke_below(account, account.version).await?;
-        for session in self.sessions.list(account.id, now).await? {
-            if account.disabled || !session.is_of(account) {
+        let mut page = SessionPage { after: None, limit: PAGE };
+        loop {
+            let sessions = self.sessions.list(account.id, page, now).await?;
+            for session in sessions.iter().filter(|session| account.disabled || !session.is_of(account)) {
                 self.sessions.end(session.id, self.until).await?;
             }
+            let Some(last) = sessions.last() else { return Ok(()) };
+            page.after = Some(last.id);
         }
-        Ok(())
     }
 
     async fn revoke_below(&self, account: &Account, version: u64) -> Result<(), StoreError> {

@@ -17,7 +17,7 @@ use crate::rejection::Rejection;
 use crate::store::lockouts::Lockout;
 use crate::store::{
     Account, AccountFilter, AuditEntry, AuditEvent, AuditFilter, AuditPage, AuditPosition, AuditRecord,
-    CreateError, FormerName, NewAccount, Session, StoreError,
+    CreateError, FormerName, NewAccount, Session, SessionPage, StoreError,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -295,9 +295,10 @@ impl Administration {
         Ok(())
     }
 
-    pub async fn sessions(&self, user: &str) -> Done<Vec<Session>> {
+    /// A page of them, newest first; empty at the end.
+    pub async fn sessions(&self, user: &str, page: SessionPage) -> Done<Vec<Session>> {
         let account = self.find(user).await?;
-        Ok(self.stores.sessions.list(account.id, now()).await?)
+        Ok(self.stores.sessions.list(account.id, page, now()).await?)
     }
 
     pub async fn end_session(&self, id: SessionId) -> Done<()> {

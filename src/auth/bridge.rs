@@ -49,9 +49,13 @@ impl Bridge {
             let Ok(response) = router.oneshot(request).await;
             let (head, body) = response.into_parts();
             let body = axum::body::to_bytes(body, MAX_ANSWER).await;
-            body.map(|body| Response::from_parts(head, body))
+            body.map(|body| Response::from_parts(head, body)).map_err(|error| error.to_string())
         });
-        let answer = answer.await.ok().and_then(Result::ok).ok_or(Rejection::from(Code::Internal))?;
+        let answer = answer.await.unwrap_or_else(|error| Err(error.to_string()));
+        let answer = answer.map_err(|cause| {
+            tracing::error!(request_id = %exchange.request_id, cause, "an answer of the auth API was lost");
+            Rejection::from(Code::Internal)
+        })?;
         note_reason(exchange, &answer);
         exchange.answered_here = true;
         if let Err(error) = write(session, exchange, answer).await {

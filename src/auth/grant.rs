@@ -10,12 +10,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer::Refusal;
+use super::audit::Subject;
 use super::call::Call;
 use super::{Wing, audit, cookie, login};
 use crate::clock::{Timestamp, unix_seconds};
 use crate::identity::Identity;
 use crate::rejection::Code;
-use crate::store::{Account, AuditEvent, Session, Start};
+use crate::store::{Account, AuditEvent, Bound, Session, Start};
 
 /// How much longer revocations live than any token they concern.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -87,14 +88,30 @@ pub async fn start_session(
     amr: &[impl AsRef<str>],
 ) -> Result<Session, Refusal> {
     let session = new_session(call, account, amr);
-    if wing.stores.sessions.start(&session).await? == Start::Started {
+    if keep(wing, call, &session).await? {
         return Ok(session);
     }
     let session = new_session(call, &mend(wing, call, account).await?, amr);
-    match wing.stores.sessions.start(&session).await? {
-        Start::Started => Ok(session),
-        Start::Stale { .. } => Err(Code::AccountChanged.into()),
+    match keep(wing, call, &session).await? {
+        true => Ok(session),
+        false => Err(Code::AccountChanged.into()),
     }
+}
+
+/// `false` if tokens of its version are revoked.
+async fn keep(wing: &Wing, call: &Call, session: &Session) -> Result<bool, Refusal> {
+    let most = call.settings.policy.tokens.max_sessions;
+    let bound = Bound { most, revoked_until: last_token_until(call) };
+    let Start::Started { ended } = wing.stores.sessions.start(session, bound).await? else {
+        return Ok(false);
+    };
+    let subject = Subject { user_id: Some(session.user_id), username: &session.username };
+    for id in ended {
+        wing.metrics.revocations.with_label_values(&["session"]).inc();
+        let detail = format!("{id}: more than tokens.max_sessions");
+        wing.audit(call, AuditEvent::SessionEnded, subject, Some(&detail)).await;
+    }
+    Ok(true)
 }
 
 /// For an account whose version is revoked although it is the present one: an older dump of the account store was

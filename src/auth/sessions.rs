@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::answer::Refusal;
+use super::api::call as paging;
 use super::audit::Subject;
 use super::call::Call;
 use super::described::SessionSeen;
@@ -15,29 +16,70 @@ use super::notice::{self, Change};
 use super::{Wing, confirm, described, grant, me};
 use crate::identity::SessionId;
 use crate::rejection::Code;
-use crate::store::AuditEvent;
+use crate::store::{AuditEvent, Session, SessionPage};
 
 #[derive(Serialize, ToSchema)]
 pub struct Sessions {
     #[schema(value_type = Vec<SessionSeen>)]
     pub sessions: Vec<Value>,
+    /// The `after` of the page that follows; `null` on the last one.
+    #[schema(value_type = Option<Uuid>)]
+    pub next: Option<SessionId>,
+}
+
+/// Which page of sessions is wanted.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// Of a session: the page after it.
+    #[param(value_type = Option<Uuid>)]
+    after: Option<SessionId>,
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+}
+
+impl Wanted {
+    pub fn read(call: &Call) -> Result<Self, Refusal> {
+        let wanted: Self = paging::query(call)?;
+        paging::limit(wanted.limit)?;
+        Ok(wanted)
+    }
+
+    /// One more than is shown, which tells whether there is another page.
+    pub fn page(&self) -> SessionPage {
+        SessionPage { after: self.after, limit: self.shown() + 1 }
+    }
+
+    fn shown(&self) -> u32 {
+        self.limit.unwrap_or(paging::DEFAULT_LIMIT)
+    }
+
+    pub fn answer(&self, mut sessions: Vec<Session>, describe: impl Fn(&Session) -> Value) -> Sessions {
+        let shown = self.shown() as usize;
+        let has_more = sessions.len() > shown;
+        sessions.truncate(shown);
+        let next = sessions.last().filter(|_| has_more).map(|session| session.id);
+        Sessions { sessions: sessions.iter().map(describe).collect(), next }
+    }
 }
 
 /// List where the account is logged in, newest first.
 #[utoipa::path(
     get, path = "/sessions", operation_id = "list_sessions", tag = "sessions",
+    params(Wanted),
     responses((status = 200, description = "Sessions", body = Sessions)),
     security(("password" = []), ("bearer" = [])),
 )]
 pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<Sessions>, Refusal> {
     let bearer = call.bearer()?;
-    let sessions = wing.stores.sessions.list(bearer.user_id, call.now).await?;
-    let described = sessions.iter().map(|session| {
+    let wanted = Wanted::read(&call)?;
+    let sessions = wing.stores.sessions.list(bearer.user_id, wanted.page(), call.now).await?;
+    Ok(Json(wanted.answer(sessions, |session| {
         let mut described = described::session(session);
         described["current"] = (session.id == bearer.session_id).into();
         described
-    });
-    Ok(Json(Sessions { sessions: described.collect() }))
+    })))
 }
 
 /// End one of the own sessions. Another one than the caller's needs the password.

@@ -8,7 +8,9 @@ use super::{ConfigArg, block_on};
 use crate::auth::administration::Administration;
 use crate::auth::described;
 use crate::identity::SessionId;
-use crate::store::Session;
+use crate::store::{Session, SessionPage};
+
+const PAGE: u32 = 200;
 
 #[derive(Debug, Args)]
 pub struct SessionArgs {
@@ -51,8 +53,16 @@ async fn perform(
 ) -> Result<(), String> {
     match command {
         SessionCommand::List { user } => {
-            let sessions = administration.sessions(user).await.map_err(|error| error.to_string())?;
-            sessions.iter().try_for_each(|session| output.print(&line(session), &described::session(session)))
+            let mut page = SessionPage { after: None, limit: PAGE };
+            loop {
+                let sessions =
+                    administration.sessions(user, page).await.map_err(|error| error.to_string())?;
+                for session in &sessions {
+                    output.print(&line(session), &described::session(session))?;
+                }
+                let Some(last) = sessions.last() else { return Ok(()) };
+                page.after = Some(last.id);
+            }
         }
         SessionCommand::Revoke { id: Some(id), .. } => {
             administration.end_session(*id).await.map_err(|error| error.to_string())?;

@@ -44,7 +44,7 @@ pub use purges::{AnswerKey, Epoch, Label, Purge, Purges};
 pub use responses::{PART_BYTES, Parts, ResponseParts, Responses, StoredBody, StoredResponse};
 pub use revocations::{Admission, Bearer, Gatekeeper, Mirroring, Renewal, Revocation, Revocations, Standing};
 pub use second_factors::{CodeHash, SecondFactor, SecondFactors};
-pub use sessions::{Presentation, Presenter, Rotation, Session, Sessions, Start};
+pub use sessions::{Bound, Presentation, Presenter, Rotation, Session, SessionPage, Sessions, Start};
 
 /// The store failed: it could not be reached, did not answer in time, or answered nonsense.
 /// The cause is for our log; clients see `store_unavailable`.

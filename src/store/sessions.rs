@@ -65,14 +65,30 @@ pub struct Presentation<'a> {
 }
 
 /// What became of a session that was to begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
-    Started,
+    /// `ended`: those that had to make room.
+    Started { ended: Vec<SessionId> },
     /// Tokens of the session's version are revoked, so that nothing was kept. `below` is the lowest version
     /// that still counts.
-    Stale {
-        below: u64,
-    },
+    Stale { below: u64 },
+}
+
+/// How many sessions a user may have at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Bound {
+    /// At least one.
+    pub most: u32,
+    /// Until when the tokens of those are revoked that make room.
+    pub revoked_until: Timestamp,
+}
+
+/// Some of a user's sessions, by their ids, which are in order of their beginning.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionPage {
+    /// Only sessions that began before this one.
+    pub after: Option<SessionId>,
+    pub limit: u32,
 }
 
 /// What became of a presented refresh token.
@@ -108,8 +124,9 @@ impl Session {
 #[async_trait]
 pub trait Sessions: Send + Sync {
     /// Keeps the session, unless its version is revoked: both are one step, so that a session never begins
-    /// after what ended it.
-    async fn start(&self, session: &Session) -> Result<Start, StoreError>;
+    /// after what ended it. In the same step the user's least recently used sessions end that are more than the
+    /// bound allows.
+    async fn start(&self, session: &Session, bound: Bound) -> Result<Start, StoreError>;
     /// Presents a generation of session `id`. Atomic: of many at once with the newest generation, one gets
     /// `Rotated` and the others `Repeated` with the same generation. On `Reused` the session is removed and
     /// revoked until `revoked_until` in the same step. A rotation sets `idle_until` to the smaller of
@@ -120,8 +137,9 @@ pub trait Sessions: Send + Sync {
     async fn note_account(&self, id: SessionId, account: &Account) -> Result<(), StoreError>;
     /// `None` when it ended or expired.
     async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Session>, StoreError>;
-    /// The user's sessions that are alive, newest first.
-    async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError>;
+    /// A page of the user's sessions that are alive, newest first.
+    async fn list(&self, user: UserId, page: SessionPage, now: Timestamp)
+    -> Result<Vec<Session>, StoreError>;
     /// Removes the session and revokes its access tokens until `revoked_until`, in one step, also
     /// when the session itself is already gone. `true` if it existed.
     async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError>;

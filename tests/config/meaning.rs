@@ -39,6 +39,7 @@ fn a_file_may_be_as_short_as_one_line() {
     assert_eq!(policy.storage.users, UserStorage::Sqlite("data/portcullis.db".into()));
     assert_eq!(policy.storage.state, StateStorage::Embedded("data/state.db".into()));
     assert_eq!(policy.tokens.session_ttl, Duration::from_secs(90 * 24 * 3600));
+    assert_eq!(policy.tokens.max_sessions, 100);
     assert!(!policy.revocation.admit_unchecked_bearers);
     assert_eq!(policy.revocation.max_staleness, Some(Duration::from_secs(2)));
 }

@@ -96,6 +96,7 @@ mod revocation;
 mod second_factor;
 mod sensitive_actions;
 mod servers;
+mod session_pages;
 mod signed_assertion;
 mod simulations;
 mod stale_cache;

@@ -4,7 +4,7 @@
 //! Requests by the control socket need none, as only the gateway's own user can open that.
 
 mod audit;
-mod call;
+pub(super) mod call;
 mod decisions;
 mod description;
 mod keys;

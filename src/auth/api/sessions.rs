@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::call::{self, KeysToo, Named};
 use crate::auth::answer::Refusal;
 use crate::auth::call::Call;
-use crate::auth::sessions::Sessions;
+use crate::auth::sessions::{Sessions, Wanted};
 use crate::auth::{Wing, described};
 use crate::identity::SessionId;
 use crate::rejection::Code;
@@ -17,7 +17,7 @@ use crate::rejection::Code;
 /// List the sessions of an account, newest first.
 #[utoipa::path(
     get, path = "/users/{user}/sessions", operation_id = "list_sessions_of_user", tag = "sessions",
-    params(("user" = String, Path, description = "Id or username")),
+    params(("user" = String, Path, description = "Id or username"), Wanted),
     responses((status = 200, description = "Sessions", body = Sessions)),
     security(("bearer" = [])),
     extensions(("x-refusals" = json!(["not_found", "role_missing"]))),
@@ -27,8 +27,9 @@ pub async fn list(
     Named(user): Named,
     call: Call,
 ) -> Result<Json<Sessions>, Refusal> {
-    let sessions = call::administration(&wing, &call)?.sessions(&user).await?;
-    Ok(Json(Sessions { sessions: sessions.iter().map(described::session).collect() }))
+    let wanted = Wanted::read(&call)?;
+    let sessions = call::administration(&wing, &call)?.sessions(&user, wanted.page()).await?;
+    Ok(Json(wanted.answer(sessions, described::session)))
 }
 
 #[derive(Serialize, ToSchema)]

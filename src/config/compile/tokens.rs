@@ -28,6 +28,7 @@ impl Compiler<'_> {
             access_ttl: self.positive_duration(at, "access_ttl", raw.access_ttl, DAY / 96),
             refresh_ttl: self.positive_duration(at, "refresh_ttl", raw.refresh_ttl, DAY * 14),
             session_ttl: self.positive_duration(at, "session_ttl", raw.session_ttl, DAY * 90),
+            max_sessions: self.number(at, "max_sessions", raw.max_sessions, 100, 1..=10_000),
             refresh_window: self.duration(at, "refresh_window", raw.refresh_window, Duration::from_secs(10)),
             leeway: self.duration(at, "leeway", raw.leeway, Duration::from_secs(30)),
             max_size: self.size(at, "max_size", raw.max_size, DEFAULT_MAX_SIZE, 1024..=MAX_TOKEN_BYTES as u64)

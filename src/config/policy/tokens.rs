@@ -15,6 +15,8 @@ pub struct Tokens {
     pub refresh_ttl: Duration,
     /// A session is over after this in any case.
     pub session_ttl: Duration,
+    /// Of one account at once: the least recently used ends for one more.
+    pub max_sessions: u32,
     /// The predecessor of a refresh token still gets the same successor for this long.
     pub refresh_window: Duration,
     /// Clock skew forgiven for `exp` and `nbf`; at most 60 s.

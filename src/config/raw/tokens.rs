@@ -13,6 +13,7 @@ pub struct Tokens {
     pub access_ttl: Option<String>,
     pub refresh_ttl: Option<String>,
     pub session_ttl: Option<String>,
+    pub max_sessions: Option<u64>,
     pub refresh_window: Option<String>,
     pub leeway: Option<String>,
     pub max_size: Option<String>,

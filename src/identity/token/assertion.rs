@@ -192,6 +192,7 @@ mod tests {
             access_ttl: LIFE,
             refresh_ttl: LIFE,
             session_ttl: LIFE,
+            max_sessions: 100,
             refresh_window: LIFE,
             leeway: LIFE,
             max_size: 8192,

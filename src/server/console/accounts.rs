@@ -17,7 +17,7 @@ use crate::auth::console::Guest;
 use crate::identity::{SessionId, api_key};
 use crate::rejection::{Code, Rejection};
 use crate::store::lockouts::Lockout;
-use crate::store::{Account, AccountFilter, ApiKey, Session};
+use crate::store::{Account, AccountFilter, ApiKey, Session, SessionPage};
 
 const PAGE: u32 = 50;
 
@@ -33,6 +33,8 @@ struct Wanted {
 #[serde(deny_unknown_fields)]
 struct Done {
     done: Option<String>,
+    /// A session: those that began before it.
+    after: Option<SessionId>,
 }
 
 /// The fields of the form for roles; a box that isn't ticked isn't sent.
@@ -129,8 +131,11 @@ async fn one(console: &Console, guest: &Guest, id: &str) -> Shown {
     let administration = guest.administration();
     let found = administration.find_with_lockout(id).await;
     let (account, lockout) = found.map_err(|error| refused(console, error))?;
-    let sessions =
-        administration.sessions(&account.id.to_string()).await.map_err(|error| refused(console, error))?;
+    let page = SessionPage { after: wanted.after, limit: PAGE + 1 };
+    let sessions = administration.sessions(&account.id.to_string(), page).await;
+    let mut sessions = sessions.map_err(|error| refused(console, error))?;
+    let has_more = sessions.len() > PAGE as usize;
+    sessions.truncate(PAGE as usize);
     let keys = administration.keys(&account.id.to_string()).await.map_err(|error| refused(console, error))?;
     Ok(html! {
         @if let Some(said) = wanted.done.as_deref().and_then(said) { section .said { (said) } }
@@ -151,7 +156,13 @@ async fn one(console: &Console, guest: &Guest, id: &str) -> Shown {
             (email_form(guest, &account))
             p .faint { "Disabling and ending sessions take effect at every gateway at once." }
         }
-        section { h2 { "Sessions" } (table_of(guest, &sessions)) }
+        section {
+            h2 { "Sessions" }
+            (table_of(guest, &sessions))
+            @if let Some(last) = sessions.last().filter(|_| has_more) {
+                p { a href=(format!("{}?after={}", path_of(&account), last.id)) { "More" } }
+            }
+        }
         section { h2 { "API keys" } (table_of_keys(guest, keys)) }
         p { a href=(format!("/console/audit?user={}", account.id)) { "Audit records of this user" } }
     })

@@ -5,7 +5,7 @@ mod in_steps;
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::future::try_join_all;
 use redis::{Cmd, RedisWrite, Value};
 
 use super::key::{Key, Layout};
@@ -13,7 +13,9 @@ use super::script::{Call, Script};
 use super::{RedisState, duration_micros, failed, micros, millis, parse};
 use crate::clock::Timestamp;
 use crate::identity::{SessionId, UserId};
-use crate::store::{Account, Presentation, Revocation, Rotation, Session, Sessions, Start, StoreError};
+use crate::store::{
+    Account, Bound, Presentation, Revocation, Rotation, Session, SessionPage, Sessions, Start, StoreError,
+};
 
 /// All but the id, which is in the key's name. `rotate_session.lua` answers in the same order.
 const FIELDS: [&str; 16] = [
@@ -41,13 +43,15 @@ const LISTED_AT_ONCE: usize = 32;
 type Fields = [Option<String>; 16];
 
 /// How many arguments of a script come before the fields.
-const BEFORE_FIELDS: usize = 5;
+const BEFORE_FIELDS: usize = 7;
 
 static START: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
+    ending(concat!(
         include_str!("scripts/refuse_stale.lua"),
+        include_str!("scripts/make_room.lua"),
         include_str!("scripts/keep_session.lua"),
         include_str!("scripts/index_session.lua"),
+        "return {false, ended}\n",
     ))
 });
 static NOTE_ACCOUNT: LazyLock<Script> =
@@ -63,17 +67,24 @@ fn ending(source: &str) -> Script {
 
 #[async_trait]
 impl Sessions for RedisState {
-    async fn start(&self, session: &Session) -> Result<Start, StoreError> {
+    async fn start(&self, session: &Session, bound: Bound) -> Result<Start, StoreError> {
         if self.layout() == Layout::Cluster {
-            return self.start_in_steps(session).await;
+            return self.start_in_steps(session, bound).await;
         }
         let call = START.call(3, BEFORE_FIELDS + 2 * FIELDS.len());
         let call = call
             .key(Key::Session(session.id))
             .key(Key::RevokedUser(self.layout(), session.user_id))
             .key(Key::SessionsOf(session.user_id));
-        let below: Option<u64> = parse(with_values(call, session).run(&self.connections).await?)?;
-        Ok(below.map_or(Start::Started, |below| Start::Stale { below }))
+        let answer = with_values(call, session, bound).run(&self.connections).await?;
+        let (below, ended): (Option<u64>, Vec<String>) = parse(answer)?;
+        if let Some(below) = below {
+            return Ok(Start::Stale { below });
+        }
+        let ended =
+            ended.iter().map(|id| id.parse().map_err(failed)).collect::<Result<Vec<SessionId>, _>>()?;
+        self.note_revoked(ended.iter().copied().map(Revocation::Session), bound.revoked_until);
+        Ok(Start::Started { ended })
     }
 
     async fn rotate(&self, id: SessionId, presented: Presentation<'_>) -> Result<Rotation, StoreError> {
@@ -134,7 +145,12 @@ impl Sessions for RedisState {
     }
 
     /// One question per session: only single keys are certain to be on one server.
-    async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+    async fn list(
+        &self,
+        user: UserId,
+        page: SessionPage,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
         let mut command = Cmd::new();
         command.arg("ZRANGE");
         command.write_arg_fmt(Key::SessionsOf(user));
@@ -142,10 +158,18 @@ impl Sessions for RedisState {
         let ids: Vec<String> = parse(self.connections.run(&command).await?)?;
         let ids = ids.iter().map(|id| id.parse().map_err(failed));
         let ids = ids.collect::<Result<Vec<SessionId>, _>>()?;
-        let finds = ids.into_iter().map(|id| self.find(id, now));
-        let found: Vec<Option<Session>> = stream::iter(finds).buffered(LISTED_AT_ONCE).try_collect().await?;
-        let mut sessions: Vec<Session> = found.into_iter().flatten().collect();
-        sessions.sort_by_key(|session| std::cmp::Reverse((session.created_at, session.id)));
+        let mut ids: Vec<_> =
+            ids.into_iter().filter(|id| page.after.is_none_or(|after| *id < after)).collect();
+        ids.sort_unstable_by(|one, other| other.cmp(one));
+        let mut sessions = Vec::new();
+        for some in ids.chunks(LISTED_AT_ONCE) {
+            let finds = some.iter().map(|id| self.find(*id, now));
+            sessions.extend(try_join_all(finds).await?.into_iter().flatten());
+            if sessions.len() >= page.limit as usize {
+                break;
+            }
+        }
+        sessions.truncate(page.limit as usize);
         Ok(sessions)
     }
 
@@ -172,13 +196,15 @@ impl Sessions for RedisState {
     }
 }
 
-/// The arguments of `refuse_stale.lua`, `keep_session.lua` and `index_session.lua`.
-fn with_values<'a>(call: Call<'a>, session: &Session) -> Call<'a> {
+/// The arguments of `refuse_stale.lua`, `make_room.lua`, `keep_session.lua` and `index_session.lua`.
+fn with_values<'a>(call: Call<'a>, session: &Session, bound: Bound) -> Call<'a> {
     call.text(session.id)
         .arg(millis(session.created_at))
         .arg(millis(session.idle_until))
         .arg(millis(session.ends_at))
         .arg(session.version)
+        .arg(bound.most)
+        .arg(millis(bound.revoked_until))
         .field("user_id", Some(session.user_id))
         .field("username", Some(&session.username))
         .field("email", session.email.as_ref())

@@ -8,7 +8,8 @@ use super::{SqliteState, failed, revocations};
 use crate::clock::Timestamp;
 use crate::identity::{SessionId, UserId};
 use crate::store::{
-    Account, Presentation, Presenter, Revocation, Rotation, Session, Sessions, Start, StoreError,
+    Account, Bound, Presentation, Presenter, Revocation, Rotation, Session, SessionPage, Sessions, Start,
+    StoreError,
 };
 
 #[derive(sqlx::FromRow)]
@@ -58,12 +59,13 @@ impl SessionRow {
 
 #[async_trait]
 impl Sessions for SqliteState {
-    async fn start(&self, session: &Session) -> Result<Start, StoreError> {
+    async fn start(&self, session: &Session, bound: Bound) -> Result<Start, StoreError> {
         let mut transaction = self.begin().await?;
         let below = revocations::below(&mut transaction, session.user_id, session.created_at).await?;
         if let Some(below) = below.filter(|below| session.version < *below) {
             return Ok(Start::Stale { below });
         }
+        let ended = make_room(&mut transaction, session, bound).await?;
         let insert = sqlx::query(
             "INSERT INTO sessions (id, user_id, username, email, roles, version, generation, \
                                    created_at, rotated_at, idle_until, ends_at, address, user_agent, amr, \
@@ -89,7 +91,10 @@ impl Sessions for SqliteState {
         .bind(&session.last_device);
         insert.execute(&mut *transaction).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
-        Ok(Start::Started)
+        for id in &ended {
+            self.revoked.insert(Revocation::Session(*id), bound.revoked_until);
+        }
+        Ok(Start::Started { ended })
     }
 
     async fn rotate(&self, id: SessionId, presented: Presentation<'_>) -> Result<Rotation, StoreError> {
@@ -141,12 +146,19 @@ impl Sessions for SqliteState {
         read(&mut connection, id, now).await
     }
 
-    async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+    async fn list(
+        &self,
+        user: UserId,
+        page: SessionPage,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
         let select = sqlx::query_as::<_, SessionRow>(
-            "SELECT * FROM sessions WHERE user_id = ?1 AND idle_until > ?2 AND ends_at > ?2 \
-             ORDER BY created_at DESC, id DESC",
+            "SELECT * FROM sessions \
+             WHERE user_id = ?1 AND idle_until > ?2 AND ends_at > ?2 AND (?3 IS NULL OR id < ?3) \
+             ORDER BY id DESC LIMIT ?4",
         );
         let select = select.bind(user.to_string()).bind(micros(now));
+        let select = select.bind(page.after.map(|id| id.to_string())).bind(page.limit);
         let rows = select.fetch_all(&self.pool).await.map_err(failed)?;
         rows.into_iter().map(SessionRow::session).collect()
     }
@@ -180,6 +192,25 @@ impl SqliteState {
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)
     }
+}
+
+/// Ends the user's least recently used sessions, so that one more can begin; their ids.
+async fn make_room(
+    connection: &mut SqliteConnection,
+    session: &Session,
+    bound: Bound,
+) -> Result<Vec<SessionId>, StoreError> {
+    let select = sqlx::query_scalar::<_, String>(
+        "SELECT id FROM sessions WHERE user_id = ?1 AND idle_until > ?2 AND ends_at > ?2 \
+         ORDER BY rotated_at DESC, id DESC LIMIT -1 OFFSET ?3",
+    );
+    let select = select.bind(session.user_id.to_string()).bind(micros(session.created_at));
+    let ids = select.bind(bound.most.saturating_sub(1)).fetch_all(&mut *connection).await.map_err(failed)?;
+    let ids = ids.iter().map(|id| column::parse(id)).collect::<Result<Vec<SessionId>, _>>()?;
+    for id in &ids {
+        remove(connection, *id, bound.revoked_until).await.map_err(failed)?;
+    }
+    Ok(ids)
 }
 
 async fn read(

@@ -10,9 +10,9 @@ use portcullis::identity::{SessionId, UserId};
 use portcullis::store::lockouts::{Begun, Lane, Lockout, Locks, Outcome, Source, Target};
 use portcullis::store::{
     Account, AccountFilter, Accounts, AddressState, ApiKeys, AuditEntry, AuditFilter, AuditLog, AuditPage,
-    AuditPosition, AuditRecord, Bearer, CreateError, FormerName, ImportedAccount, LockoutRule, Lockouts,
-    NewAccount, Notices, OneTimeTokens, Presentation, Revocation, Revocations, Rotation, SecondFactors,
-    Session, Sessions, Standing, Start, StoreError,
+    AuditPosition, AuditRecord, Bearer, Bound, CreateError, FormerName, ImportedAccount, LockoutRule,
+    Lockouts, NewAccount, Notices, OneTimeTokens, Presentation, Revocation, Revocations, Rotation,
+    SecondFactors, Session, SessionPage, Sessions, Standing, Start, StoreError,
 };
 use tokio::sync::Semaphore;
 
@@ -241,8 +241,8 @@ impl AuditLog for Faulty {
 
 #[async_trait]
 impl Sessions for Faulty {
-    async fn start(&self, session: &Session) -> Result<Start, StoreError> {
-        self.call("state.start").await?.sessions.start(session).await
+    async fn start(&self, session: &Session, bound: Bound) -> Result<Start, StoreError> {
+        self.call("state.start").await?.sessions.start(session, bound).await
     }
     async fn rotate(&self, id: SessionId, presented: Presentation<'_>) -> Result<Rotation, StoreError> {
         self.call("state.rotate").await?.sessions.rotate(id, presented).await
@@ -253,8 +253,13 @@ impl Sessions for Faulty {
     async fn find(&self, id: SessionId, now: Timestamp) -> Result<Option<Session>, StoreError> {
         self.call("state.find").await?.sessions.find(id, now).await
     }
-    async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
-        self.call("state.list").await?.sessions.list(user, now).await
+    async fn list(
+        &self,
+        user: UserId,
+        page: SessionPage,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
+        self.call("state.list").await?.sessions.list(user, page, now).await
     }
     async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError> {
         self.call("state.end").await?.sessions.end(id, revoked_until).await

@@ -3,7 +3,7 @@
 use http::Method;
 use portcullis::clock;
 use portcullis::identity::totp;
-use portcullis::store::{AuditEvent, Revocation, Standing};
+use portcullis::store::{AuditEvent, Revocation, SessionPage, Standing};
 use serde_json::{Value, json};
 
 use super::wing::{Answer, PASSWORD, Pair, Wing, step, wing};
@@ -27,7 +27,8 @@ async fn held_at(
 }
 
 async fn sessions(wing: &Wing) -> usize {
-    wing.administration().sessions("alice").await.unwrap().len()
+    let page = SessionPage { after: None, limit: 100 };
+    wing.administration().sessions("alice", page).await.unwrap().len()
 }
 
 fn refused(answer: &Answer) -> (u16, &str) {

@@ -69,6 +69,7 @@ fn tokens() -> Tokens {
         access_ttl: Duration::from_secs(900),
         refresh_ttl: Duration::from_secs(14 * 86_400),
         session_ttl: Duration::from_secs(90 * 86_400),
+        max_sessions: 100,
         refresh_window: Duration::from_secs(10),
         leeway: Duration::from_secs(30),
         max_size: 8192,

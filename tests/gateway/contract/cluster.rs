@@ -16,7 +16,7 @@ use super::gatekeeper::{admit, charge, hourly, quota, take};
 use super::gateway_on_redis::GatewayOnRedis;
 use super::leases::{assert_within, fresh, runtime};
 use super::revocations::bearer;
-use super::sessions::{presentation, session};
+use super::sessions::{bound, presentation, session};
 use super::{HOUR, now};
 use crate::servers::redis_cluster::{BorrowedCluster, RedisCluster};
 
@@ -138,7 +138,7 @@ async fn a_script_that_a_server_has_forgotten_is_sent_again() {
     let cluster = BorrowedCluster::take();
     let state = RedisState::open(&cluster.url()).unwrap();
     let ended = session();
-    state.start(&ended).await.unwrap();
+    state.start(&ended, bound()).await.unwrap();
 
     for node in cluster.nodes() {
         node.ask::<()>(&["SCRIPT", "FLUSH"]).expect("it runs");
@@ -155,8 +155,8 @@ async fn every_key_is_ours_and_expires_and_an_operator_sees_the_blacklist() {
     let (live, ended, bearer) = (session(), session(), bearer());
     let rule = LockoutRule { failures: 3, for_: HOUR };
 
-    state.start(&live).await.unwrap();
-    state.start(&ended).await.unwrap();
+    state.start(&live, bound()).await.unwrap();
+    state.start(&ended, bound()).await.unwrap();
     state.rotate(live.id, presentation(1, now())).await.unwrap();
     state.end(ended.id, now() + HOUR).await.unwrap();
     state.revoke(Revocation::UserBelow(bearer.user, 7), now() + HOUR).await.unwrap();

@@ -8,8 +8,8 @@ use portcullis::clock::Timestamp;
 use portcullis::identity::{SessionId, UserId};
 use portcullis::store::redis::{RedisGatekeeper, RedisState};
 use portcullis::store::{
-    Account, Bearer, Charge, Gatekeeper, Presentation, Revocation, Revocations, Rotation, Session, Sessions,
-    Standing, Start, StoreError, Verdict,
+    Account, Bearer, Bound, Charge, Gatekeeper, Presentation, Revocation, Revocations, Rotation, Session,
+    SessionPage, Sessions, Standing, Start, StoreError, Verdict,
 };
 use tokio::task::JoinSet;
 
@@ -153,8 +153,8 @@ impl Revocations for GatewayOnRedis {
 
 #[async_trait]
 impl Sessions for GatewayOnRedis {
-    async fn start(&self, session: &Session) -> Result<Start, StoreError> {
-        self.state.start(session).await
+    async fn start(&self, session: &Session, bound: Bound) -> Result<Start, StoreError> {
+        self.state.start(session, bound).await
     }
 
     async fn rotate(&self, id: SessionId, presented: Presentation<'_>) -> Result<Rotation, StoreError> {
@@ -169,8 +169,13 @@ impl Sessions for GatewayOnRedis {
         self.state.find(id, now).await
     }
 
-    async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
-        self.state.list(user, now).await
+    async fn list(
+        &self,
+        user: UserId,
+        page: SessionPage,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
+        self.state.list(user, page, now).await
     }
 
     async fn end(&self, id: SessionId, revoked_until: Timestamp) -> Result<bool, StoreError> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::gatekeeper::admit;
 use super::gateway_on_redis::GatewayOnRedis;
 use super::revocations::bearer;
-use super::sessions::{presentation, session};
+use super::sessions::{bound, presentation, session};
 use super::{HOUR, eventually, now};
 use crate::servers::redis::Redis;
 
@@ -48,7 +48,7 @@ async fn what_one_gateway_revokes_another_refuses_without_asking() {
     let (by_token, stranger) = (revoke_at(&one).await, bearer());
     let (by_session, by_user) = (bearer(), bearer());
     let of_user = session();
-    one.state.start(&of_user).await.unwrap();
+    one.state.start(&of_user, bound()).await.unwrap();
 
     one.state.end(by_session.session, now() + HOUR).await.unwrap();
     one.state.end_all(of_user.user_id, now() + HOUR).await.unwrap();
@@ -74,7 +74,7 @@ async fn the_gateway_that_revokes_knows_it_before_it_answers() {
     let redis = Redis::start();
     let gateway = GatewayOnRedis::mirrored(&redis).await;
     let reused = session();
-    gateway.state.start(&reused).await.unwrap();
+    gateway.state.start(&reused, bound()).await.unwrap();
     for _ in 0..50 {
         let revoked = revoke_at(&gateway).await;
         assert_eq!(gateway.known(revoked), Some(Standing::Revoked));

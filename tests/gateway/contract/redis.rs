@@ -12,7 +12,7 @@ use redis::Commands;
 
 use super::responses::{in_parts, keep_parts};
 use super::revocations::bearer;
-use super::sessions::{presentation, session};
+use super::sessions::{bound, presentation, session};
 use super::{HOUR, eventually, now};
 use crate::servers::redis::Redis;
 
@@ -46,8 +46,8 @@ async fn every_key_is_ours_and_expires() {
     let (live, ended) = (session(), session());
     let rule = LockoutRule { failures: 3, for_: HOUR };
 
-    state.start(&live).await.unwrap();
-    state.start(&ended).await.unwrap();
+    state.start(&live, bound()).await.unwrap();
+    state.start(&ended, bound()).await.unwrap();
     state.rotate(live.id, presentation(1, now())).await.unwrap();
     state.end(ended.id, now() + HOUR).await.unwrap();
     let (nobody, from) =

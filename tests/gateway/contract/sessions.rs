@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use portcullis::clock::Timestamp;
 use portcullis::store::{
-    Account, Bearer, Presentation, Presenter, Revocation, Revocations, Rotation, Session, Sessions, Standing,
-    Start,
+    Account, Bearer, Bound, Presentation, Presenter, Revocation, Revocations, Rotation, Session, SessionPage,
+    Sessions, Standing, Start,
 };
 use uuid::Uuid;
 
@@ -28,6 +28,9 @@ contract!([redis_state, strict_redis, mirrored_redis, cluster_state, strict_clus
     a_noted_account_shows_in_the_session
     the_living_sessions_of_a_user_are_listed_newest_first
     noting_an_account_does_not_revive_an_ended_session
+    the_least_recently_used_session_makes_room_for_one_more
+    of_many_sessions_that_start_at_once_no_more_are_left_than_there_may_be
+    sessions_are_listed_page_by_page
     a_session_is_never_lifted_to_other_credentials_nor_set_back
     a_session_from_before_credentials_gets_them_while_its_account_is_the_same
     no_session_of_a_revoked_version_starts
@@ -37,6 +40,12 @@ contract!([redis_state, strict_redis, mirrored_redis, cluster_state, strict_clus
 });
 
 const WINDOW: Duration = Duration::from_secs(10);
+const ALL: SessionPage = SessionPage { after: None, limit: 1000 };
+
+/// More than any test has, but those about it.
+pub(super) fn bound() -> Bound {
+    Bound { most: 100, revoked_until: now() + HOUR }
+}
 
 trait State: Sessions + Revocations + 'static {}
 impl<S: Sessions + Revocations + 'static> State for S {}
@@ -66,7 +75,7 @@ pub(super) fn session() -> Session {
 
 async fn started(state: &impl Sessions) -> Session {
     let session = session();
-    assert_eq!(state.start(&session).await.unwrap(), Start::Started);
+    assert_eq!(state.start(&session, bound()).await.unwrap(), Start::Started { ended: vec![] });
     session
 }
 
@@ -133,7 +142,7 @@ async fn a_started_session_is_found_as_it_was(state: Arc<impl State>) {
     let full = started(&*state).await;
     let bare =
         Session { email: None, roles: vec![], amr: vec![], address: None, user_agent: None, ..session() };
-    state.start(&bare).await.unwrap();
+    state.start(&bare, bound()).await.unwrap();
 
     assert_eq!(state.find(full.id, now()).await.unwrap(), Some(full));
     assert_eq!(state.find(bare.id, now()).await.unwrap(), Some(bare));
@@ -160,7 +169,7 @@ async fn a_rotation_raises_the_generation_and_the_idle_end(state: Arc<impl State
 
 async fn a_rotation_never_reaches_beyond_the_latest_end(state: Arc<impl State>) {
     let session = Session { ends_at: now() + 90 * MINUTE, ..session() };
-    state.start(&session).await.unwrap();
+    state.start(&session, bound()).await.unwrap();
 
     let Rotation::Rotated(rotated) = present(&*state, &session, 1, 50 * MINUTE).await else {
         panic!("the newest generation rotates");
@@ -283,7 +292,7 @@ async fn a_generation_that_never_was_is_unknown_and_harms_nobody(state: Arc<impl
 async fn an_expired_session_is_unknown(state: Arc<impl State>) {
     let idle = started(&*state).await;
     let over = Session { idle_until: now() + 9 * HOUR, ends_at: now() + HOUR, ..session() };
-    state.start(&over).await.unwrap();
+    state.start(&over, bound()).await.unwrap();
 
     for session in [idle, over] {
         assert_eq!(state.find(session.id, session.created_at + 2 * HOUR).await.unwrap(), None);
@@ -334,7 +343,7 @@ async fn a_session_is_never_lifted_to_other_credentials_nor_set_back(state: Arc<
 
 async fn a_session_from_before_credentials_gets_them_while_its_account_is_the_same(state: Arc<impl State>) {
     let before = Session { credentials: 0, ..session() };
-    state.start(&before).await.unwrap();
+    state.start(&before, bound()).await.unwrap();
     let same = Account { credentials: 5, ..account(&before) };
 
     state.note_account(before.id, &Account { version: 4, ..same.clone() }).await.unwrap();
@@ -354,11 +363,11 @@ async fn no_session_of_a_revoked_version_starts(state: Arc<impl State>) {
 
     assert_eq!(state.revoked_below(stale.user_id, now()).await.unwrap(), Some(4));
     assert_eq!(state.revoked_below(Uuid::now_v7(), now()).await.unwrap(), None);
-    assert_eq!(state.start(&stale).await.unwrap(), Start::Stale { below: 4 });
-    assert_eq!(state.start(&fresh).await.unwrap(), Start::Started);
+    assert_eq!(state.start(&stale, bound()).await.unwrap(), Start::Stale { below: 4 });
+    assert_eq!(state.start(&fresh, bound()).await.unwrap(), Start::Started { ended: vec![] });
 
     assert_eq!(state.find(stale.id, now()).await.unwrap(), None);
-    assert_eq!(state.list(stale.user_id, now()).await.unwrap(), []);
+    assert_eq!(state.list(stale.user_id, ALL, now()).await.unwrap(), []);
 }
 
 /// Whichever comes first: the session is refused, or ended.
@@ -372,13 +381,70 @@ async fn no_session_survives_what_revokes_its_version_at_the_same_time(state: Ar
                 state.revoke(Revocation::UserBelow(user, 4), now() + HOUR).await.unwrap();
                 state.end_all(user, now() + HOUR).await.unwrap();
             } else {
-                state.start(&Session { user_id: user, ..session() }).await.unwrap();
+                state.start(&Session { user_id: user, ..session() }, bound()).await.unwrap();
             }
         }
     })
     .await;
 
-    assert_eq!(state.list(user, now()).await.unwrap(), []);
+    assert_eq!(state.list(user, ALL, now()).await.unwrap(), []);
+}
+
+async fn the_least_recently_used_session_makes_room_for_one_more(state: Arc<impl State>) {
+    let first = started(&*state).await;
+    let of_the_same = || Session { user_id: first.user_id, ..session() };
+    let bound = Bound { most: 3, ..bound() };
+    let (second, third, fourth) = (of_the_same(), of_the_same(), of_the_same());
+    let other = started(&*state).await;
+    for session in [&second, &third] {
+        assert_eq!(state.start(session, bound).await.unwrap(), Start::Started { ended: vec![] });
+    }
+    // The first was used after the second began.
+    present(&*state, &first, 1, MINUTE).await;
+
+    let start = state.start(&fourth, bound).await.unwrap();
+
+    assert_eq!(start, Start::Started { ended: vec![second.id] });
+    let left: Vec<_> = state.list(first.user_id, ALL, now()).await.unwrap();
+    assert_eq!(left.iter().map(|session| session.id).collect::<Vec<_>>(), [fourth.id, third.id, first.id]);
+    assert_eq!(standing(&*state, &second).await, Standing::Revoked);
+    assert_eq!(standing(&*state, &first).await, Standing::Good);
+    assert_eq!(state.find(other.id, now()).await.unwrap(), Some(other));
+}
+
+async fn of_many_sessions_that_start_at_once_no_more_are_left_than_there_may_be(state: Arc<impl State>) {
+    let user = Uuid::now_v7();
+    let bound = Bound { most: 5, ..bound() };
+
+    in_parallel(20, |_| {
+        let state = state.clone();
+        async move { state.start(&Session { user_id: user, ..session() }, bound).await.unwrap() }
+    })
+    .await;
+
+    assert_eq!(state.list(user, ALL, now()).await.unwrap().len(), 5);
+}
+
+async fn sessions_are_listed_page_by_page(state: Arc<impl State>) {
+    let first = started(&*state).await;
+    let mut ids = vec![first.id];
+    for _ in 0..4 {
+        let next = Session { user_id: first.user_id, ..session() };
+        state.start(&next, bound()).await.unwrap();
+        ids.push(next.id);
+    }
+    ids.sort_unstable_by(|one, other| other.cmp(one));
+
+    let (mut seen, mut page) = (Vec::new(), SessionPage { after: None, limit: 2 });
+    loop {
+        let sessions = state.list(first.user_id, page, now()).await.unwrap();
+        assert!(sessions.len() <= 2);
+        let Some(last) = sessions.last() else { break };
+        page.after = Some(last.id);
+        seen.extend(sessions.iter().map(|session| session.id));
+    }
+
+    assert_eq!(seen, ids);
 }
 
 async fn noting_an_account_does_not_revive_an_ended_session(state: Arc<impl State>) {
@@ -408,8 +474,8 @@ async fn ending_all_ends_each_session_of_that_user_only(state: Arc<impl State>) 
     let second = Session { user_id: first.user_id, ..session() };
     let ended = Session { user_id: first.user_id, ..session() };
     let other = started(&*state).await;
-    state.start(&second).await.unwrap();
-    state.start(&ended).await.unwrap();
+    state.start(&second, bound()).await.unwrap();
+    state.start(&ended, bound()).await.unwrap();
     state.end(ended.id, now() + HOUR).await.unwrap();
 
     assert_eq!(state.end_all(first.user_id, now() + HOUR).await.unwrap(), 2);
@@ -435,8 +501,8 @@ async fn the_living_sessions_of_a_user_are_listed_newest_first(state: Arc<impl S
     started(&*state).await;
     state.end(ended.id, now() + HOUR).await.unwrap();
 
-    let listed = state.list(first.user_id, first.created_at + 2 * MINUTE).await.unwrap();
+    let listed = state.list(first.user_id, ALL, first.created_at + 2 * MINUTE).await.unwrap();
 
     assert_eq!(listed, [second, first]);
-    assert_eq!(state.list(Uuid::now_v7(), now()).await.unwrap(), []);
+    assert_eq!(state.list(Uuid::now_v7(), ALL, now()).await.unwrap(), []);
 }

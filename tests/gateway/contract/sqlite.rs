@@ -13,7 +13,7 @@ use portcullis::store::{
 
 use super::accounts::{new_account, note};
 use super::revocations::bearer;
-use super::sessions::session;
+use super::sessions::{bound, session};
 use super::{HOUR, eventually, in_parallel, now};
 
 fn mode(path: &Path) -> u32 {
@@ -79,7 +79,7 @@ async fn sessions_revocations_and_lockouts_survive_a_restart() {
     let rule = LockoutRule { failures: 1, for_: HOUR };
 
     let before = SqliteState::open(&path).await.unwrap();
-    before.start(&live).await.unwrap();
+    before.start(&live, bound()).await.unwrap();
     before.end(revoked.session, now() + HOUR).await.unwrap();
     before.revoke(Revocation::UserBelow(stale.user, stale.version + 1), now() + HOUR).await.unwrap();
     let (target, from) = (Target::Unknown("alice"), Source { network: "::/64".to_owned(), device: None });

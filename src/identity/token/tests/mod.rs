@@ -68,6 +68,7 @@ fn tokens(keys: Vec<TokenKey>) -> Tokens {
         access_ttl: Duration::from_secs(900),
         refresh_ttl: Duration::from_secs(3600),
         session_ttl: Duration::from_secs(7200),
+        max_sessions: 100,
         refresh_window: Duration::from_secs(10),
         leeway: Duration::from_secs(30),
         max_size: 8192,

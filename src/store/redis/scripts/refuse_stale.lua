@@ -5,5 +5,5 @@
 -- ARGV: fifth, the session's version
 local below = tonumber(redis.call('GET', KEYS[2]))
 if below and tonumber(ARGV[5]) < below then
-    return string.format('%.0f', below)
+    return {string.format('%.0f', below), {}}
 end

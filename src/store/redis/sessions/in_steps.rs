@@ -18,7 +18,7 @@ use crate::identity::{SessionId, UserId};
 use crate::store::redis::key::Key;
 use crate::store::redis::script::{Call, Script};
 use crate::store::redis::{RedisState, failed, millis, parse};
-use crate::store::{Revocation, Revocations, Session, Start, StoreError};
+use crate::store::{Bound, Revocation, Revocations, Session, SessionPage, Sessions, Start, StoreError};
 
 /// Sessions that are revoked by one script.
 const BATCH: usize = 500;
@@ -33,18 +33,38 @@ pub(super) static ROTATE: LazyLock<Script> = LazyLock::new(|| {
 });
 
 impl RedisState {
-    pub(super) async fn start_in_steps(&self, session: &Session) -> Result<Start, StoreError> {
+    pub(super) async fn start_in_steps(&self, session: &Session, bound: Bound) -> Result<Start, StoreError> {
         if let Some(below) = self.stale_below(session).await? {
             return Ok(Start::Stale { below });
         }
         for (script, key) in [(&INDEX, Key::SessionsOf(session.user_id)), (&KEEP, Key::Session(session.id))] {
             let call = script.call(1, BEFORE_FIELDS + 2 * FIELDS.len()).key(key);
-            with_values(call, session).run(&self.connections).await?;
+            with_values(call, session, bound).run(&self.connections).await?;
         }
-        let Some(below) = self.stale_below(session).await? else { return Ok(Start::Started) };
+        let Some(below) = self.stale_below(session).await? else {
+            return Ok(Start::Started { ended: self.make_room(session, bound).await? });
+        };
         self.remove_session(session.id).await?;
         self.forget_sessions(session.user_id, &[session.id]).await?;
         Ok(Start::Stale { below })
+    }
+
+    /// Each start counts once its own session is there, so that after the last of several at once no more are left
+    /// than there may be.
+    async fn make_room(&self, session: &Session, bound: Bound) -> Result<Vec<SessionId>, StoreError> {
+        let most = bound.most as usize;
+        if self.session_ids(session.user_id).await?.len() <= most {
+            return Ok(Vec::new());
+        }
+        let all = SessionPage { after: None, limit: u32::MAX };
+        let mut alive = self.list(session.user_id, all, session.created_at).await?;
+        alive.sort_by_key(|session| std::cmp::Reverse((session.rotated_at, session.id)));
+        let mut ended = Vec::new();
+        for session in alive.iter().skip(most) {
+            self.end_in_steps(session.id, bound.revoked_until).await?;
+            ended.push(session.id);
+        }
+        Ok(ended)
     }
 
     async fn stale_below(&self, session: &Session) -> Result<Option<u64>, StoreError> {
