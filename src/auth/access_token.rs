@@ -7,7 +7,7 @@ use super::call::Call;
 use super::{Wing, grant, refresh};
 use crate::identity::{Identity, SessionId, credentials};
 use crate::rejection::Code;
-use crate::store::{Bearer, Standing};
+use crate::store::{Account, Bearer, Session, Standing};
 
 const ACCESS_TOKEN: &str = "access_token";
 
@@ -36,8 +36,29 @@ pub async fn renew(
         Code::RefreshInvalid => Code::TokenRevoked.into(),
         _ => refusal,
     })?;
-    answer.insert(ACCESS_TOKEN.to_owned(), call.settings.keys.mint(&grant::identity(call, &session)).into());
+    add(call, &session, answer);
     Ok(())
+}
+
+/// The same after what has ended the bearer's session: for a new one.
+pub async fn start_anew(
+    wing: &Wing,
+    call: &Call,
+    account: &Account,
+    answer: &mut Map<String, Value>,
+) -> Result<(), Refusal> {
+    if call.expects(ACCESS_TOKEN) != Some(true) {
+        return Ok(());
+    }
+    // The bearer has shown the other factors before.
+    let amr = call.bearer()?.amr.clone();
+    let session = grant::start_session(wing, call, account, &amr).await?;
+    add(call, &session, answer);
+    Ok(())
+}
+
+fn add(call: &Call, session: &Session, answer: &mut Map<String, Value>) {
+    answer.insert(ACCESS_TOKEN.to_owned(), call.settings.keys.mint(&grant::identity(call, session)).into());
 }
 
 /// Adds the bearer's own text, after what has made it worthless: clients look for a token here, too.

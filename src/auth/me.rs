@@ -8,6 +8,7 @@ use http::header::SET_COOKIE;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 use super::answer::Refusal;
 use super::audit::Subject;
@@ -15,7 +16,9 @@ use super::call::Call;
 use super::described::OwnAccount;
 use super::notice::{self, Change};
 use super::openapi::schemas::{Email, Username};
-use super::{Wing, access_token, audit, body, confirm, cookie, described, email, login};
+use super::{
+    Wing, access_token, audit, body, confirm, cookie, described, email, ending_keys, login, password,
+};
 use crate::accounts::names;
 use crate::accounts::reauthentication::Proof;
 use crate::identity::{email as address, name};
@@ -37,6 +40,9 @@ struct Changes {
     password: Option<String>,
     /// Where the account has a second factor: of the app, or a recovery code.
     code: Option<String>,
+    /// Only where an alias has a name for it.
+    #[schema(ignore)]
+    new_password: Option<String>,
 }
 
 /// `PUT`: the whole of what the owner may change.
@@ -52,6 +58,9 @@ struct Whole {
     password: Option<String>,
     /// Where the account has a second factor: of the app, or a recovery code.
     code: Option<String>,
+    /// Only where an alias has a name for it.
+    #[schema(ignore)]
+    new_password: Option<String>,
 }
 
 /// A member that is there, be it `null`.
@@ -89,6 +98,7 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>,
         email: changes.email.unwrap_or_else(|| account.latest_email().map(str::to_owned)),
         password: changes.password,
         code: changes.code,
+        new_password: changes.new_password,
     };
     set_profile(&wing, &call, &account, whole).await
 }
@@ -102,6 +112,10 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Json<Value>,
     extensions(("x-refusals" = json!(["username_taken", "username_reserved", "reauthentication_required", "bad_credentials", "mfa_code_invalid", "account_locked", "overloaded", "account_changed"]))),
 )]
 pub async fn replace(State(wing): State<Wing>, call: Call) -> Result<Json<Value>, Refusal> {
+    // Clients of other programs name what they know of; the rest stays.
+    if call.request_shape().is_some() {
+        return change(State(wing), call).await;
+    }
     let whole: Whole = body::json(&call)?;
     let account = own_account(&wing, &call).await?;
     set_profile(&wing, &call, &account, whole).await
@@ -168,19 +182,12 @@ async fn set_profile(
     whole: Whole,
 ) -> Result<Json<Value>, Refusal> {
     let bad_request = |detail| Rejection::from(Code::BadRequest).because(detail);
-    let Whole { username, email, password, code } = whole;
+    let Whole { username, email, new_password, .. } = whole;
+    let proof = Proof::new(whole.password, whole.code);
     let username = name::username(&username).map_err(bad_request)?;
     let is_same_email = email.as_deref() == account.latest_email();
-    if username == account.username && is_same_email {
-        // It would look like a new password that was taken.
-        if password.is_some() || code.is_some() {
-            let prefix = &call.settings.policy.auth.prefix;
-            let detail = format!(
-                "`{}` has no effect: the account stays as it is; a new password goes to POST {prefix}/password",
-                if password.is_some() { "password" } else { "code" },
-            );
-            return Err(call.bad_member(&detail));
-        }
+    if username == account.username && is_same_email && new_password.is_none() {
+        refuse_without_effect(call, &proof)?;
         return answer(wing, call, account).await;
     }
     // One of before the rules may stay as it is.
@@ -190,23 +197,94 @@ async fn set_profile(
     };
     let rules = &call.settings.policy.auth;
     names::check(&username, Some(account), &rules.reserved_names)?;
-    if rules.email.change_needs_password {
-        confirm::owner(wing, call, account, Proof::new(password, code)).await?;
+    let new_password = new_password.map(Zeroizing::new);
+    if let Some(new) = &new_password {
+        check_new_password(call, new, &username, email.as_deref())?;
     }
-    let record = profile_record(wing, call, account, &username, email.as_deref());
+    confirm_change(wing, call, account, proof, new_password.is_some()).await?;
+    let new_hash = match new_password {
+        Some(new) => Some(wing.passwords.hash(new, rules.password.argon2).await?),
+        None => None,
+    };
+    let new_hash = new_hash.as_deref();
+    let record = profile_record(wing, call, account, &username, email.as_deref(), new_hash.is_some());
     let accounts = &wing.stores.accounts;
-    let change = accounts.set_profile(account, &username, email.as_deref(), call.now, &record);
+    let change = accounts.set_profile(account, &username, email.as_deref(), new_hash, call.now, &record);
     // Older tokens are stale: backends must not go on under a name that somebody else may take now.
-    let changed = wing.change(call, account, change).await?.ok_or(Code::AccountChanged)?;
+    let change = wing.change(call, account, change);
+    let reason = new_hash.map(|_| "password changed");
+    let changed = ending_keys::end_with(wing, call, account, reason, change).await?;
+    let changed = changed.ok_or(Code::AccountChanged)?;
     audit::log(&record);
-    if changed.username != account.username {
-        notice::post(wing, call, account, Change::Name).await;
+    tell(wing, call, account, &changed, is_same_email).await;
+    if new_hash.is_none() {
+        return answer(wing, call, &changed).await;
+    }
+    let mut answer = described::members(&described::own(&changed));
+    access_token::start_anew(wing, call, &changed, &mut answer).await?;
+    Ok(Json(Value::Object(answer)))
+}
+
+/// Whether the request has what the change needs, and nothing that it doesn't.
+async fn confirm_change(
+    wing: &Wing,
+    call: &Call,
+    account: &Account,
+    proof: Proof,
+    is_new_password: bool,
+) -> Result<(), Refusal> {
+    if call.waives_reauthentication {
+        return refuse_without_effect(call, &proof);
+    }
+    let is_needed = is_new_password || call.settings.policy.auth.email.change_needs_password;
+    if is_needed || proof.password.is_some() {
+        confirm::owner(wing, call, account, proof).await?;
+    }
+    Ok(())
+}
+
+/// A password that nothing asks for looks like a new one that was taken.
+fn refuse_without_effect(call: &Call, proof: &Proof) -> Result<(), Refusal> {
+    let member = match (&proof.password, &proof.code) {
+        (Some(_), _) => "password",
+        (None, Some(_)) => "code",
+        (None, None) => return Ok(()),
+    };
+    let prefix = &call.settings.policy.auth.prefix;
+    let detail = format!("`{member}` has no effect here; a new password goes to POST {prefix}/password");
+    Err(call.bad_member(&detail))
+}
+
+/// Only an alias can name it.
+fn check_new_password(
+    call: &Call,
+    new_password: &str,
+    username: &str,
+    email: Option<&str>,
+) -> Result<(), Refusal> {
+    let policy = &call.settings.policy;
+    if !call.request_shape().is_some_and(|shape| shape.names("new_password")) {
+        let prefix = &policy.auth.prefix;
+        let detail = format!(
+            "Not accepted: unknown field `new_password`; a new password goes to POST {prefix}/password"
+        );
+        return Err(call.bad_member(&detail));
+    }
+    password::check(policy, new_password, username, email)
+        .map_err(|reason| Rejection::from(Code::WeakPassword).because(reason).into())
+}
+
+async fn tell(wing: &Wing, call: &Call, before: &Account, changed: &Account, is_same_email: bool) {
+    if changed.username != before.username {
+        notice::post(wing, call, before, Change::Name).await;
+    }
+    if changed.password_hash != before.password_hash {
+        notice::post(wing, call, before, Change::Password).await;
     }
     if !is_same_email {
-        tell_of_email(wing, call, account, &changed).await;
-        email::confirm(wing, call, &changed);
+        tell_of_email(wing, call, before, changed).await;
+        email::confirm(wing, call, changed);
     }
-    answer(wing, call, &changed).await
 }
 
 /// At the address that was confirmed before.
@@ -225,8 +303,12 @@ fn profile_record(
     account: &Account,
     username: &str,
     email: Option<&str>,
+    is_new_password: bool,
 ) -> AuditRecord {
     let mut changes = Vec::new();
+    if is_new_password {
+        changes.push("password".to_owned());
+    }
     if username != account.username {
         changes.push(format!("username, was {}", account.username));
     }
@@ -234,5 +316,6 @@ fn profile_record(
         changes.push("email".to_owned());
     }
     let subject = Subject { user_id: Some(account.id), username };
-    wing.record(call, AuditEvent::ProfileChanged, subject, Some(&changes.join("; ")))
+    let event = if is_new_password { AuditEvent::PasswordChanged } else { AuditEvent::ProfileChanged };
+    wing.record(call, event, subject, Some(&changes.join("; ")))
 }

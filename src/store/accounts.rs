@@ -142,12 +142,13 @@ pub trait Accounts: Send + Sync {
     /// Replaces the username, gives an address, and raises the version; the changed account, or `None` if it
     /// changed meanwhile. A confirmed address stays until the one given is confirmed, which is pending until then; one that
     /// isn't confirmed is replaced at once. The confirmed address itself ends a pending change, and no address
-    /// removes all.
+    /// removes all. With a new hash the password is replaced in the same step, which raises the credentials, too.
     async fn set_profile(
         &self,
         account: &Account,
         username: &str,
         email: Option<&str>,
+        new_hash: Option<&str>,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, CreateError>;

@@ -197,3 +197,64 @@ async fn a_foreign_page_signs_nobody_in_by_a_form() {
         (Some("cross_origin"), false)
     );
 }
+
+#[tokio::test]
+async fn an_alias_changes_name_and_password_in_one_call_under_the_rule_for_sensitive_actions() {
+    let yaml = "
+        auth:
+          limits: off
+          aliases:
+            /profile:
+              endpoint: me
+              methods: [PUT]
+              request: { name: username, password: new_password, current: password }
+              answer: { name: username, token: access_token }
+        ";
+    let new = "a horse of another colour";
+    for gw in both(yaml).await {
+        let alice = gw.register("alice").await;
+        let elsewhere = gw.client("alice");
+        elsewhere.login().await;
+        let put = async |body: Value| sends(&alice, Method::PUT, "/profile", &body).await;
+
+        let bare = put(json!({ "name": "alicia", "password": new })).await;
+        assert_eq!((bare.status().as_u16(), bare.reason()), (400, Some("reauthentication_required")));
+        let weak = put(json!({ "password": "short", "current": PASSWORD })).await;
+        assert_eq!((weak.status().as_u16(), weak.reason()), (400, Some("weak_password")));
+        let wrong = put(json!({ "name": "alicia", "password": new, "current": new })).await;
+        assert_eq!((wrong.status().as_u16(), wrong.reason()), (401, Some("bad_credentials")));
+        let own = json!({ "username": "alicia", "new_password": new, "password": PASSWORD });
+        let own = Refusal::read(sends(&alice, Method::PUT, "/auth/me", &own).await).await;
+        assert!(own.status == 400 && own.detail().contains("`new_password`"), "{}", own.detail());
+        assert_eq!(alice.get("/protected").await.status(), 200, "refused changes change nothing");
+
+        let changed =
+            json_of(put(json!({ "name": "alicia", "password": new, "current": PASSWORD })).await).await;
+        assert_eq!(changed["name"], "alicia");
+        let token = changed["token"].as_str().expect("a token");
+        assert_eq!(alice.present(token, "/protected").await.status, 200);
+        assert_ne!(elsewhere.get("/protected").await.status(), 200, "other sessions are over");
+        let login = alice.post("/auth/login", &json!({ "username": "alicia", "password": new })).await;
+        assert_eq!(login.status(), 200);
+        let login = alice.post("/auth/login", &json!({ "username": "alicia", "password": PASSWORD })).await;
+        assert_eq!(login.reason(), Some("bad_credentials"));
+    }
+}
+
+/// An alias that asks for no password would leave it unread, while the name changes.
+#[tokio::test]
+async fn where_the_password_is_waived_one_is_refused() {
+    let yaml = "auth: { limits: off, aliases: { /user: { endpoint: me, reauthentication: waived } } }";
+    for gw in both(yaml).await {
+        let alice = gw.register("alice").await;
+        let body = json!({ "username": "alicia", "password": "a horse of another colour" });
+
+        let refusal = Refusal::read(sends(&alice, Method::PUT, "/user", &body).await).await;
+
+        assert_eq!(refusal, (400, "bad_request"));
+        assert!(refusal.detail().starts_with("`password` has no effect"), "{}", refusal.detail());
+        alice.login().await;
+        let renamed = sends(&alice, Method::PUT, "/user", &json!({ "username": "alicia" })).await;
+        assert_eq!(json_of(renamed).await["username"], "alicia");
+    }
+}

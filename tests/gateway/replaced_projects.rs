@@ -12,6 +12,8 @@ use crate::forge;
 use crate::harness::{self, Client, Gateway, PASSWORD, Reason as _, Setup, Stores};
 use crate::readme;
 
+const NEW_PASSWORD: &str = "a horse of another colour";
+
 /// One gateway with embedded stores, and one on servers.
 async fn gateways(file: &str, more: &str) -> [Gateway; 2] {
     let yaml = readme::on_test_ports(&readme::read(&format!("examples/replaced/{file}.yaml")));
@@ -256,13 +258,31 @@ async fn clients_of_flask_with_a_user_resource_go_on_unchanged() {
         }
         assert_eq!(program.post("/validate_token", None, &json!({ "token": "x.y.z" })).await.status, 401);
 
+        let put = account("dijkstra", NEW_PASSWORD);
+        let changed = program.json(Method::PUT, "/user", Some(&renewed), &put).await;
+        assert_eq!((changed.status, changed.members()), (200, names(&["message", "token"])));
+        assert_eq!(changed.text("message"), "User updated successfully");
+        let token = changed.text("token");
+        assert_eq!(program.get("/user", &token).await.body["user"]["username"], "dijkstra");
+        assert_eq!(
+            program.get("/protected", &renewed).await.status,
+            401,
+            "the old password's session is over"
+        );
+        for (name, password, status) in
+            [("edsger", PASSWORD, 401), ("dijkstra", PASSWORD, 401), ("dijkstra", NEW_PASSWORD, 200)]
+        {
+            let login = program.post("/authenticate_user", None, &account(name, password)).await;
+            assert_eq!(login.status, status, "{name} {password}");
+        }
+
         let logout = program.post("/logout", None, &json!({ "token": token })).await;
         assert_eq!((logout.status, logout.body), (200, json!({ "message": "Logged out successfully" })));
         assert_eq!(program.get("/user", &token).await.status, 401);
         assert_eq!(program.post("/logout", None, &json!({ "token": token })).await.status, 401);
         assert_eq!(program.post("/logout", None, &json!({ "tokn": token })).await.status, 400);
 
-        let login = program.post("/authenticate_user", None, &account("edsger", PASSWORD)).await;
+        let login = program.post("/authenticate_user", None, &account("dijkstra", NEW_PASSWORD)).await;
         let token = login.text("token");
         let deleted = program.send(Method::DELETE, "/user", Some(&token)).await;
         assert_eq!((deleted.status, deleted.members()), (200, names(&["message", "token"])));

@@ -236,6 +236,7 @@ impl Accounts for PostgresUsers {
         account: &Account,
         username: &str,
         email: Option<&str>,
+        new_hash: Option<&str>,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, CreateError> {
@@ -244,11 +245,13 @@ impl Accounts for PostgresUsers {
                  email = CASE WHEN email_verified AND $4 IS NOT NULL THEN coalesce(email, $4) ELSE $4 END, \
                  pending_email = CASE WHEN email_verified AND email <> $4 THEN $4 END, \
                  email_verified = email_verified AND (email IS NULL) = ($4 IS NULL), \
+                 password_hash = coalesce($7, password_hash), \
+                 credentials_version = credentials_version + ($7::text IS NOT NULL)::int, \
                               version = version + 1, updated_at = $5 \
              WHERE id = $1 AND version = $6 RETURNING *",
         );
         let update = update.bind(account.id).bind(username).bind(new_key(account, username)).bind(email);
-        let update = update.bind(now).bind(signed(account.version));
+        let update = update.bind(now).bind(signed(account.version)).bind(new_hash);
         self.change_name(update, Some(&account.username), note).await
     }
 

@@ -222,6 +222,7 @@ impl Accounts for SqliteUsers {
         account: &Account,
         username: &str,
         email: Option<&str>,
+        new_hash: Option<&str>,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, CreateError> {
@@ -230,12 +231,14 @@ impl Accounts for SqliteUsers {
                  email = CASE WHEN email_verified AND ?4 IS NOT NULL THEN coalesce(email, ?4) ELSE ?4 END, \
                  pending_email = CASE WHEN email_verified AND email <> ?4 THEN ?4 END, \
                  email_verified = email_verified AND (email IS NULL) = (?4 IS NULL), \
+                 password_hash = coalesce(?7, password_hash), \
+                 credentials_version = credentials_version + (?7 IS NOT NULL), \
                               version = version + 1, updated_at = ?5 \
              WHERE id = ?1 AND version = ?6 RETURNING *",
         );
         let update = update.bind(account.id.to_string()).bind(username).bind(new_key(account, username));
         let update = update.bind(email).bind(micros(now)).bind(column::signed(account.version));
-        self.change_name(update, Some(&account.username), note).await
+        self.change_name(update.bind(new_hash), Some(&account.username), note).await
     }
 
     async fn set_email(

@@ -147,11 +147,12 @@ impl Accounts for Faulty {
         account: &Account,
         username: &str,
         email: Option<&str>,
+        new_hash: Option<&str>,
         now: Timestamp,
         note: &AuditRecord,
     ) -> Result<Option<Account>, CreateError> {
         let accounts = &self.call("accounts.set_profile").await?.accounts;
-        accounts.set_profile(account, username, email, now, note).await
+        accounts.set_profile(account, username, email, new_hash, now, note).await
     }
     async fn set_email(
         &self,

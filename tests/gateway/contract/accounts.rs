@@ -245,7 +245,7 @@ async fn nothing_changes_an_account_that_has_another_version_by_now(accounts: Ar
     let late = note(AuditEvent::Mended, "alice");
 
     let changes = [
-        accounts.set_profile(&seen, "alicia", None, now(), &late).await.expect("the name is free"),
+        accounts.set_profile(&seen, "alicia", None, None, now(), &late).await.expect("the name is free"),
         accounts.set_password(&seen, "$argon2id$new", now(), &late).await.unwrap(),
         accounts.set_roles(&seen, &["admin".to_owned()], now(), &late).await.unwrap(),
         accounts.set_disabled(&seen, true, now(), &late).await.unwrap(),
@@ -296,7 +296,7 @@ async fn a_former_name_is_for_its_account_alone_until_it_is_freed(accounts: Arc<
     let (alice, bob) = (create(&*accounts, "Alice").await, create(&*accounts, "bob").await);
     let rename = async |account: &Account, name: &str| {
         let record = note(AuditEvent::ProfileChanged, name);
-        let renamed = accounts.set_profile(account, name, None, now(), &record).await;
+        let renamed = accounts.set_profile(account, name, None, None, now(), &record).await;
         renamed.map(|renamed| renamed.expect("it exists"))
     };
     let alicia = rename(&alice, "alicia").await.unwrap();
@@ -347,7 +347,8 @@ async fn of_all_who_want_the_name_of_an_account_that_gives_it_up_nobody_gets_it(
                 match gives_up_by_deletion {
                     true => assert!(accounts.delete(&alice, &record).await.unwrap()),
                     false => {
-                        let renamed = accounts.set_profile(&alice, "alicia", None, now(), &record).await;
+                        let renamed =
+                            accounts.set_profile(&alice, "alicia", None, None, now(), &record).await;
                         assert!(renamed.unwrap().is_some());
                     }
                 }
@@ -410,15 +411,20 @@ async fn a_profile_is_replaced_whole_and_raises_the_version(accounts: Arc<impl A
     let record = note(AuditEvent::ProfileChanged, "Alicia");
 
     let renamed =
-        accounts.set_profile(&alice, "Alicia", None, now(), &record).await.unwrap().expect("it exists");
-    let recased = accounts.set_profile(&renamed, "ALICIA", Some("a@example.net"), now(), &record).await;
+        accounts.set_profile(&alice, "Alicia", None, None, now(), &record).await.unwrap().expect("it exists");
+    let recased = accounts.set_profile(&renamed, "ALICIA", Some("a@example.net"), None, now(), &record).await;
 
     let recased = recased.unwrap().expect("it exists");
     assert_eq!((renamed.username.as_str(), renamed.email, renamed.version), ("Alicia", None, 2));
     assert_eq!((recased.username.as_str(), recased.version, recased.credentials), ("ALICIA", 3, 1));
-    assert_eq!(accounts.find_by_username("alicia").await.unwrap(), Some(recased));
+    assert_eq!(accounts.find_by_username("alicia").await.unwrap(), Some(recased.clone()));
     assert_eq!(accounts.find_by_username("alice").await.unwrap(), None);
-    let unknown = accounts.set_profile(&unknown(), "carol", None, now(), &record).await;
+    let hash = Some("$argon2id$new");
+    let both = accounts.set_profile(&recased, "Alicia", None, hash, now(), &record).await;
+    let both = both.unwrap().expect("it exists");
+    assert_eq!((both.username.as_str(), both.password_hash.as_str()), ("Alicia", "$argon2id$new"));
+    assert_eq!((both.version, both.credentials), (4, 2), "a new password ends sessions");
+    let unknown = accounts.set_profile(&unknown(), "carol", None, None, now(), &record).await;
     assert!(matches!(unknown, Ok(None)), "{unknown:?}");
 }
 
@@ -427,7 +433,7 @@ async fn a_confirmed_address_stays_until_the_next_is_confirmed(accounts: Arc<imp
     let record = note(AuditEvent::ProfileChanged, "alice");
     let give = async |email: Option<&str>| {
         let current = accounts.find_by_id(alice.id).await.unwrap().expect("it exists");
-        let changed = accounts.set_profile(&current, "alice", email, now(), &record).await.unwrap();
+        let changed = accounts.set_profile(&current, "alice", email, None, now(), &record).await.unwrap();
         let changed = changed.expect("nobody else changes it");
         (changed.email, changed.pending_email, changed.email_verified)
     };
@@ -454,7 +460,7 @@ async fn accounts_are_found_by_addresses_that_are_confirmed_and_that_are_not(acc
     }
     let [squatter, owner, mover] = ids[..] else { panic!("three were made") };
     let moving = accounts.find_by_id(mover).await.unwrap().expect("it exists");
-    accounts.set_profile(&moving, "mover", Some("sharED@x.org"), now(), &record).await.unwrap();
+    accounts.set_profile(&moving, "mover", Some("sharED@x.org"), None, now(), &record).await.unwrap();
 
     let found = async |email: &str, state: AddressState, limit: u32| {
         let found = accounts.find_by_email(email, state, limit).await.unwrap();
@@ -493,7 +499,7 @@ async fn a_profile_never_takes_the_name_of_another(accounts: Arc<impl Accounts>)
     create(&*accounts, "Bob").await;
 
     let record = note(AuditEvent::ProfileChanged, "bob");
-    let taken = accounts.set_profile(&alice, "bob", None, now(), &record).await;
+    let taken = accounts.set_profile(&alice, "bob", None, None, now(), &record).await;
 
     assert!(matches!(taken, Err(CreateError::UsernameTaken)), "{taken:?}");
     assert_eq!(accounts.find_by_id(alice.id).await.unwrap(), Some(alice));

@@ -129,7 +129,7 @@ async fn a_token_is_void_once_the_account_has_changed(store: Arc<impl Accounts +
     assert!(!is_good(&*store, &verify).await, "while it is disabled");
     let alice = store.set_disabled(&alice, false, now(), &record).await.unwrap().unwrap();
     assert!(is_good(&*store, &verify).await);
-    store.set_profile(&alice, "alice", None, now(), &record).await.unwrap().unwrap();
+    store.set_profile(&alice, "alice", None, None, now(), &record).await.unwrap().unwrap();
     assert!(!is_good(&*store, &verify).await, "the address is gone");
     assert!(store.verify_email(&verify.hash, now(), &record).await.unwrap().is_none());
 }
@@ -140,7 +140,7 @@ async fn a_verified_address_stays_until_another_is_confirmed(store: Arc<impl Acc
     let record = note(AuditEvent::EmailVerified, "alice");
     let give = async |email: &str| {
         let current = store.find_by_id(alice.id).await.unwrap().expect("it exists");
-        let given = store.set_profile(&current, "alice", Some(email), now(), &record).await.unwrap();
+        let given = store.set_profile(&current, "alice", Some(email), None, now(), &record).await.unwrap();
         given.expect("nobody else changes it")
     };
     // Mail is sent to the address in lower case.
@@ -177,7 +177,7 @@ async fn an_address_is_confirmed_only_while_the_account_has_it(store: Arc<impl A
 
     let mut current = verified;
     for next in ["b@example.com", "c@example.com", "alice@example.com"] {
-        let changed = store.set_profile(&current, "alice", Some(next), now(), &record).await.unwrap();
+        let changed = store.set_profile(&current, "alice", Some(next), None, now(), &record).await.unwrap();
         current = changed.expect("nobody else changes it");
     }
     for given_up in ["b@example.com", "c@example.com"] {
@@ -198,7 +198,8 @@ async fn a_password_is_reset_by_a_confirmed_address_only(store: Arc<impl Account
     assert_eq!(store.reset_password(&unconfirmed.hash, "$new", now(), &record).await.unwrap(), None);
 
     confirm(&*store, &alice).await;
-    let pending = store.set_profile(&alice, "alice", Some("b@example.com"), now(), &record).await.unwrap();
+    let pending =
+        store.set_profile(&alice, "alice", Some("b@example.com"), None, now(), &record).await.unwrap();
     let pending = pending.expect("confirming leaves the version");
     let address = Some("b@example.com".to_owned());
     let to_pending = OneTimeToken { address, ..token_for(&pending, Purpose::ResetPassword) };
