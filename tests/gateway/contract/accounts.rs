@@ -478,7 +478,7 @@ async fn an_address_is_set_confirmed_or_not_and_drops_a_pending_one(accounts: Ar
     let alice =
         accounts.create(&new, &note(AuditEvent::Registered, "alice")).await.expect("the name is free");
     let record = note(AuditEvent::ProfileChanged, "alice");
-    let asked = accounts.set_profile(&alice, "alice", Some("other@example.com"), now(), &record).await;
+    let asked = accounts.set_profile(&alice, "alice", Some("other@example.com"), None, now(), &record).await;
     let asked = asked.unwrap().expect("it is the same account");
     assert_eq!(asked.pending_email.as_deref(), Some("other@example.com"));
 
