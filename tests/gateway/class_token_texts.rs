@@ -101,7 +101,6 @@ async fn class_17_a_revoked_token_has_no_second_spelling() {
         ("padding", format!("{token}=")),
         ("padding in the middle", token.replacen('.', "=.", 1)),
         ("trailing bits", other_trailing_bits(&token)),
-        ("a leading space", format!(" {token}")),
         ("a space in the middle", format!("{message}. {signature}")),
         ("the other alphabet", format!("{message}.{}", signature.replace('-', "+").replace('_', "/") + "+")),
         ("percent-encoded letter", token.replacen('e', "%65", 1)),
@@ -115,7 +114,8 @@ async fn class_17_a_revoked_token_has_no_second_spelling() {
         assert_eq!(refusal.status, 401, "{case}");
     }
 
-    for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
+    // Spaces between the two are one separator, however many (RFC 9110 §11.4).
+    for scheme in ["Bearer", "bearer", "BEARER", "bEaReR", "Bearer "] {
         let request = alice.request_without_token(reqwest::Method::GET, "/secure/data");
         let request = request.header("authorization", format!("{scheme} {token}"));
         assert_eq!(Refusal::read(alice.send(request).await).await, (401, "token_revoked"), "{scheme}");

@@ -198,7 +198,7 @@ async fn health_exits_with_0_only_while_the_gateway_is_ready() {
 
     let away = gw.cli(&["health"]);
     assert_eq!((code(&away), stdout(&away)), (1, String::new()));
-    assert!(stderr(&away).contains("asking 127.0.0.1:"), "{}", stderr(&away));
+    assert!(stderr(&away).contains("no gateway was reached. "), "{}", stderr(&away));
 }
 
 /// What `serve` says on standard error before it gives up with exit status 1.
@@ -241,7 +241,7 @@ async fn a_start_that_fails_says_why_in_one_line() {
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let folder = folder_with(GOOD);
-    for command in ["serve", "migrate", "health"] {
+    for command in ["serve", "migrate"] {
         let output = run_in(&folder, &[command, "--config", "elsewhere.yaml"]);
         assert_eq!(code(&output), 1, "{command}");
         assert!(stderr(&output).contains("elsewhere.yaml: there is no such file"), "{}", stderr(&output));
