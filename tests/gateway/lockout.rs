@@ -124,7 +124,7 @@ async fn strangers_lock_out_strangers_and_never_the_owner() {
         assert_eq!(device.status(), 200, "the device cookie");
         let address = login(&gw.anonymous(), "127.0.0.1", "alice", PASSWORD).await;
         assert_eq!(address.status(), 200, "an address that signed in");
-        let by_token = json!({ "old_password": PASSWORD, "new_password": "another good password" });
+        let by_token = json!({ "old_password": PASSWORD, "new_password": NEW_PASSWORD });
         let token = gw.client("alice");
         token.set_token(Some(alice.token()));
         let request = token.request(Method::POST, "/auth/password").json(&by_token);
