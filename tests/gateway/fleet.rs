@@ -45,7 +45,9 @@ async fn the_shipped_file_runs_on_postgres_and_redis_and_two_gateways_share_ever
     })
     .await;
     assert_eq!(at_one.get("/protected").await.status(), 200, "the other session goes on");
-    assert!(!one.home().join("data").exists(), "nothing is kept beside the file");
+    for store in ["portcullis.db", "state.db"] {
+        assert!(!one.home().join("data").join(store).exists(), "nothing but the control socket lies there");
+    }
 }
 
 #[tokio::test]
