@@ -195,7 +195,8 @@ fn refusals(
     ]
 }
 
-#[tokio::test]
+// The command line blocks its thread while the provider must answer it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_refused_token_has_a_cause_in_the_log_in_explain_in_inspect_and_in_a_metric() {
     let key = PrivateKey::p256();
     let provider = Provider::start(&[("one", &key)]).await;
