@@ -496,7 +496,7 @@ async fn the_living_sessions_of_a_user_are_listed_newest_first(state: Arc<impl S
     let idle = Session { idle_until: first.created_at + MINUTE, ..of_the_same(first.created_at) };
     let ended = of_the_same(first.created_at);
     for session in [&second, &idle, &ended] {
-        state.start(session).await.unwrap();
+        state.start(session, bound()).await.unwrap();
     }
     started(&*state).await;
     state.end(ended.id, now() + HOUR).await.unwrap();
