@@ -135,8 +135,9 @@ impl Wing {
         records.map(|record| (record.event, record.user_id, record.username)).collect()
     }
 
-    /// What a mail would bring.
+    /// What a mail would bring to the account's address, which is confirmed for it.
     pub async fn reset_token(&self, account: &Account) -> String {
+        let account = self.administration().confirm_email(&account.username).await.unwrap();
         let text = one_time::mint();
         let token = OneTimeToken {
             hash: one_time::hash(&text),
