@@ -110,7 +110,7 @@ fn cli(gw: &Gateway, arguments: &[&str]) {
 /// All of them wait for the one thread that compares passwords.
 #[tokio::test]
 async fn no_login_that_waits_in_the_password_queue_survives_an_operators_password() {
-    let patient = "auth: { registration: open, limits: {}, lockout: { failures: 100, for: 15m } }";
+    let patient = "auth: { registration: open, limits: off, lockout: { failures: 100, for: 15m } }";
     for stores in [Stores::Embedded, Stores::servers().await] {
         let gw = harness::gateway(Setup::from(patient).stores(&stores)).await;
         gw.register("alice").await;
@@ -268,7 +268,17 @@ async fn after_an_older_dump_is_restored_everybody_logs_in_as_they_were_then() {
             assert_eq!(code_of(client, "/protected").await, None);
         }
         database.run("DELETE FROM users").await;
-        database.run("INSERT INTO users SELECT * FROM dump").await;
+        // All but the column that the store computes.
+        database
+            .run(
+                "INSERT INTO users (id, username, username_key, email, email_verified, pending_email, \
+                                    must_confirm_email, has_second_factor, password_hash, roles, version, \
+                                    credentials_version, disabled, created_at, updated_at) \
+                 SELECT id, username, username_key, email, email_verified, pending_email, must_confirm_email, \
+                        has_second_factor, password_hash, roles, version, credentials_version, disabled, \
+                        created_at, updated_at FROM dump",
+            )
+            .await;
 
         cli(&gw, &["user", "mend", "bob"]);
         for client in [&alice, &bob] {
@@ -284,7 +294,7 @@ async fn after_an_older_dump_is_restored_everybody_logs_in_as_they_were_then() {
     }
 }
 
-/// Row 12: what was begun without the factor may not go on beside it.
+/// What was begun without the factor may not go on beside it.
 #[tokio::test]
 async fn a_second_factor_that_is_turned_on_ends_every_session_but_its_own() {
     for gw in both_editions().await {

@@ -13,8 +13,14 @@ use crate::harness::{self, Client, Gateway, Reason};
 
 const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 /// Of proxied routes alone, or of requests that reach no operation.
-const ELSEWHERE: [&str; 5] =
-    ["not_owner", "route_not_found", "method_not_allowed", "upstream_unreachable", "upstream_timeout"];
+const ELSEWHERE: [&str; 6] = [
+    "not_owner",
+    "route_not_found",
+    "method_not_allowed",
+    "upstream_unreachable",
+    "upstream_timeout",
+    "wrong_host",
+];
 
 const DOCS: &str = "auth: { docs: true, limits: off }";
 
