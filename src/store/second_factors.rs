@@ -26,9 +26,9 @@ pub trait SecondFactors: Send + Sync {
     /// Keeps an unconfirmed one in place of any such; `false` if the account changed meanwhile or has a
     /// confirmed one.
     async fn begin(&self, account: &Account, sealed_secret: &[u8]) -> Result<bool, StoreError>;
-    /// Confirms the unconfirmed one if it has this secret, by the code of `step`, and raises the account's
-    /// version and credentials. The account, which says so from now on; `None` if the account changed
-    /// meanwhile or there is none to confirm.
+    /// Confirms the unconfirmed one if it has this secret and was begun under the account's present
+    /// credentials, by the code of `step`, and raises the account's version and credentials. The account, which
+    /// says so from now on; `None` if the account changed meanwhile or there is none to confirm.
     async fn confirm(
         &self,
         account: &Account,

@@ -443,3 +443,23 @@ async fn the_console_asks_operators_for_both_factors() {
     assert_eq!(sign_in(&app.wrong_code()).await, (403, false));
     assert_eq!(sign_in(&app.code()).await, (303, true));
 }
+
+/// Whoever knew the password may have begun it, and kept its secret.
+#[tokio::test]
+async fn a_factor_begun_under_an_older_password_is_never_confirmed() {
+    for gw in both_editions().await {
+        let thief = gw.register("alice").await;
+        let begun = json_of(thief.post("/auth/mfa/totp", &json!({ "password": PASSWORD })).await).await;
+        let mut app = App::new(begun["secret"].as_str().expect("a secret"));
+        let output = gw.cli(&["user", "set-password", "alice", "--config", "gateway.yaml"]);
+        assert!(output.status.success(), "{output:?}");
+
+        let alice = gw.client("alice");
+        alice.login().await;
+        let confirmed = alice.post("/auth/mfa/totp/confirm", &json!({ "code": app.code() })).await;
+
+        assert_eq!((confirmed.status().as_u16(), confirmed.reason()), (409, Some("account_changed")));
+        alice.login().await;
+        enrol(&alice).await;
+    }
+}

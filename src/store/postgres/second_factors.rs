@@ -57,9 +57,11 @@ impl SecondFactors for PostgresUsers {
 
     async fn begin(&self, account: &Account, sealed_secret: &[u8]) -> Result<bool, StoreError> {
         let upsert = sqlx::query(
-            "INSERT INTO second_factors (user_id, sealed_secret, is_confirmed, last_step) \
-             SELECT id, $2, false, 0 FROM users WHERE id = $1 AND version = $3 \
-             ON CONFLICT (user_id) DO UPDATE SET sealed_secret = $2 WHERE NOT second_factors.is_confirmed",
+            "INSERT INTO second_factors (user_id, sealed_secret, is_confirmed, last_step, credentials_version) \
+             SELECT id, $2, false, 0, credentials_version FROM users WHERE id = $1 AND version = $3 \
+             ON CONFLICT (user_id) DO UPDATE \
+             SET sealed_secret = $2, credentials_version = excluded.credentials_version \
+             WHERE NOT second_factors.is_confirmed",
         );
         let upsert = upsert.bind(account.id).bind(sealed_secret).bind(signed(account.version));
         let done = in_time(upsert.execute(&self.pool)).await;
@@ -82,9 +84,11 @@ impl SecondFactors for PostgresUsers {
             };
             let update = sqlx::query(
                 "UPDATE second_factors SET is_confirmed = true, last_step = $3 \
-                 WHERE user_id = $1 AND sealed_secret = $2 AND NOT is_confirmed",
+                 WHERE user_id = $1 AND sealed_secret = $2 AND NOT is_confirmed \
+                   AND credentials_version = $4",
             );
             let update = update.bind(account.id).bind(sealed_secret).bind(signed(step));
+            let update = update.bind(signed(account.credentials));
             if update.execute(&mut *transaction).await?.rows_affected() == 0 {
                 return Ok(None);
             }

@@ -152,6 +152,10 @@ async fn nothing_changes_the_factor_of_an_account_that_changed_meanwhile(
     assert!(!store.begin(&seen, b"another's").await.unwrap());
     assert_eq!(store.confirm(&seen, b"sealed", 100, &CODES, now(), &record).await.unwrap(), None);
     assert_eq!(store.find_by_id(seen.id).await.unwrap(), Some(alice.clone()));
+    // Begun under the older password, it is never confirmed.
+    assert_eq!(store.confirm(&alice, b"sealed", 100, &CODES, now(), &record).await.unwrap(), None);
+    assert_eq!(store.find_by_id(seen.id).await.unwrap(), Some(alice.clone()));
+    assert!(store.begin(&alice, b"sealed").await.unwrap());
     let alice = store.confirm(&alice, b"sealed", 100, &CODES, now(), &record).await.unwrap().unwrap();
     assert!(!store.replace_codes(&seen, &[[3; 32]], &record).await.unwrap());
     assert_eq!(store.remove(&seen, now(), &record).await.unwrap(), None);
