@@ -130,7 +130,8 @@ async fn nobody_is_made_an_operator_unless_it_is_said() {
         }
 
         let kept = json!({ "roles": ["operator", "editor"] });
-        assert_eq!(change(&gw, &root, Method::PUT, "/api/users/root/roles", kept).await, (200, None));
+        let own = format!("/api/users/{}/roles", root.username());
+        assert_eq!(change(&gw, &root, Method::PUT, &own, kept).await, (200, None));
         root.login().await;
         let said = json!({ "roles": ["operator"], "allow_operators": true });
         assert_eq!(change(&gw, &root, Method::PUT, "/api/users/alice/roles", said).await, (200, None));
