@@ -66,31 +66,16 @@ impl Person {
         }
     }
 
-    /// Nobody said whether it was changed: one of the two is the password.
+    /// Whether it was changed is not known, and it may still be on its way: one of the two is the password, and the
+    /// account is left alone after this.
     async fn find_out_the_password(&mut self, old: &str, new: &str) {
-        self.forget_sessions();
-        let name = self.account_mut().name.clone();
-        while !self.fleet.is_over() {
-            let gateway = self.any_gateway();
-            let with_old = self.try_password(gateway, &name, old).await;
-            let with_new = self.try_password(gateway, &name, new).await;
-            match (with_old.status(), with_new.status()) {
-                (Some(200), Some(401)) => return,
-                (Some(401), Some(200)) => {
-                    self.account_mut().password = new.to_owned();
-                    return;
-                }
-                (Some(_), Some(_)) => {
-                    self.violation(
-                        "rule 6: neither the old nor the new password is the password, or both are",
-                    );
-                    return;
-                }
-                _ => {}
-            }
+        let Some(Account { name, .. }) = self.account.take() else { return };
+        let gateway = self.any_gateway();
+        let with_old = self.try_password(gateway, &name, old).await;
+        let with_new = self.try_password(gateway, &name, new).await;
+        if (with_old.status(), with_new.status()) == (Some(401), Some(401)) {
+            self.violation("rule 6: neither the old nor the new password is the password");
         }
-        // The run ended before anybody could know.
-        self.account = None;
     }
 
     pub async fn create_key(&mut self) {
@@ -190,8 +175,8 @@ impl Person {
         let confirmed = self.send("confirm a factor", gateway, confirm).await;
         let Outcome::Answered { status: 200, body, .. } = &confirmed else {
             if confirmed.status().is_none() {
-                // Nobody knows whether the account has a factor now: an operator takes it away.
-                self.have_the_factor_reset(gateway).await;
+                // Whether the account has a factor, or will have one in a moment, is not known.
+                self.account = None;
             }
             return;
         };

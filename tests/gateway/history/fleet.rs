@@ -107,11 +107,14 @@ impl Fleet {
         self.0.operations.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits until people have done so much more.
+    /// Waits until clients have done so much more. Each operation has a client's whole patience, as all of them may
+    /// wait for a gateway that is paused.
     pub async fn until_operations(&self, more: u64) {
         let before = self.0.operations.load(Ordering::Relaxed);
         let done = || self.0.operations.load(Ordering::Relaxed) - before;
-        eventually("people to go on", async || (self.is_over() || done() >= more).then_some(())).await;
+        for count in 1..=more {
+            eventually("clients to go on", async || (self.is_over() || done() >= count).then_some(())).await;
+        }
     }
 
     pub async fn until_ready(&self) {

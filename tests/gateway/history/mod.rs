@@ -23,6 +23,7 @@ use self::fleet::Fleet;
 use self::person::Person;
 use self::random::Random;
 use self::rules::History;
+use crate::harness::eventually;
 
 const PEOPLE: u64 = 6;
 
@@ -43,7 +44,7 @@ async fn no_fault_breaks_what_two_gateways_have_acknowledged() {
     let mut random = Random::new(seed, PEOPLE);
     let begun = Instant::now();
     let mut faults = 0;
-    // A short run has each kind of fault once.
+    // A short run has each kind of fault once, and goes on until each kind of operation was acknowledged.
     while !history.is_broken() && duration.map_or(faults < Fault::ALL.len(), |all| begun.elapsed() < all) {
         let fault = match duration {
             None => Fault::ALL[faults],
@@ -52,6 +53,10 @@ async fn no_fault_breaks_what_two_gateways_have_acknowledged() {
         fault.cause(&fleet, &mut random).await;
         faults += 1;
     }
+    eventually("each kind of operation to be acknowledged", async || {
+        (history.is_broken() || history.missing().is_empty()).then_some(())
+    })
+    .await;
     fleet.end();
     for person in people {
         person.await.expect("nobody panics").look_back().await;

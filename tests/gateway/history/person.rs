@@ -28,7 +28,7 @@ pub struct Person {
     steps: VecDeque<String>,
     /// Accounts whose deletion was acknowledged, with their last password.
     pub deleted: Vec<(String, String)>,
-    /// When limited requests were let through, for one account.
+    /// When limited requests that were let through were sent, for one account.
     pub let_through: Vec<Instant>,
 }
 
@@ -104,7 +104,7 @@ impl Person {
             10 => self.ask_the_cached().await,
             11 => self.purge().await,
             12 => self.log_in().await,
-            13 if self.random.chance(30) => self.delete_account().await,
+            13 => self.delete_account().await,
             14..=17 => self.refresh_in_pairs().await,
             18..=21 => self.ask_the_limited().await,
             _ => self.ask_the_cached().await,

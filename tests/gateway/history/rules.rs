@@ -67,8 +67,15 @@ impl History {
         !self.seen().violations.is_empty()
     }
 
+    /// The kinds of operations that were not acknowledged yet.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let seen = self.seen();
+        KINDS.into_iter().filter(|kind| !seen.acknowledged.contains_key(kind)).collect()
+    }
+
     /// Panics if a rule was broken, or if the run was too short to break one.
     pub fn report(&self, faults: usize, duration: Duration) {
+        let missing = self.missing();
         let seen = self.seen();
         eprintln!(
             "{} s, {faults} faults, acknowledged {:?}, {} unknown, {} ended rights tried in vain",
@@ -78,7 +85,6 @@ impl History {
             seen.probes
         );
         assert!(seen.violations.is_empty(), "{:#?}", seen.violations);
-        let missing: Vec<_> = KINDS.iter().filter(|kind| !seen.acknowledged.contains_key(*kind)).collect();
         assert!(missing.is_empty(), "the run acknowledged none of {missing:?}");
         assert!(seen.probes > 0, "no ended right was tried");
     }

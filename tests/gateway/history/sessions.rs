@@ -101,7 +101,8 @@ impl Person {
                 self.forget_sessions();
             }
             Some(_) => {}
-            None => self.forget_sessions(),
+            // It may still be on its way, and end sessions that begin meanwhile.
+            None => self.account = None,
         }
     }
 }

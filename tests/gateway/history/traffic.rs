@@ -25,12 +25,12 @@ impl Person {
             self.learned("a limited request", at % 2, outcome);
             if outcome.is_success() {
                 self.history.acknowledged("limited request");
-                self.let_through.push(Instant::now());
+                self.let_through.push(begun);
             }
         }
         let Some(first) = self.let_through.first() else { return };
         // What a full bucket and its refilling allow, counted from before the first one.
-        let seconds = first.elapsed().as_secs_f64() + begun.elapsed().as_secs_f64();
+        let seconds = first.elapsed().as_secs_f64();
         let allowed = LIMIT_BURST as f64 + seconds * LIMIT_PER_MINUTE as f64 / 60.0 + 1.0;
         let count = self.let_through.len();
         if count as f64 > allowed {
