@@ -59,6 +59,11 @@ impl Person {
         if [&one, &other].iter().any(|outcome| outcome.status().is_some_and(|status| status >= 400)) {
             self.violation("rule 6: the refresh token of a session that nobody ended is refused");
         }
+        if [&one, &other].iter().any(|outcome| outcome.status().is_none()) {
+            // It may still be on its way. When the successor was used, the token that comes late ends the session.
+            self.account_mut().sessions.remove(index);
+            return;
+        }
         if let Some(successor) = sessions.into_iter().next() {
             self.history.acknowledged("refresh in pairs");
             // The predecessor and the old access token stay good for what they are; nobody ended them.
