@@ -8,6 +8,7 @@ use prometheus::{Histogram, IntCounter};
 use crate::balancer::Balancer;
 use crate::clock::{Timestamp, now};
 use crate::config::policy::{Limit, Policy, Route};
+use crate::identity::foreign::Cause;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::assertion::Assertions;
 use crate::identity::token::{KeyRing, TokenVerifier};
@@ -15,7 +16,7 @@ use crate::identity::vault::Vault;
 use crate::issuers::TrustedIssuer;
 use crate::pace;
 use crate::telemetry::otlp::Exporter;
-use crate::telemetry::{Metrics, RouteMeters};
+use crate::telemetry::{Metrics, RouteMeters, known_labels};
 
 pub struct Edition {
     pub policy: Arc<Policy>,
@@ -89,6 +90,7 @@ impl Edition {
 impl Meters {
     /// `running` lends those of routes that have kept their place and name, which are most.
     pub fn resolve(policy: &Policy, metrics: &Metrics, running: Option<&Edition>) -> Self {
+        known_labels::of_policy(policy, metrics);
         let known = running.map(|running| running.meters.routes.as_slice()).unwrap_or_default();
         let of_upstream = &metrics.upstream_request_duration;
         let of_limit = &metrics.rate_limit_decisions;
@@ -99,6 +101,11 @@ impl Meters {
                 None => Arc::new(RouteMeters::new(metrics, &route.name)),
             }
         };
+        for (issuer, cause) in
+            policy.issuers.iter().flat_map(|issuer| Cause::ALL.map(|cause| (issuer, cause)))
+        {
+            metrics.foreign_tokens_refused.with_label_values(&[issuer.name.as_str(), cause.as_str()]);
+        }
         let limit = |limit: &Arc<Limit>| LimitMeters {
             allowed: of_limit.with_label_values(&[limit.name.as_str(), "allowed"]),
             refused: of_limit.with_label_values(&[limit.name.as_str(), "refused"]),

@@ -1,11 +1,12 @@
 //! One request on its way: what the stages found out, for later stages and for the log.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
+use http::{HeaderMap, Method, StatusCode};
 use parking_lot::Mutex;
 use pingora::cache::CacheKey;
 use prometheus::IntGauge;
@@ -33,6 +34,11 @@ pub struct Exchange {
     /// `None` until a route is assigned, and for requests that no route takes.
     pub route: Option<Arc<Route>>,
     pub params: Params,
+    /// One of those that are let in; `GET` until it was looked at.
+    pub method: Method,
+    /// Whether the request line came with bytes that no target may hold. Pingora's session encodes them before
+    /// anything else sees them.
+    pub is_line_odd: bool,
     /// Percent-decoded path, as matched.
     pub path: String,
     pub identity: Option<Arc<Identity>>,
@@ -44,6 +50,8 @@ pub struct Exchange {
     pub address_paid: bool,
     /// The code of the answer when it is ours; `None` while or when the upstream's is passed on.
     pub refused: Option<Code>,
+    /// Why an upstream gave no whole answer, in a few words; with a code that says the same to the client.
+    pub failure: Option<Cow<'static, str>>,
     /// Why the token of another issuer is refused, or brings no role. Boxed: it is rare.
     pub refused_token: Option<Box<Refused>>,
     /// What is wrong with the bearer of a logout, for the wing to weigh.
@@ -73,12 +81,38 @@ pub struct Exchange {
     pub cache_visit: Option<Arc<CacheVisit>>,
     /// By which the store was asked before Pingora's cache is; with what it said.
     pub cache_key: Option<CacheKey>,
-    in_flight: IntGauge,
+    /// Whether its line in the access log is written, or none is due.
+    pub is_settled: bool,
+    /// Of the answer whose head has come from an upstream.
+    pub answer_began: Option<StatusCode>,
+    running: Arc<dyn Running>,
+}
+
+/// Knows the requests that are being handled.
+pub trait Running: Send + Sync {
+    fn in_flight(&self) -> &IntGauge;
+    /// A request ends here, without an end of its own: its connection was cut, or its task panicked.
+    fn note_cut(&self, exchange: &mut Exchange);
+}
+
+/// For requests that nobody has sent: they leave no trace.
+pub struct NotRunning(pub IntGauge);
+
+impl Running for NotRunning {
+    fn in_flight(&self) -> &IntGauge {
+        &self.0
+    }
+
+    fn note_cut(&self, _: &mut Exchange) {}
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.in_flight.dec();
+        if self.has_arrived() && !self.is_settled {
+            let running = self.running.clone();
+            running.note_cut(self);
+        }
+        self.running.in_flight().dec();
     }
 }
 
@@ -115,6 +149,8 @@ pub struct Client {
     /// The same for headers, keys and the log: formatted once.
     pub address_text: String,
     pub scheme: &'static str,
+    /// Whether the connection or a trusted proxy says so. `http` may also be all that reaches us of HTTPS.
+    pub is_scheme_known: bool,
     /// `Host` in lower case, with its port. Routes are chosen by this alone: many load balancers
     /// pass a client's own `X-Forwarded-Host` on.
     pub host: String,
@@ -130,11 +166,14 @@ impl Client {
 }
 
 impl Exchange {
-    /// `in_flight` is raised for as long as the exchange lives.
-    pub fn new(edition: Arc<Edition>, request_id: RequestId, in_flight: &IntGauge) -> Self {
-        in_flight.inc();
+    /// Counts as running for as long as it lives.
+    pub fn new(edition: Arc<Edition>, request_id: RequestId, running: Arc<dyn Running>) -> Self {
+        running.in_flight().inc();
         Self {
-            in_flight: in_flight.clone(),
+            running,
+            is_settled: false,
+            answer_began: None,
+            method: Method::GET,
             edition,
             started: Instant::now(),
             arrived_at: now(),
@@ -143,17 +182,20 @@ impl Exchange {
                 address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
                 address_text: String::new(),
                 scheme: "http",
+                is_scheme_known: false,
                 host: String::new(),
                 forwarded_host: None,
             },
             route: None,
             params: Vec::new(),
+            is_line_odd: false,
             path: String::new(),
             identity: None,
             verdicts: Vec::new(),
             owes: None,
             address_paid: false,
             refused: None,
+            failure: None,
             refused_token: None,
             excused: None,
             would_deny: None,
@@ -187,6 +229,11 @@ impl Exchange {
     /// Whether the stages before forwarding are done.
     pub fn has_arrived(&self) -> bool {
         self.arrived_after.is_some()
+    }
+
+    /// Whether the gateway refused the request. One that its upstream failed was allowed.
+    pub fn is_denied(&self) -> bool {
+        self.refused.is_some_and(|code| !code.is_failure_of_upstream())
     }
 
     /// The meters of the assigned route, or of "no route".

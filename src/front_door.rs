@@ -5,6 +5,7 @@
 //! a fifth of what a request costs outside the kernel (docs/performance.md). Here, what a connection
 //! keeps is made once, and is small.
 
+mod open_connections;
 mod plain_request;
 mod waiting_room;
 
@@ -25,6 +26,7 @@ use pingora::time::timeout;
 use pingora::{Error, ErrorType};
 use tokio::io::AsyncReadExt;
 
+pub use self::open_connections::{Connections, OpenConnections};
 use self::plain_request::{Origin, PlainRequest};
 use self::waiting_room::{CALLS, Call, WaitingRoom};
 use crate::exchange::Exchange;
@@ -35,6 +37,9 @@ use crate::rejection::Rejection;
 const MAX_REQUESTS: u32 = 100_000;
 /// For a connection's first byte, and between two bytes of a head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long connections that have heard nothing of the end stay open once nothing new is accepted: a client may be
+/// about to send its next request.
+pub const LINGER: Duration = Duration::from_secs(1);
 /// After a hit so many of the next requests are looked up before they get a session: a client that asked for
 /// what is stored is likely to do so again.
 const EXPECTED_AFTER_HIT: u8 = 4;
@@ -95,6 +100,7 @@ impl HttpServerApp for FrontDoor {
     }
 
     async fn http_cleanup(&self) {
+        tokio::time::sleep(LINGER).await;
         self.waiting_room.close();
         self.proxy.http_cleanup().await;
     }
@@ -219,6 +225,7 @@ impl FrontDoor {
             Some(arrived) => arrived,
             None => {
                 let mut exchange = self.gateway.begin();
+                exchange.is_line_odd = !is_plain_line(&copy);
                 let arrived = self.gateway.arrive(&Arrival::from(&session), &mut exchange).await;
                 (exchange, arrived)
             }
@@ -251,9 +258,18 @@ impl FrontDoor {
 
     /// Pingora's way from here on; with what was found out about the request, if it was received.
     async fn hand_over(&self, caller: Caller<'_>, exchange: Option<Box<Exchange>>) -> Option<End> {
+        let exchange = match exchange {
+            None if !is_plain_line(&caller.read) => {
+                let mut exchange = self.gateway.begin();
+                exchange.is_line_odd = true;
+                Some(exchange)
+            }
+            exchange => exchange,
+        };
         let mut session = ServerSession::new_http1(caller.stream);
         begin(&mut session, caller.read, caller.remaining);
-        session.set_keepalive(Some(HEAD_TIMEOUT.as_secs()));
+        let stays_open = !*caller.shutdown.borrow();
+        session.set_keepalive(stays_open.then_some(HEAD_TIMEOUT.as_secs()));
         session.set_connection_user_context(exchange.map(|exchange| exchange as _));
         let reused = self.proxy.process_new_http(session, caller.shutdown).await?;
         Some(End { stream: reused.consume().0, was_hit: false, request: None })
@@ -266,6 +282,19 @@ fn is_whole_head(read: &[u8]) -> bool {
     read.first().is_some_and(u8::is_ascii_alphabetic)
         && !read.starts_with(b"CONNECT")
         && (read.ends_with(b"\r\n\r\n") || read.windows(4).any(|four| four == b"\r\n\r\n"))
+}
+
+/// Whether the request line is three words and holds no control character. Pingora's session would encode what else
+/// stands in a target, and a target that two programs could read differently isn't mended but refused.
+fn is_plain_line(read: &[u8]) -> bool {
+    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let mut spaces = 0;
+    let mut line = read.iter().skip_while(|byte| is_end(byte)).take_while(|byte| !is_end(byte));
+    let is_printable = line.all(|&byte| {
+        spaces += usize::from(byte == b' ');
+        byte >= b' ' && byte != 0x7f
+    });
+    is_printable && spaces == 2
 }
 
 /// However it is written.

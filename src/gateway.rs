@@ -2,6 +2,7 @@
 
 mod beginning;
 mod ending;
+mod records;
 
 use std::any::Any;
 use std::ops::Deref;
@@ -21,6 +22,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use self::ending::announce_close;
 pub use self::ending::into_http1;
+pub use self::records::Records;
 use crate::auth::bridge::Bridge;
 use crate::edition::Edition;
 use crate::exchange::Exchange;
@@ -30,8 +32,6 @@ use crate::pipeline::cache::enable::Cache;
 use crate::pipeline::forward::fast_lane::FastLane;
 use crate::pipeline::{arrive, cache, forward, respond};
 use crate::telemetry::Metrics;
-use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::decisions::Decisions;
 
 /// Cheap to clone: Pingora's proxy holds one, the front door another.
 #[derive(Clone)]
@@ -47,8 +47,7 @@ pub struct Stages {
     pub fast_lane: FastLane,
     pub auth: Bridge,
     pub metrics: Arc<Metrics>,
-    pub access_log: Arc<AccessLog>,
-    pub decisions: Arc<Decisions>,
+    pub records: Arc<Records>,
 }
 
 impl From<Stages> for Gateway {
@@ -202,7 +201,8 @@ impl ProxyHttp for Gateway {
         // keeps the answer if this one turns out otherwise.
         let may_be_kept = session.cache.enabled() || session.cache.bypassing();
         let cached = exchange.cache_rule().filter(|_| may_be_kept);
-        forward::rewrite_request::run(request, peer, exchange, cached)
+        let has_body = !session.is_body_empty();
+        forward::rewrite_request::run(request, has_body, peer, exchange, cached)
     }
 
     async fn request_body_filter(
@@ -271,8 +271,9 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Self::CTX) {
-        if session.subrequest_ctx.is_none() {
-            self.settle(session, exchange);
+        match session.subrequest_ctx.is_none() {
+            true => self.settle(session, exchange),
+            false => exchange.is_settled = true,
         }
     }
 

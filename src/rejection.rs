@@ -180,6 +180,11 @@ impl Code {
         }
     }
 
+    /// Whether the request was let through, and its upstream failed it.
+    pub fn is_failure_of_upstream(self) -> bool {
+        matches!(self, Code::UpstreamUnreachable | Code::UpstreamTimeout)
+    }
+
     /// One sentence for people; says nothing about the inside.
     pub fn detail(self) -> &'static str {
         match self {

@@ -114,7 +114,7 @@ fn request(
     extensions.insert(Caller {
         address: exchange.client.address,
         request_id: exchange.request_id.to_string(),
-        scheme: exchange.client.scheme,
+        scheme: scheme(exchange),
         host: exchange.client.believed_host().to_owned(),
     });
     if let Some(translation) = exchange.route.as_ref().and_then(|route| route.translation.clone()) {
@@ -130,6 +130,13 @@ fn request(
         extensions.insert(identity.clone());
     }
     Ok(request)
+}
+
+/// By which the client reaches us. What arrives in the clear may have come to a proxy over TLS that isn't trusted to
+/// say so; the issuer is where clients are sent.
+fn scheme(exchange: &Exchange) -> &'static str {
+    let is_https = exchange.edition.policy.tokens.issuer.starts_with("https://");
+    if !exchange.client.is_scheme_known && is_https { "https" } else { exchange.client.scheme }
 }
 
 /// As the wing's router knows it: an alias may have given the endpoint another one.

@@ -15,8 +15,7 @@ use crate::telemetry::request_id::RequestId;
 
 impl Gateway {
     pub fn begin(&self) -> Box<Exchange> {
-        let in_flight = &self.metrics.http_requests_in_flight;
-        Box::new(Exchange::new(self.editions.load_full(), RequestId::next(), in_flight))
+        Box::new(Exchange::new(self.editions.load_full(), RequestId::next(), self.records.clone()))
     }
 
     /// Whether requests may be answered past Pingora's proxy.

@@ -14,9 +14,9 @@ use tokio::io::AsyncWriteExt;
 use super::Gateway;
 use crate::exchange::Exchange;
 use crate::pipeline::cache::serve::PlainHit;
-use crate::pipeline::respond::failure;
+use crate::pipeline::respond::{cause, failure};
 use crate::pipeline::settle::Outcome;
-use crate::pipeline::{arrive, respond, settle};
+use crate::pipeline::{arrive, respond};
 use crate::rejection::{Code, Rejection};
 
 impl Gateway {
@@ -32,6 +32,9 @@ impl Gateway {
     /// Says what went wrong, if there is anybody and nothing was said yet.
     pub async fn fail(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> Code {
         let code = exchange.refused.unwrap_or_else(|| failure::code_of(error));
+        if code.is_failure_of_upstream() && exchange.failure.is_none() {
+            exchange.failure = Some(cause::of(error, exchange.upstream_took.is_some()));
+        }
         if session.response_written().is_none() && !failure::is_client_gone(error) {
             announce_close(session);
             let rejection = Rejection::from(code);
@@ -53,7 +56,7 @@ impl Gateway {
             method,
             target,
             status: session.response_written().map_or(499, |response| response.status.as_u16()),
-            body_bytes: session.body_bytes_sent(),
+            body_bytes: Some(session.body_bytes_sent()),
             took: exchange.started.elapsed(),
         };
         self.note(exchange, &outcome);
@@ -61,7 +64,7 @@ impl Gateway {
 
     /// The same as [`settle`](Self::settle) for an answer that no session has written.
     fn note(&self, exchange: &mut Exchange, outcome: &Outcome) {
-        settle::run(exchange, outcome, &self.metrics, &self.access_log, &self.decisions);
+        self.records.note(exchange, outcome);
     }
 
     /// After an answer by the session. Returns the connection if another request may follow, as the next two do.
@@ -93,7 +96,7 @@ impl Gateway {
             method: &request.method,
             target: request.raw_path(),
             status: hit.answer.status.as_u16(),
-            body_bytes: hit.body().filter(|_| written.is_ok()).map_or(0, |body| body.len()),
+            body_bytes: Some(hit.body().filter(|_| written.is_ok()).map_or(0, |body| body.len())),
             took: exchange.started.elapsed(),
         };
         self.note(&mut exchange, &outcome);

@@ -1,12 +1,15 @@
 //! What changes for whom between two policies: for every host, path and method that either names, and
 //! for the paths that a pattern of one shares with a pattern of the other.
 
+mod fields_and_limits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use http::Method;
 use serde::Serialize;
 
+use self::fields_and_limits::{issuer_change, limit_change, reserved_change};
 use super::shape::{AccountsShape, RouteShape, Shape};
 use crate::config::policy::{Access, Assignment, Owner, Requirement, RouteTable};
 use crate::pipeline::arrive::admit::METHODS;
@@ -245,6 +248,7 @@ fn changes(before: Option<&RouteShape>, after: Option<&RouteShape>) -> Vec<(Kind
                 let words = |route: &RouteShape| format!("{} ({})", route.upstream, route.servers.join(", "));
                 changes.push((Kind::Moved, words(before), words(after)));
             }
+            changes.extend(reserved_change(before, after));
             changes.extend(limit_change(before, after));
             changes
         }
@@ -307,46 +311,6 @@ fn implies(narrow: &Requirement, wide: &Requirement) -> bool {
 
 fn owner_implies(narrow: &Owner, wide: &Owner) -> bool {
     narrow.parameter == wide.parameter && narrow.or_roles.iter().all(|role| wide.or_roles.contains(role))
-}
-
-/// Whose tokens count, where one is needed.
-fn issuer_change(before: &RouteShape, after: &RouteShape) -> Option<(Kind, String, String)> {
-    if before.issuers == after.issuers || before.access == Access::Public || after.access == Access::Public {
-        return None;
-    }
-    let within = |small: &RouteShape, large: &RouteShape| {
-        small.issuers.iter().all(|(name, taken)| large.issuers.get(name) == Some(taken))
-    };
-    let kind = match (within(before, after), within(after, before)) {
-        (true, _) => Kind::Looser,
-        (_, true) => Kind::Stricter,
-        _ => Kind::Different,
-    };
-    let words = |route: &RouteShape| {
-        let names: Vec<&str> = route.issuers.keys().map(String::as_str).collect();
-        format!("tokens of {}", names.join(", "))
-    };
-    Some((kind, words(before), words(after)))
-}
-
-fn limit_change(before: &RouteShape, after: &RouteShape) -> Option<(Kind, String, String)> {
-    if before.limits == after.limits {
-        return None;
-    }
-    // Whatever still limits must limit at least as much.
-    let is_stricter = before
-        .limits
-        .iter()
-        .all(|(name, was)| after.limits.get(name).is_some_and(|is| was.allows_all_of(is)));
-    let kind = if is_stricter { Kind::LimitsStricter } else { Kind::LimitsLooser };
-    let words = |route: &RouteShape| {
-        let limit = |(name, limit): (&String, &super::shape::LimitShape)| {
-            format!("{name} {}/{}ms burst {} by {}", limit.count, limit.window_ms, limit.burst, limit.by)
-        };
-        let limits: Vec<String> = route.limits.iter().map(limit).collect();
-        if limits.is_empty() { "no limit".to_owned() } else { limits.join("; ") }
-    };
-    Some((kind, words(before), words(after)))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::config::policy::{Issuer, Policy};
 use crate::edition::{Edition, Meters};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, NotRunning};
 use crate::identity::token::{KeyRing, TokenVerifier};
 use crate::issuers::TrustedIssuer;
 use crate::pipeline::arrive::api_keys::KnownKeys;
@@ -84,8 +84,8 @@ impl Rehearsal {
     /// `Err` if the question can't be put into a request at all. Offline it is answered at once.
     pub async fn explain(&self, question: &Question) -> Result<Explanation, String> {
         let asked = question.prepare(&self.edition)?;
-        let in_flight = &self.metrics.http_requests_in_flight;
-        let mut exchange = Exchange::new(self.edition.clone(), RequestId::next(), in_flight);
+        let running = Arc::new(NotRunning(self.metrics.http_requests_in_flight.clone()));
+        let mut exchange = Exchange::new(self.edition.clone(), RequestId::next(), running);
         // An identity that is given belongs to no session, so that nothing can have revoked it.
         let is_real = matches!(question.caller, Caller::Token(_));
         let onlooker = Arc::new(Onlooker::new(self.gatekeeper.clone().filter(|_| is_real)));

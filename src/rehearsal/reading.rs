@@ -236,7 +236,7 @@ fn upstream(route: &Route, exchange: &Exchange) -> Option<UpstreamSeen> {
 fn headers(asked: &Asked, exchange: &Exchange, may_be_cached: bool) -> Result<HeadersSeen, String> {
     let mut request = asked.request.clone();
     let rule = exchange.cache_rule().filter(|_| may_be_cached);
-    rewrite_request::run(&mut request, Some(asked.address), exchange, rule)
+    rewrite_request::run(&mut request, true, Some(asked.address), exchange, rule)
         .map_err(|error| error.to_string())?;
     let (before, after): (&HeaderMap, &HeaderMap) = (&asked.request.headers, &request.headers);
     let values = |map: &HeaderMap, name: &http::HeaderName| -> Vec<Vec<u8>> {

@@ -45,6 +45,10 @@ pub struct RouteShape {
     pub upstream: String,
     /// With scheme and weight.
     pub servers: Vec<String>,
+    /// Fields that clients mustn't send there, beside those that are known anyway; `None` where an older gateway
+    /// doesn't tell.
+    #[serde(default)]
+    pub reserved: Option<Vec<String>>,
     pub limits: BTreeMap<String, LimitShape>,
 }
 
@@ -111,6 +115,7 @@ impl RouteShape {
             issuers: issuers(route, policy),
             upstream: upstream.name.clone(),
             servers: upstream.servers.iter().map(server).collect(),
+            reserved: Some(upstream.reserved.iter().map(ToString::to_string).collect()),
             limits: route.limits.iter().map(|limit| (limit.name.clone(), LimitShape::of(limit))).collect(),
         })
     }
@@ -203,5 +208,6 @@ fn nowhere() -> Upstream {
         identity: IdentityPreset::Forwarded,
         keep_authorization: false,
         assertion: false,
+        reserved: Vec::new(),
     }
 }

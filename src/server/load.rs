@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::compile::{Compiled, compile};
@@ -41,9 +42,28 @@ pub fn load_tested_again(path: &Path, last: &mut Option<LastReading>) -> Result<
 
 fn load_beside(path: &Path, last: Option<&LastReading>) -> Result<Compiled, Vec<Problem>> {
     let name = path.display().to_string();
+    let folder = folder_of(path);
     let text = read_text(path, MAX_FILE_BYTES).map_err(|reason| vec![Problem::with_file(&name, reason)])?;
-    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     load_text_beside(&name, &text, last, &Machine { folder })
+}
+
+/// Where relative paths of the file begin. One that comes through a pipe, as from `<(…)` of a shell, lies in no folder.
+fn folder_of(path: &Path) -> PathBuf {
+    match is_readable_again(path) {
+        true => path.parent().map(Path::to_path_buf).unwrap_or_default(),
+        false => PathBuf::new(),
+    }
+}
+
+/// Whether the path names a file, and not a pipe whose content is there once.
+pub fn is_readable_again(path: &Path) -> bool {
+    std::fs::metadata(path).map_or(true, |found| found.is_file())
+}
+
+/// Whether the name leads to a file that has no name any more. A container that a single file is mounted into keeps
+/// seeing the file of before when another one takes its place outside.
+pub fn is_replaced_elsewhere(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.nlink() == 0)
 }
 
 /// [`load_text`], if the text's own `tests:` hold.
@@ -135,7 +155,7 @@ pub fn matching_files(pattern: &Path) -> Result<Vec<PathBuf>, String> {
     for entry in entries {
         let entry = entry.map_err(|error| reason(&error))?.file_name();
         let file = folder.join(&entry);
-        if entry.to_str().is_some_and(|entry| include::fits(name, entry)) && file.is_file() {
+        if entry.to_str().is_some_and(|entry| include::fits(name, entry)) && is_wanted(&file) {
             files.push(file);
         }
         if files.len() > include::MAX_FILES {
@@ -144,6 +164,16 @@ pub fn matching_files(pattern: &Path) -> Result<Vec<PathBuf>, String> {
     }
     files.sort();
     Ok(files)
+}
+
+/// What isn't a folder. A link that leads nowhere, or where this process may not look, is wanted and then refused:
+/// routes that are silently missing would be 404.
+fn is_wanted(file: &Path) -> bool {
+    match std::fs::metadata(file) {
+        Ok(found) => found.is_file(),
+        // One that has just gone isn't there any more.
+        Err(_) => std::fs::symlink_metadata(file).is_ok(),
+    }
 }
 
 /// One line per problem.
@@ -188,7 +218,12 @@ impl Surroundings for Machine {
 
 /// The whole file, up to `limit` bytes. `Err` is a reason for people.
 fn read_text(path: &Path, limit: u64) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| reason(&error))?;
+    let file = File::open(path).map_err(|error| match std::fs::read_link(path) {
+        Ok(target) if error.kind() == ErrorKind::NotFound => {
+            format!("this link leads to {}, which isn't there", target.display())
+        }
+        _ => reason(&error),
+    })?;
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| reason(&error))?;
     if bytes.len() as u64 > limit {

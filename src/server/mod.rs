@@ -9,6 +9,7 @@ mod control;
 mod editions;
 mod guard;
 mod health;
+mod listeners;
 pub mod load;
 pub mod open_stores;
 pub mod policy_api;
@@ -58,16 +59,20 @@ pub enum StartError {
 /// Runs the gateway until a signal ends it.
 pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
     let watching = |cause| StartError::Io { doing: "watching the configuration", cause };
+    let is_readable_again = load::is_readable_again(config);
     let changes = reload::Changes::follow(config).map_err(watching)?;
     let loaded = load::load_tested(config).map_err(|problems| StartError::Config(load::render(&problems)))?;
     let policy = announce(loaded);
     log.set_level(policy.log.level);
     // Stores, the auth wing and the admin port live here; Pingora has runtimes of its own.
     let office = office()?;
+    let doing = "listening for signals";
+    office.block_on(async { shutdown::ignore_others() }).map_err(|cause| StartError::Io { doing, cause })?;
     let (shared, builder) = office.block_on(Shared::open(&policy))?;
     let gateway = shared.gateway(office.handle());
     let reload = reload::Reload {
         path: PathBuf::from(config),
+        is_readable_again,
         builder,
         editions: shared.editions.clone(),
         status: shared.status.clone(),

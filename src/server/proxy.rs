@@ -12,15 +12,19 @@ use pingora::server::{RunArgs, Server};
 use pingora::services::listening::Service;
 
 use super::StartError;
+use super::listeners::{Listeners, OnListeners};
 use super::shutdown::{Remains, Signals};
 use super::status::Status;
 use crate::config::policy::{Listen, ProxyListener};
-use crate::front_door::FrontDoor;
+use crate::front_door::{Connections, FrontDoor};
 use crate::gateway::Gateway;
 
 /// Idle connections kept to upstreams. Below the number of concurrent requests it costs half the
 /// throughput (docs/performance.md).
 const UPSTREAM_POOL: usize = 1024;
+
+/// Pingora's own end of the process, should ours fail, comes so much later.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Serves until a signal ends it.
 pub fn run(
@@ -30,9 +34,7 @@ pub fn run(
     status: Arc<Status>,
     remains: Remains,
 ) -> Result<(), StartError> {
-    for listener in &listen.proxy {
-        check_free(listener.address)?;
-    }
+    let listeners = Listeners::bind(listen.proxy.iter().map(|listener| listener.address)).map(Arc::new)?;
     let mut server = Server::new_with_opt_and_conf(None, conf(listen));
     server.bootstrap();
     let mut proxy = http_proxy(&server.configuration, gateway.clone());
@@ -41,7 +43,8 @@ pub fn run(
     proxy.server_options = Some(options);
     let door = FrontDoor::new(gateway, proxy);
     office.spawn(door.watch_idle(listen.idle_timeout));
-    let mut service = Service::new("proxy".to_owned(), door);
+    let connections = Connections::new(door, remains.connections.clone());
+    let mut service = Service::new("proxy".to_owned(), connections);
     for listener in &listen.proxy {
         let address = listener.address.to_string();
         match &listener.tls {
@@ -49,12 +52,16 @@ pub fn run(
             Some(_) => service.add_tls_with_settings(&address, None, tls(listener)?),
         }
     }
-    server.add_service(service);
-    office.spawn(note_when_listening(
-        listen.proxy.iter().map(|listener| listener.address).collect(),
-        status.clone(),
-    ));
-    let signals = Signals { drain: listen.drain, status, remains: remains.clone(), office: office.clone() };
+    office.spawn(note_when_listening(listeners.addresses(), status.clone()));
+    server.add_service(OnListeners { service, listeners: listeners.clone() });
+    let signals = Signals {
+        drain: listen.drain,
+        shutdown_timeout: listen.shutdown_timeout,
+        status,
+        listeners,
+        remains: remains.clone(),
+        office: office.clone(),
+    };
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     remains.settle();
     Ok(())
@@ -66,16 +73,11 @@ fn conf(listen: &Listen) -> ServerConf {
         // Worth 5–10 % (docs/performance.md); each worker thread runs its own scheduler.
         work_stealing: false,
         upstream_keepalive_pool_size: UPSTREAM_POOL,
-        // The process leaves earlier, with its last request (`shutdown`).
-        grace_period_seconds: Some(listen.shutdown_timeout.as_secs()),
+        // The process leaves earlier, with its last request or when their time is over (`shutdown`).
+        grace_period_seconds: Some((listen.shutdown_timeout + GRACE).as_secs()),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()
     }
-}
-
-/// Pingora would panic on a service thread and leave a process that listens nowhere.
-fn check_free(address: SocketAddr) -> Result<(), StartError> {
-    std::net::TcpListener::bind(address).map(drop).map_err(|cause| StartError::Listen { address, cause })
 }
 
 fn tls(listener: &ProxyListener) -> Result<TlsSettings, StartError> {

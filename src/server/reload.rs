@@ -27,6 +27,8 @@ const LOOK_FOR_KEYS: Duration = Duration::from_secs(2);
 
 pub struct Reload {
     pub path: PathBuf,
+    /// Whether the path names a file, and not a pipe.
+    pub is_readable_again: bool,
     pub builder: Builder,
     pub editions: Arc<ArcSwap<Edition>>,
     pub status: Arc<Status>,
@@ -57,17 +59,23 @@ impl Reloads {
 /// Changes of the file's content. Begins before the first load, so that none falls in between.
 pub struct Changes {
     arrive: mpsc::Receiver<()>,
-    _watch: watch::Watch,
+    /// `None` for a pipe, in which nothing changes.
+    _watch: Option<watch::Watch>,
+    /// Held, not used: without a watch nothing comes, which isn't the end.
+    _open: mpsc::Sender<()>,
 }
 
 impl Changes {
     pub fn follow(path: &Path) -> std::io::Result<Self> {
         let (changed, arrive) = mpsc::channel(1);
-        let watch = watch::watch(path, move || {
-            // Full means that a reload is about to happen anyway.
-            let _ = changed.try_send(());
-        })?;
-        Ok(Self { arrive, _watch: watch })
+        let change = changed.clone();
+        let watch = load::is_readable_again(path).then(|| {
+            watch::watch(path, move || {
+                // Full means that a reload is about to happen anyway.
+                let _ = change.try_send(());
+            })
+        });
+        Ok(Self { arrive, _watch: watch.transpose()?, _open: changed })
     }
 }
 
@@ -122,6 +130,9 @@ impl Reload {
 
     /// `asked`: by a person, who wants to hear even that nothing changed.
     async fn reload(&self, asked: bool) {
+        if let Some(problem) = self.why_not_again() {
+            return self.refuse(vec![self.problem(problem.to_owned())]);
+        }
         let (path, reading) = (self.path.clone(), self.reading.clone());
         let load = move || load::load_tested_again(&path, &mut reading.lock()).map(super::announce);
         let policy = match beside_requests(&self.status.metrics, load).await {
@@ -145,6 +156,18 @@ impl Reload {
             Err(problem) => self.refuse(vec![self.problem(problem)]),
         }
         self.let_go().await;
+    }
+
+    /// Why reading the file again can't bring what somebody has written meanwhile.
+    fn why_not_again(&self) -> Option<&'static str> {
+        if !self.is_readable_again {
+            return Some("this was read from a pipe, which gives its content once; start the gateway again");
+        }
+        let is_replaced = load::is_replaced_elsewhere(&self.path);
+        is_replaced.then_some(
+            "another file took its place outside, and what this process sees is the old one: mount the folder \
+             that the file lies in, not the file, or change the file in place",
+        )
     }
 
     fn put_in_force(&self, edition: Edition) {

@@ -1,5 +1,7 @@
 //! What the proxy, the auth wing and the admin port share, and each of them as it is made of that.
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,16 +27,16 @@ use crate::auth::console::Door;
 use crate::auth::{self, Mailer, PasswordQueue};
 use crate::config::policy::{Listen, Policy, Storage};
 use crate::edition::Edition;
-use crate::gateway::{Gateway, Stages};
+use crate::gateway::{Gateway, Records, Stages};
 use crate::pipeline::arrive::api_keys::KnownKeys;
 use crate::pipeline::arrive::meter::Meter;
 use crate::pipeline::cache::enable::Cache;
 use crate::pipeline::cache::storage::ResponseStorage;
 use crate::pipeline::forward::fast_lane::FastLane;
 use crate::store::memory::LocalCounters;
-use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::decisions::Decisions;
+use crate::telemetry::{Metrics, known_labels};
 
 /// A look takes one question of the account store.
 const NOTICES_EVERY: Duration = Duration::from_secs(5);
@@ -86,8 +88,11 @@ impl Shared {
             fast_lane: FastLane::default(),
             auth: Bridge::new(wing, office.clone()),
             metrics: metrics.clone(),
-            access_log: self.access_log.clone(),
-            decisions: self.decisions.clone(),
+            records: Arc::new(Records {
+                metrics: metrics.clone(),
+                access_log: self.access_log.clone(),
+                decisions: self.decisions.clone(),
+            }),
         })
     }
 
@@ -133,8 +138,13 @@ impl Shared {
     }
 
     pub fn remains(&self, traces: Traces) -> Remains {
-        let (mailer, access_log) = (self.mailer.clone(), self.access_log.clone());
-        Remains { mailer, access_log, traces: Arc::new(traces) }
+        Remains {
+            mailer: self.mailer.clone(),
+            access_log: self.access_log.clone(),
+            metrics: self.metrics.clone(),
+            connections: Arc::default(),
+            traces: Arc::new(traces),
+        }
     }
 }
 
@@ -153,6 +163,7 @@ fn keep_sending(mailer: Mailer, editions: Arc<ArcSwap<Edition>>) {
 /// An alert on a rate needs the series before the first failure.
 fn metrics(storage: &Storage) -> Arc<Metrics> {
     let metrics = Metrics::new();
+    known_labels::of_process(&metrics);
     for store in open_stores::names(storage) {
         metrics.store_errors.with_label_values(&[store]);
     }
@@ -191,7 +202,9 @@ fn cache(stores: &OpenStores, metrics: &Arc<Metrics>) -> Cache {
 }
 
 fn access_log(metrics: &Metrics) -> Result<Arc<AccessLog>, StartError> {
-    AccessLog::start(std::io::stdout(), metrics.access_log_dropped.clone())
+    // Not by the standard library's own buffer, which keeps what can't be written and tears lines.
+    let out = std::io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    out.and_then(|out| AccessLog::start(out, metrics.access_log_dropped.clone()))
         .map(Arc::new)
         .map_err(|cause| StartError::Io { doing: "starting the access log", cause })
 }

@@ -1,17 +1,20 @@
-//! How the gateway ends. SIGTERM: `/readyz` says 503 for `listen.drain`, then nothing new is
-//! accepted; running requests may finish and mail may go out within `listen.shutdown_timeout`. SIGINT: at once.
+//! How the gateway ends. SIGTERM: `/readyz` says 503 and answers announce the end of their connections, for
+//! `listen.drain` at least; then nothing new is accepted; running requests may finish and mail may go out within
+//! `listen.shutdown_timeout`. SIGINT: at once, also after SIGTERM.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::control::Placed;
+use super::listeners::Listeners;
 use super::run_file::RunFile;
 use super::status::Status;
 use crate::auth::Mailer;
+use crate::front_door::{LINGER, OpenConnections};
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
 
@@ -19,10 +22,14 @@ use crate::telemetry::access_log::AccessLog;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// So many looks in a row must find none: a connection accepted last may not have spoken yet.
 const QUIET_LOOKS: u32 = 5;
+/// What is cut gets its line in the access log within this.
+const CUT_WITHIN: Duration = Duration::from_millis(500);
 
 pub struct Signals {
     pub drain: Duration,
+    pub shutdown_timeout: Duration,
     pub status: Arc<Status>,
+    pub listeners: Arc<Listeners>,
     pub remains: Remains,
     pub office: tokio::runtime::Handle,
 }
@@ -32,6 +39,8 @@ pub struct Signals {
 pub struct Remains {
     pub mailer: Mailer,
     pub access_log: Arc<AccessLog>,
+    pub metrics: Arc<Metrics>,
+    pub connections: Arc<OpenConnections>,
     pub traces: Arc<Traces>,
 }
 
@@ -56,9 +65,18 @@ impl Remains {
 
     /// Not by Pingora's own way out: a listener that isn't told before its runtime goes tries to accept
     /// for ever, and the runtime waits for it.
-    fn leave(&self) -> ! {
+    async fn leave(&self) -> ! {
+        self.connections.cut();
+        let cut = Instant::now();
+        while self.in_flight() > 0 && cut.elapsed() < CUT_WITHIN {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
         self.settle();
         std::process::exit(0)
+    }
+
+    fn in_flight(&self) -> i64 {
+        self.metrics.http_requests_in_flight.get()
     }
 }
 
@@ -71,16 +89,19 @@ impl ShutdownSignalWatch for Signals {
             tracing::error!("signals can't be received; stopping");
             return ShutdownSignal::FastShutdown;
         };
-        tokio::select! {
-            _ = interrupt.recv() => self.remains.leave(),
-            _ = terminate.recv() => {
-                tracing::info!("draining");
-                self.status.begin_draining();
-                tokio::time::sleep(self.drain).await;
-                self.office.spawn(leave_when_idle(self.status.metrics.clone(), self.remains.clone()));
-                ShutdownSignal::GracefulTerminate
-            }
-        }
+        let remains = self.remains.clone();
+        self.office.spawn(async move {
+            interrupt.recv().await;
+            remains.leave().await
+        });
+        terminate.recv().await;
+        tracing::info!("draining");
+        self.status.begin_draining();
+        self.remains.connections.announce_end();
+        tokio::time::sleep(self.drain).await;
+        self.listeners.refuse_new().await;
+        self.office.spawn(leave_when_idle(self.shutdown_timeout, self.remains.clone()));
+        ShutdownSignal::GracefulTerminate
     }
 }
 
@@ -88,20 +109,39 @@ fn listen(kind: SignalKind) -> std::io::Result<Signal> {
     signal(kind)
 }
 
+/// Signals that other programs take for "open your logs again" don't end this one.
+pub fn ignore_others() -> std::io::Result<()> {
+    for kind in [SignalKind::user_defined1(), SignalKind::user_defined2()] {
+        let mut signals = listen(kind)?;
+        tokio::spawn(async move { while signals.recv().await.is_some() {} });
+    }
+    Ok(())
+}
+
 /// Pingora would wait its whole grace period; this ends the process with its last request, or the last mail that
 /// one has asked for.
-async fn leave_when_idle(metrics: Arc<Metrics>, remains: Remains) {
+async fn leave_when_idle(shutdown_timeout: Duration, remains: Remains) {
+    match tokio::time::timeout(shutdown_timeout, until_idle(&remains)).await {
+        Ok(()) => tracing::info!("drained"),
+        Err(_) => tracing::warn!(
+            requests = remains.in_flight(),
+            "the time to drain is over; ending what still runs"
+        ),
+    }
+    remains.leave().await
+}
+
+async fn until_idle(remains: &Remains) {
+    let begun = Instant::now();
     let mut quiet = 0;
     while quiet < QUIET_LOOKS {
         tokio::time::sleep(LOOK_EVERY).await;
-        quiet = if metrics.http_requests_in_flight.get() == 0 { quiet + 1 } else { 0 };
+        let is_unheard = remains.connections.count() > 0 && begun.elapsed() < LINGER;
+        quiet = if remains.in_flight() == 0 && !is_unheard { quiet + 1 } else { 0 };
     }
-    let mailer = &remains.mailer;
-    let waiting = mailer.waiting();
+    let waiting = remains.mailer.waiting();
     if waiting > 0 {
         tracing::info!(requests = waiting, "drained but for mail that is on its way");
     }
-    mailer.idle().await;
-    tracing::info!("drained");
-    remains.leave()
+    remains.mailer.idle().await;
 }

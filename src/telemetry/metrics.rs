@@ -1,14 +1,11 @@
 //! Every metric of the gateway, by name, registered once. Label children of routes and limits are
-//! resolved when a policy is loaded ([`RouteMeters`]), so that a request formats no string.
+//! resolved when a policy is loaded ([`RouteMeters`](super::RouteMeters)), so that a request formats no string.
 
-use parking_lot::RwLock;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder, proto,
 };
-
-use crate::rejection::Code;
 
 /// From 50 µs to 30 s; what a proxy adds lies at the low end, what upstreams take at the high one.
 const SECONDS: [f64; 16] = [
@@ -23,6 +20,7 @@ pub struct Metrics {
     pub http_request_duration: HistogramVec,
     pub gateway_overhead: HistogramVec,
     pub upstream_request_duration: HistogramVec,
+    pub upstream_failures: IntCounterVec,
     pub auth_decisions: IntCounterVec,
     pub observed_denials: IntCounterVec,
     pub foreign_tokens_refused: IntCounterVec,
@@ -78,6 +76,12 @@ impl Metrics {
                 "upstream_request_duration_seconds",
                 "From choosing a server to the head of its answer",
                 "upstream",
+            ),
+            upstream_failures: counters(
+                &registry,
+                "upstream_failures_total",
+                "Requests that an upstream answered with nothing, with half an answer, or with what is none",
+                &["upstream", "cause"],
             ),
             auth_decisions: counters(
                 &registry,
@@ -153,7 +157,7 @@ impl Metrics {
             access_log_dropped: counter(
                 &registry,
                 "access_log_dropped_total",
-                "Access log lines lost because the writer was behind",
+                "Access log lines lost: the writer was behind, or they could not be written",
             ),
             decision_log_dropped: counter(
                 &registry,
@@ -205,10 +209,6 @@ pub struct DecisionCount {
 impl Metrics {
     /// `auth_decisions_total`, for the console.
     pub fn decisions(&self) -> Vec<DecisionCount> {
-        let label = |metric: &proto::Metric, name: &str| {
-            let pair = metric.get_label().iter().find(|pair| pair.name() == name);
-            pair.map(|pair| pair.value().to_owned()).unwrap_or_default()
-        };
         let families = self.auth_decisions.collect();
         let counts = families.iter().flat_map(|family| family.get_metric()).map(|metric| DecisionCount {
             route: label(metric, "route"),
@@ -218,6 +218,21 @@ impl Metrics {
         });
         counts.collect()
     }
+
+    /// `upstream_failures_total`, for the console: the upstream with the cause.
+    pub fn failures(&self) -> Vec<(String, u64)> {
+        let families = self.upstream_failures.collect();
+        let counts = families.iter().flat_map(|family| family.get_metric()).map(|metric| {
+            let name = format!("{}: {}", label(metric, "upstream"), label(metric, "cause"));
+            (name, metric.get_counter().get_value() as u64)
+        });
+        counts.collect()
+    }
+}
+
+fn label(metric: &proto::Metric, name: &str) -> String {
+    let pair = metric.get_label().iter().find(|pair| pair.name() == name);
+    pair.map(|pair| pair.value().to_owned()).unwrap_or_default()
 }
 
 impl Default for Metrics {
@@ -266,70 +281,4 @@ fn histograms(registry: &Registry, name: &str, help: &str, label: &str) -> Histo
 
 fn seconds(name: &str, help: &str) -> HistogramOpts {
     HistogramOpts::new(format!("portcullis_{name}"), help).buckets(SECONDS.to_vec())
-}
-
-/// The label children of one route, resolved once per policy.
-pub struct RouteMeters {
-    name: String,
-    pub duration: Histogram,
-    pub overhead: Histogram,
-    allowed: IntCounter,
-    /// A handful per route, so that a scan beats a hash.
-    requests: RwLock<Vec<(http::Method, u16, IntCounter)>>,
-    cache_outcomes: RwLock<Vec<(&'static str, IntCounter)>>,
-}
-
-impl RouteMeters {
-    pub fn new(metrics: &Metrics, route: &str) -> Self {
-        Self {
-            name: route.to_owned(),
-            duration: metrics.http_request_duration.with_label_values(&[route]),
-            overhead: metrics.gateway_overhead.with_label_values(&[route]),
-            allowed: metrics.auth_decisions.with_label_values(&[route, "allow", "ok"]),
-            requests: RwLock::default(),
-            cache_outcomes: RwLock::default(),
-        }
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Counts an answer. `method` is one of those that `admit` lets in, so the label is bounded.
-    pub fn count_answer(&self, metrics: &Metrics, method: &http::Method, status: u16) {
-        let requests = self.requests.read();
-        if let Some((.., counter)) = requests.iter().find(|known| known.1 == status && known.0 == *method) {
-            counter.inc();
-            return;
-        }
-        drop(requests);
-        let counter = metrics.http_requests.with_label_values(&[
-            self.name.as_str(),
-            method.as_str(),
-            &status.to_string(),
-        ]);
-        counter.inc();
-        self.requests.write().push((method.clone(), status, counter));
-    }
-
-    /// Counts what became of a request to a cached route.
-    pub fn count_cached(&self, metrics: &Metrics, outcome: &'static str) {
-        let outcomes = self.cache_outcomes.read();
-        if let Some((_, counter)) = outcomes.iter().find(|known| known.0 == outcome) {
-            counter.inc();
-            return;
-        }
-        drop(outcomes);
-        let counter = metrics.cache_requests.with_label_values(&[self.name.as_str(), outcome]);
-        counter.inc();
-        self.cache_outcomes.write().push((outcome, counter));
-    }
-
-    pub fn count_allowed(&self) {
-        self.allowed.inc();
-    }
-
-    pub fn count_denied(&self, metrics: &Metrics, code: Code) {
-        metrics.auth_decisions.with_label_values(&[self.name.as_str(), "deny", code.as_str()]).inc();
-    }
 }

@@ -24,6 +24,7 @@ mod class_refresh;
 mod class_sessions;
 mod class_token_texts;
 mod class_tokens;
+mod client_addresses;
 mod drain;
 mod exact_limits;
 mod forge;
@@ -31,15 +32,19 @@ mod forge;
 mod harness;
 mod identity_presets;
 mod limits;
+mod lossless_end;
+mod plain_targets;
 mod proxying;
 #[allow(dead_code, reason = "the same")]
 mod refusal;
 mod reload;
+mod reserved_fields;
 #[allow(dead_code, reason = "the same")]
 mod servers;
 mod signed_assertion;
 mod telemetry;
 mod tls;
 mod tracing;
+mod upstream_causes;
 mod upstreams;
 mod websocket;

@@ -127,6 +127,11 @@ impl Compiler<'_> {
         let log = self.log(gateway.log.unwrap_or_default(), &root.key("log"));
         let tracing = self.tracing(gateway.tracing.unwrap_or_default(), &root.key("tracing"));
         let trusted_proxies = self.trusted_proxies(gateway.trusted_proxies, &root.key("trusted_proxies"));
+        let trust_request_id = gateway.request_id.unwrap_or_default().trust.unwrap_or(false);
+        if trust_request_id && trusted_proxies.is_empty() {
+            let message = "no peer is trusted to name requests; add `trusted_proxies`";
+            self.problems.warning(&root.key("request_id").key("trust"), message);
+        }
         let mail = self.mail(gateway.mail.unwrap_or_default(), users, &root.key("mail"));
         let tokens = self.tokens(gateway.tokens.unwrap_or_default(), &root.key("tokens"));
         let issuers = gateway.issuers.unwrap_or_default();
@@ -165,6 +170,7 @@ impl Compiler<'_> {
             log,
             tracing,
             trusted_proxies,
+            trust_request_id,
             storage: storage?,
             tokens,
             issuers: issuers.into_list(),

@@ -163,6 +163,7 @@ impl Compiler<'_> {
             identity: raw::Identity::Forwarded.into(),
             keep_authorization: false,
             assertion: false,
+            reserved: Vec::new(),
         }
     }
 

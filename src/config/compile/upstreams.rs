@@ -5,8 +5,11 @@ use std::time::Duration;
 use super::Compiler;
 use super::names::Names;
 use crate::config::place::Place;
-use crate::config::policy::{IdentityPreset, Server, Timeouts, Upstream};
+use crate::config::policy::{IdentityPreset, ReservedField, Server, Timeouts, Upstream};
 use crate::config::raw;
+
+/// What a message is read by.
+const NEEDED: [&str; 5] = ["host", "content-length", "content-type", "transfer-encoding", "connection"];
 
 impl Compiler<'_> {
     pub fn upstreams(&mut self, raw: raw::Table<raw::Upstream>, at: &Place<'_>) -> Names<Upstream> {
@@ -36,7 +39,19 @@ impl Compiler<'_> {
             identity: raw.identity.map_or(IdentityPreset::Forwarded, IdentityPreset::from),
             keep_authorization: raw.keep_authorization.unwrap_or(false),
             assertion: raw.assertion.unwrap_or(false),
+            reserved: self.reserved(raw.reserved.unwrap_or_default(), &at.key("reserved")),
         })
+    }
+
+    fn reserved(&mut self, raw: raw::List<String>, at: &Place<'_>) -> Vec<ReservedField> {
+        let mut fields = Vec::new();
+        for (index, text) in self.items(raw, at) {
+            match parse_reserved(&text) {
+                Ok(field) => fields.push(field),
+                Err(message) => self.problems.error(&at.item(index), message),
+            }
+        }
+        fields
     }
 
     fn servers(&mut self, raw: raw::List<raw::Server>, at: &Place<'_>) -> Option<Vec<Server>> {
@@ -69,6 +84,28 @@ impl Compiler<'_> {
             idle: self.positive_duration(at, "idle", raw.idle, seconds(60)),
         }
     }
+}
+
+/// A name, or the beginning of names and `*`.
+fn parse_reserved(text: &str) -> Result<ReservedField, String> {
+    let begin = text.strip_suffix('*');
+    let name = begin.unwrap_or(text);
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(format!("{text:?} isn't a header name; write it like X-Employee-Id or X-Corp-*"));
+    }
+    let folded = folded(name);
+    let is_meant =
+        |needed: &str| if begin.is_some() { needed.starts_with(&folded) } else { needed == folded };
+    if let Some(needed) = NEEDED.into_iter().find(|needed| is_meant(needed)) {
+        return Err(format!("{text:?} would take {needed} from every request, which none can do without"));
+    }
+    Ok(if begin.is_some() { ReservedField::Family(folded) } else { ReservedField::Name(folded) })
+}
+
+/// As the fields of a request are compared with it: `_` and `.` are `-` to some servers.
+fn folded(name: &str) -> String {
+    name.to_ascii_lowercase().replace(['_', '.'], "-")
 }
 
 /// `host:port`, or a URL with nothing behind the host; there the port has a default.
@@ -151,6 +188,16 @@ mod unit_tests {
         for (text, (host, port, tls)) in cases {
             let server = Server { host: host.to_owned(), port, tls, weight: 1 };
             assert_eq!(parse_server(text, 1), Ok(server), "{text}");
+        }
+    }
+
+    #[test]
+    fn reserved_fields_are_names_or_families() {
+        let name = |name: &str| Ok(ReservedField::Name(name.to_owned()));
+        assert_eq!(parse_reserved("X_Employee.Id"), name("x-employee-id"));
+        assert_eq!(parse_reserved("X-Corp-*"), Ok(ReservedField::Family("x-corp-".to_owned())));
+        for wrong in ["", "*", "a b", "a:", "x-*-y", "Host", "content_length", "c*", "Content-*"] {
+            assert!(parse_reserved(wrong).is_err(), "{wrong}");
         }
     }
 

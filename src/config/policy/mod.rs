@@ -44,7 +44,7 @@ pub use storage::{StateStorage, Storage, UserStorage};
 pub use tests::Test;
 pub use tokens::{KeyMaterial, SigningAlgorithm, TokenKey, Tokens};
 pub use tracing::Tracing;
-pub use upstreams::{IdentityPreset, Server, Timeouts, Upstream};
+pub use upstreams::{IdentityPreset, ReservedField, Server, Timeouts, Upstream};
 
 use ipnet::IpNet;
 
@@ -60,6 +60,8 @@ pub struct Policy {
     pub tracing: Option<Tracing>,
     /// Peers that may say `X-Forwarded-For`, `-Proto` and `-Host`.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether a request keeps the `X-Request-Id` that such a peer has given it.
+    pub trust_request_id: bool,
     pub storage: Storage,
     pub tokens: Tokens,
     pub issuers: Vec<std::sync::Arc<Issuer>>,

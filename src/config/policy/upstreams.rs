@@ -1,5 +1,6 @@
 //! The backends.
 
+use std::fmt;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,16 @@ pub struct Upstream {
     pub keep_authorization: bool,
     /// Sends a signed assertion of who is calling.
     pub assertion: bool,
+    /// Fields that clients mustn't send to it, beside those that are known anyway.
+    pub reserved: Vec<ReservedField>,
+}
+
+/// In lower case, with `-` for `_` and `.`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReservedField {
+    Name(String),
+    /// Every name that begins like this.
+    Family(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +57,15 @@ pub enum IdentityPreset {
     Webauth,
     /// `X-Consumer-ID`, `X-Consumer-Username`, `X-Consumer-Groups` (Kong's words).
     Consumer,
+}
+
+impl fmt::Display for ReservedField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Family(prefix) => write!(f, "{prefix}*"),
+        }
+    }
 }
 
 impl IdentityPreset {

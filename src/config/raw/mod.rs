@@ -13,6 +13,7 @@ mod log;
 mod mail;
 mod metrics;
 mod reader;
+mod request_id;
 mod revocation;
 mod routes;
 mod storage;
@@ -37,6 +38,7 @@ pub use log::{Log, LogLevel};
 pub use mail::{Mail, Smtp, SmtpTls, Template, Templates};
 pub use metrics::Metrics;
 pub use reader::{Mismatch, Reader, Wrong, read, read_route};
+pub use request_id::RequestId;
 pub use revocation::{OnUncheckedBearer, Revocation, RevocationMode};
 pub use routes::{Defaults, Route};
 pub use storage::Storage;
@@ -62,6 +64,7 @@ pub struct Gateway {
     pub log: Option<Log>,
     pub tracing: Option<Tracing>,
     pub trusted_proxies: Option<List<String>>,
+    pub request_id: Option<RequestId>,
     pub storage: Option<Storage>,
     pub tokens: Option<Tokens>,
     pub issuers: Option<Table<Issuer>>,

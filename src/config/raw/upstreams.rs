@@ -15,6 +15,7 @@ pub struct Upstream {
     pub identity: Option<Identity>,
     pub keep_authorization: Option<bool>,
     pub assertion: Option<bool>,
+    pub reserved: Option<List<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -208,6 +208,7 @@ mod tests {
             timeouts: Timeouts { connect: LIFE, read: LIFE, write: LIFE, idle: LIFE },
             identity: IdentityPreset::Forwarded,
             keep_authorization: false,
+            reserved: Vec::new(),
             assertion: true,
         }
     }

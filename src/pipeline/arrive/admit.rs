@@ -22,17 +22,62 @@ pub fn run(arrival: &Arrival<'_>, exchange: &mut Exchange) -> Result<(), Rejecti
             Rejection::from(Code::MethodNotAllowed).allow("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
         );
     }
+    exchange.method = request.method.clone();
     check_headers(&request.headers)?;
     let host = host(request)?;
     exchange.client =
         client::identify(arrival.peer, arrival.tls, host, &request.headers, &exchange.edition.policy);
 
+    keep_request_id(arrival, exchange);
+
     if let Some(line) = &arrival.request_line {
         check_request_line(line, request)?;
     }
-    let read = target::read(request.raw_path()).map_err(|why| Rejection::from(Code::BadPath).because(why))?;
+    if exchange.is_line_odd {
+        return Err(odd_line());
+    }
+    let target = origin_form(request, &exchange.client.host)?;
+    let read = target::read(target).map_err(|why| Rejection::from(Code::BadPath).because(why))?;
     exchange.path = read.path.into_owned();
     Ok(())
+}
+
+/// Goes on with the id that a trusted proxy has given the request, where gateway.yaml says so.
+fn keep_request_id(arrival: &Arrival<'_>, exchange: &mut Exchange) {
+    let policy = &exchange.edition.policy;
+    if !policy.trust_request_id {
+        return;
+    }
+    let is_trusted = arrival.peer.is_some_and(|peer| client::is_trusted(policy, peer.to_canonical()));
+    if let Some(said) = client::single(&arrival.request.headers, "x-request-id").filter(|_| is_trusted) {
+        exchange.request_id.adopt(said);
+    }
+}
+
+/// The target as it is matched and forwarded. In absolute form it must name the host that `Host` names, whose rules
+/// apply (RFC 9112 §3.2.2).
+fn origin_form<'a>(request: &'a RequestHeader, host: &str) -> Result<&'a [u8], Rejection> {
+    let raw = request.raw_path();
+    let Some(rest) = without_scheme(raw) else { return Ok(raw) };
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let (authority, target) = rest.split_at(end);
+    let authority = std::str::from_utf8(authority).ok().filter(|authority| client::is_authority(authority));
+    if authority.map(client::plain_authority).as_deref() != Some(host) {
+        return Err(Rejection::from(Code::BadPath).because("the target names another host than Host does"));
+    }
+    match target {
+        [b'/', ..] => Ok(target),
+        // All that Pingora's own reading of the target could lose.
+        _ if target.contains(&b'#') => Err(odd_line()),
+        _ => Ok(request.uri.path_and_query().map_or(b"/", |path| path.as_str().as_bytes())),
+    }
+}
+
+fn without_scheme(target: &[u8]) -> Option<&[u8]> {
+    let schemes: [&[u8]; 2] = [b"http://", b"https://"];
+    let has =
+        |scheme: &&[u8]| target.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+    target.get(schemes.into_iter().find(has)?.len()..)
 }
 
 /// Their bytes were checked by the parsers: `httparse` and `h2` let no control character into a value.
@@ -47,7 +92,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Rejection> {
 }
 
 /// The one authority of a request: `:authority` of HTTP/2, else exactly one valid `Host`
-/// (RFC 9112 §3.2). In lower case.
+/// (RFC 9112 §3.2). In lower case, without a final dot.
 fn host(request: &RequestHeader) -> Result<String, Rejection> {
     let bad = |why: &str| Rejection::from(Code::BadRequest).because(why);
     let mut hosts = request.headers.get_all(header::HOST).iter();
@@ -68,7 +113,7 @@ fn host(request: &RequestHeader) -> Result<String, Rejection> {
     if !client::is_authority(authority) {
         return Err(bad("Host is not a valid authority"));
     }
-    Ok(authority.to_ascii_lowercase())
+    Ok(client::plain_authority(authority))
 }
 
 fn check_request_line(line: &[u8], request: &RequestHeader) -> Result<(), Rejection> {
@@ -77,8 +122,9 @@ fn check_request_line(line: &[u8], request: &RequestHeader) -> Result<(), Reject
         && words.next() == Some(request.raw_path())
         && words.next().is_some_and(|version| version.starts_with(b"HTTP/1."))
         && words.next().is_none();
-    if same {
-        return Ok(());
-    }
-    Err(Rejection::from(Code::BadPath).because("the request line holds more than a plain target"))
+    if same { Ok(()) } else { Err(odd_line()) }
+}
+
+fn odd_line() -> Rejection {
+    Rejection::from(Code::BadPath).because("the request line holds more than a plain target")
 }

@@ -97,7 +97,14 @@ mod tests {
             let (address, address_text) = (text.parse().unwrap(), text.to_owned());
             address_key(
                 "l",
-                &Client { address, address_text, scheme: "http", host: String::new(), forwarded_host: None },
+                &Client {
+                    address,
+                    address_text,
+                    scheme: "http",
+                    is_scheme_known: false,
+                    host: String::new(),
+                    forwarded_host: None,
+                },
             )
         };
 

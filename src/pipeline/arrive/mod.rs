@@ -13,7 +13,7 @@ mod client;
 mod content_length;
 mod excuse;
 pub use arrival::Arrival;
-pub use client::{is_trusted, peer_address, unknown as unknown_client};
+pub use client::{is_trusted, peer_address, readable_hops, unknown as unknown_client};
 pub use content_length::content_length;
 pub mod meter;
 mod observe;

@@ -1,5 +1,6 @@
 //! Which server gets the request, and how it may be spoken to.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
@@ -22,7 +23,11 @@ pub fn run(exchange: &mut Exchange) -> Result<HttpPeer, Code> {
 pub fn next(exchange: &mut Exchange) -> Result<Arc<Target>, Code> {
     let upstream = upstream(exchange).ok_or(Code::Internal)?;
     let balancer = exchange.edition.balancers.get(upstream.index).ok_or(Code::Internal)?;
-    let target = balancer.next(&exchange.tried).ok_or(Code::UpstreamUnreachable)?;
+    let target = balancer.next(&exchange.tried);
+    if target.is_none() {
+        exchange.failure = Some(Cow::Borrowed("dns"));
+    }
+    let target = target.ok_or(Code::UpstreamUnreachable)?;
     if exchange.trace.is_some() {
         begin_span(exchange, &target);
     }

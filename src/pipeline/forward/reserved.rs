@@ -1,62 +1,107 @@
 //! Header names that only the gateway may say to an upstream: identity of every known preset,
 //! addresses, and what some backends take for another path or method. A name counts in every
 //! spelling that some server folds into it: `_` and `.` for `-` (classes 22, 23, 27–30, 34).
+//!
+//! What other gateways and clouds call these fields is here too: a backend may have stood behind one of them, and
+//! still believe its words.
 
-/// Whole families: any name that starts like this.
-const PREFIXES: [&str; 14] = [
-    "x-forwarded-",
-    "x-auth-request-",
-    "x-authenticated-",
-    "x-consumer-",
-    "x-credential-",
-    "x-envoy-",
-    "x-middleware-",
-    "x-original-",
-    "x-remote-",
-    "x-rewrite-",
-    "x-user-",
-    "x-webauth-",
+use crate::config::policy::ReservedField;
+
+/// Whole families: what stands behind `x-` in any name that starts like this.
+const X_PREFIXES: [&str; 23] = [
+    "amzn-mtls-",
+    "amzn-oidc-",
+    "auth-request-",
+    "authenticated-",
+    "authentik-",
+    "client-cert",
+    "consumer-",
+    "credential-",
+    "envoy-",
+    "forwarded-",
+    "goog-authenticated-user-",
+    "goog-iap-",
+    "middleware-",
+    "ms-client-principal",
+    "ms-token-",
+    "original-",
+    "pomerium-",
     "remote-",
-    "portcullis-",
+    "rewrite-",
+    "ssl-client",
+    "user-",
+    "vouch-",
+    "webauth-",
 ];
 
-const NAMES: [&str; 26] = [
-    "cf-connecting-ip",
+/// The same as whole names.
+const X_NAMES: [&str; 36] = [
+    "anonymous-consumer",
+    "auth-assertion",
+    "auth-audience",
+    "auth-email",
+    "auth-family-name",
+    "auth-given-name",
+    "auth-groups",
+    "auth-roles",
+    "auth-subject",
+    "auth-user",
+    "auth-userid",
+    "auth-username",
+    "client-dn",
     "client-ip",
-    "fastly-client-ip",
+    "cluster-client-ip",
+    "email",
     "forwarded",
-    "proxy",
-    "true-client-ip",
-    "x-anonymous-consumer",
-    "x-auth-assertion",
-    "x-auth-email",
-    "x-auth-groups",
-    "x-auth-roles",
-    "x-auth-user",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-email",
-    "x-forwarded",
-    "x-groups",
-    "x-host",
-    "x-http-host-override",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-real-ip",
-    "x-request-id",
-    "x-roles",
-    "x-user",
+    "groups",
+    "host",
+    "http-host-override",
+    "http-method",
+    "http-method-override",
+    "jwt-assertion",
+    "method-override",
+    "real-ip",
+    "request-id",
+    "role",
+    "roles",
+    "scope-orgid",
+    "ssl-cert",
+    "tenant",
+    "user",
+    "userid",
+    "userinfo",
+    "username",
+    "userroles",
 ];
+
+const PREFIXES: [&str; 7] =
+    ["cf-access-", "client-cert", "portcullis-", "remote-", "ssl-client-", "tailscale-", "teleport-jwt-"];
+
+const NAMES: [&str; 6] =
+    ["cf-connecting-ip", "client-ip", "fastly-client-ip", "forwarded", "proxy", "true-client-ip"];
 
 pub fn is_reserved(name: &str) -> bool {
-    // Most headers of a request begin otherwise.
-    let first = name.as_bytes().first().map(u8::to_ascii_lowercase);
-    if !matches!(first, Some(b'x' | b'r' | b'f' | b'p' | b't' | b'c')) {
-        return false;
+    // Most names of a request begin otherwise than any of these.
+    match name.as_bytes() {
+        [b'x' | b'X', b'-' | b'_' | b'.', ..] => is_listed(&name[2..], &X_PREFIXES, &X_NAMES),
+        [b'c' | b'f' | b'p' | b'r' | b's' | b't' | b'C' | b'F' | b'P' | b'R' | b'S' | b'T', ..] => {
+            is_listed(name, &PREFIXES, &NAMES)
+        }
+        _ => false,
     }
-    PREFIXES.iter().any(|prefix| starts_with_folded(name, prefix))
-        || NAMES.iter().any(|own| own.len() == name.len() && starts_with_folded(name, own))
+}
+
+/// Whether the upstream's own list in gateway.yaml has it.
+pub fn is_reserved_by(fields: &[ReservedField], name: &str) -> bool {
+    fields.iter().any(|field| match field {
+        ReservedField::Name(own) => own.len() == name.len() && starts_with_folded(name, own),
+        ReservedField::Family(prefix) => starts_with_folded(name, prefix),
+    })
+}
+
+fn is_listed(name: &str, prefixes: &[&str], names: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| starts_with_folded(name, prefix))
+        || names.iter().any(|own| own.len() == name.len() && starts_with_folded(name, own))
 }
 
 fn starts_with_folded(name: &str, prefix: &str) -> bool {
@@ -94,10 +139,39 @@ mod tests {
             "x-http-method-override",
             "x-request-id",
             "portcullis-reason",
+            "X-authentik-username",
+            "x-pomerium-jwt-assertion",
+            "Cf-Access-Authenticated-User-Email",
+            "X-Goog-Authenticated-User-Id",
+            "x_ms_client_principal_name",
+            "x-ms-client-principal",
+            "Tailscale-User-Login",
+            "X-Scope-OrgID",
+            "x.username",
+            "x-userinfo",
+            "x-role",
+            "x-tenant",
+            "x-ssl-client-s-dn",
+            "ssl-client-verify",
+            "x-client-cert",
+            "Client-Cert-Chain",
+            "x-amzn-oidc-data",
         ];
 
         for name in spellings {
             assert!(is_reserved(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_upstreams_own_list_counts_in_every_spelling_too() {
+        let own = [ReservedField::Name("x-employee".to_owned()), ReservedField::Family("corp-".to_owned())];
+
+        for name in ["x-employee", "X_Employee", "corp-id", "Corp.Id", "corp-"] {
+            assert!(is_reserved_by(&own, name), "{name}");
+        }
+        for name in ["x-employees", "x-employe", "corp", "xcorp-id"] {
+            assert!(!is_reserved_by(&own, name), "{name}");
         }
     }
 
@@ -112,6 +186,13 @@ mod tests {
             "range",
             "referer",
             "x-trace",
+            "x",
+            "x-",
+            "x-tenant-id",
+            "x-auth-token",
+            "x-rolex",
+            "content-type",
+            "client",
         ] {
             assert!(!is_reserved(name), "{name}");
         }

@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::choose_upstream::upstream;
 use super::identity_headers;
-use super::reserved::is_reserved;
+use super::reserved::{is_reserved, is_reserved_by};
 use crate::config::policy::{CacheRule, QueryKey, Upstream, VaryBy};
 use crate::edition::Secrets;
 use crate::exchange::Exchange;
@@ -25,6 +25,10 @@ use crate::telemetry::trace::OpenSpan;
 
 /// Every cookie of ours has this in its name.
 const OUR_COOKIES: &str = "portcullis_";
+/// What a refresh token's cookie is called elsewhere, without `-` and `_`: by the backends' own logins before this
+/// gateway, and by Flask-JWT-Extended. A browser that was signed in then still sends it.
+const OTHER_REFRESH_COOKIES: [&str; 4] =
+    ["refreshtoken", "refreshtokencookie", "jwtrefreshtoken", "jwtrefresh"];
 /// Room for all that is added, so that the map grows once.
 const ADDED: usize = 10;
 /// For the values of all that is added, in bytes.
@@ -39,6 +43,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// `cached` is the route's rule when the answer may be stored.
 pub fn run(
     request: &mut RequestHeader,
+    has_body: bool,
     peer: Option<IpAddr>,
     exchange: &Exchange,
     cached: Option<&CacheRule>,
@@ -47,6 +52,9 @@ pub fn run(
     let placeholder = Request::new(()).into_parts().0;
     let mut parts = Parts::from(std::mem::replace(request, RequestHeader::from(placeholder)));
     parts.headers = fields(&parts.headers, peer, exchange, cached.map(|rule| rule.vary_by))?;
+    if !has_body {
+        announce_empty_body(&parts.method, &mut parts.headers);
+    }
     *request = RequestHeader::from(parts);
     request.set_send_end_stream(ends_with_head);
     cached.map_or(Ok(()), |rule| remove_unkeyed_query(request, &rule.query))
@@ -75,13 +83,16 @@ pub fn fields(
         return Error::e_explain(ErrorType::InternalError, "only routes with an upstream are forwarded");
     };
     let keeps_authorization = upstream.keep_authorization && cached.is_none();
-    let mut fields = passed_on(received, keeps_authorization)?;
+    let mut fields = passed_on(received, keeps_authorization, upstream)?;
     if cached.is_none()
         && let Some(cookies) = foreign_cookies(received)
     {
         fields.insert(header::COOKIE, cookies);
     }
     let mut values = FieldValues::with_room(ROOM);
+    if fields.get(header::HOST).is_some_and(|host| has_final_dot(host.as_bytes(), exchange)) {
+        fields.insert(header::HOST, values.put(&exchange.client.host)?);
+    }
     if let Some(identity) = &exchange.identity {
         identity_headers::set(&mut fields, upstream.identity, identity, cached, &mut values)?;
         // It names one user, so that an answer for others mustn't be made of it.
@@ -96,6 +107,22 @@ pub fn fields(
     fields.insert(X_REQUEST_ID, values.put(exchange.request_id.as_str())?);
     set_trace(&mut fields, received, exchange, &mut values)?;
     Ok(fields)
+}
+
+/// Whether the host was matched without the final dot that it has here.
+pub fn has_final_dot(authority: &[u8], exchange: &Exchange) -> bool {
+    authority.len() > exchange.client.host.len() && !exchange.client.host.is_empty()
+}
+
+/// A request that could have a body and has none says so (RFC 9110 §8.6): HTTP/2 does it by its framing, and many
+/// servers answer 411 to an HTTP/1.1 request without it.
+pub fn announce_empty_body(method: &Method, fields: &mut HeaderMap) {
+    let may_have_body = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
+    let is_framed =
+        fields.contains_key(header::CONTENT_LENGTH) || fields.contains_key(header::TRANSFER_ENCODING);
+    if may_have_body && !is_framed {
+        fields.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
 }
 
 /// A simulation has no key to sign one with, and says only that there would be one.
@@ -130,7 +157,7 @@ fn set_trace(
 }
 
 /// Everything but the reserved names, cookies, our API keys and, unless it is kept, the bearer token.
-fn passed_on(received: &HeaderMap, keeps_authorization: bool) -> Result<HeaderMap> {
+fn passed_on(received: &HeaderMap, keeps_authorization: bool, upstream: &Upstream) -> Result<HeaderMap> {
     let too_many = "too many header fields";
     let mut fields = HeaderMap::try_with_capacity(received.len() + ADDED)
         .or_err(ErrorType::InvalidHTTPHeader, too_many)?;
@@ -138,6 +165,7 @@ fn passed_on(received: &HeaderMap, keeps_authorization: bool) -> Result<HeaderMa
         let is_withheld = *name == header::COOKIE
             || (*name == header::AUTHORIZATION && !keeps_authorization)
             || is_reserved(name.as_str())
+            || is_reserved_by(&upstream.reserved, name.as_str())
             || credentials::is_api_key(name, value.as_bytes());
         if !is_withheld {
             fields.try_append(name.clone(), value.clone()).or_err(ErrorType::InvalidHTTPHeader, too_many)?;
@@ -161,8 +189,20 @@ fn foreign_cookies(received: &HeaderMap) -> Option<HeaderValue> {
 }
 
 fn is_ours(cookie: &[u8]) -> bool {
-    let name = cookie.split(|&byte| byte == b'=').next().unwrap_or_default();
+    let name = cookie.split(|&byte| byte == b'=').next().unwrap_or_default().trim_ascii();
     name.windows(OUR_COOKIES.len()).any(|part| part.eq_ignore_ascii_case(OUR_COOKIES.as_bytes()))
+        || OTHER_REFRESH_COOKIES.iter().any(|other| is_called(name, other))
+}
+
+/// In any case, with or without `-`, `_` and a prefix that browsers know (`__Host-`, `__Secure-`).
+fn is_called(name: &[u8], plain: &str) -> bool {
+    let prefixes: [&[u8]; 2] = [b"__host-", b"__secure-"];
+    let prefix = prefixes
+        .iter()
+        .find(|prefix| name.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix)));
+    let name = prefix.and_then(|prefix| name.get(prefix.len()..)).unwrap_or(name);
+    let letters = name.iter().filter(|byte| !matches!(byte, b'-' | b'_')).map(u8::to_ascii_lowercase);
+    letters.eq(plain.bytes())
 }
 
 /// `X-Forwarded-*`: a trusted proxy's chain is continued, anybody else's replaced. Background
@@ -176,8 +216,10 @@ fn set_forwarded(
 ) -> Result<()> {
     let Some(peer) = peer.map(|peer| peer.to_canonical()) else { return Ok(()) };
     let chain = if arrive::is_trusted(&exchange.edition.policy, peer) {
-        let said = received.get_all(&X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-        values.put(said.chain([peer.to_string().as_str()]).collect::<Vec<_>>().join(", "))?
+        let mut hops = arrive::readable_hops(received);
+        let peer = peer.to_string();
+        hops.push(&peer);
+        values.put(hops.join(", "))?
     } else {
         values.put(&exchange.client.address_text)?
     };

@@ -1,5 +1,6 @@
 //! What the client sees.
 
+pub mod cause;
 pub mod failure;
 pub mod harden_headers;
 pub mod pass_on;

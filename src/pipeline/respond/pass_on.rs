@@ -24,6 +24,9 @@ pub fn from_upstream(
     }
     exchange.upstream_took =
         exchange.arrived_after.map(|arrived| exchange.started.elapsed().saturating_sub(arrived));
+    if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS {
+        exchange.answer_began = Some(response.status);
+    }
     if !response.status.is_informational()
         && let Some(mut span) = exchange.upstream_span.take()
     {

@@ -48,7 +48,8 @@ async fn write(session: &mut Session, head: ResponseHeader, body: String) -> pin
     let without_body = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(head), without_body).await?;
     if without_body {
-        return Ok(());
+        // Pingora's session doesn't end an HTTP/2 stream with the head, and after a failure resets what is open.
+        return if session.is_http2() { session.finish_body().await.map(drop) } else { Ok(()) };
     }
     session.write_response_body(Some(Bytes::from(body)), true).await
 }

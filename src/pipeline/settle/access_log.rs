@@ -36,8 +36,12 @@ pub fn write(line: &mut Vec<u8>, exchange: &Exchange, outcome: &Outcome, share: 
     number(line, ",\"status\":", u64::from(outcome.status));
     line.extend_from_slice(b",\"route\":");
     string(line, exchange.route_name().as_bytes());
-    plain(line, ",\"decision\":", if exchange.refused.is_some() { "deny" } else { "allow" });
+    plain(line, ",\"decision\":", if exchange.is_denied() { "deny" } else { "allow" });
     plain(line, ",\"reason\":", exchange.refused.map_or("ok", |code| code.as_str()));
+    if let Some(cause) = &exchange.failure {
+        line.extend_from_slice(b",\"cause\":");
+        string(line, cause.as_bytes());
+    }
     if let Some(code) = exchange.would_deny {
         plain(line, ",\"would_deny\":", code.as_str());
     }
@@ -52,7 +56,9 @@ pub fn write(line: &mut Vec<u8>, exchange: &Exchange, outcome: &Outcome, share: 
         plain(line, ",\"user_id\":", identity.user_id.hyphenated().encode_lower(&mut digits));
     }
     plain(line, ",\"address\":", &exchange.client.address_text);
-    number(line, ",\"bytes\":", outcome.body_bytes as u64);
+    if let Some(bytes) = outcome.body_bytes {
+        number(line, ",\"bytes\":", bytes as u64);
+    }
     number(line, ",\"duration_us\":", micros(outcome.took));
     if let Some(took) = exchange.upstream_took {
         number(line, ",\"upstream_us\":", micros(took));

@@ -5,6 +5,7 @@ use crate::exchange::Exchange;
 use crate::pipeline::arrive::admit::METHODS;
 use crate::pipeline::arrive::meter;
 use crate::pipeline::forward::choose_upstream::upstream;
+use crate::rejection::Code;
 use crate::telemetry::Metrics;
 
 pub fn run(exchange: &Exchange, metrics: &Metrics, outcome: &Outcome) {
@@ -21,8 +22,15 @@ pub fn run(exchange: &Exchange, metrics: &Metrics, outcome: &Outcome) {
         meters.overhead.observe(arrived.as_secs_f64());
     }
     match exchange.refused {
+        Some(code) if code.is_failure_of_upstream() => meters.count_failed(metrics, code),
         Some(code) => meters.count_denied(metrics, code),
         None => meters.count_allowed(),
+    }
+    let failed = exchange.refused.is_some_and(Code::is_failure_of_upstream);
+    if let (Some(cause), Some(upstream)) =
+        (exchange.failure.as_deref().filter(|_| failed), upstream(exchange))
+    {
+        metrics.upstream_failures.with_label_values(&[upstream.name.as_str(), cause]).inc();
     }
     if let Some(refused) = &exchange.refused_token {
         let labels = [refused.issuer.as_str(), refused.cause.as_str()];

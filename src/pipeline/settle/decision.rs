@@ -8,7 +8,7 @@ use crate::telemetry::decisions::{Decided, Decision, Decisions};
 pub fn run(decisions: &Decisions, exchange: &Exchange, outcome: &Outcome) {
     let decided = Decided {
         route: exchange.route_name(),
-        decision: if exchange.refused.is_some() { Decision::Deny } else { Decision::Allow },
+        decision: if exchange.is_denied() { Decision::Deny } else { Decision::Allow },
         reason: exchange.refused.map_or("ok", |code| code.as_str()),
         user: exchange.identity.as_ref().map(|identity| (identity.user_id, identity.username.as_str())),
         status: outcome.status,

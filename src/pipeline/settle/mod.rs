@@ -21,7 +21,8 @@ pub struct Outcome<'a> {
     pub target: &'a [u8],
     /// As the client saw it; 499 when it left before an answer.
     pub status: u16,
-    pub body_bytes: usize,
+    /// `None` where it isn't known: the connection was cut.
+    pub body_bytes: Option<usize>,
     /// From the end of the request's head to the end of the answer.
     pub took: Duration,
 }

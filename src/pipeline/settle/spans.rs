@@ -30,12 +30,13 @@ fn whole(trace: &Trace, exchange: &Exchange, outcome: &Outcome) -> Span {
         ("client.address", exchange.client.address_text.clone()),
         ("portcullis.request_id", exchange.request_id.to_string()),
         ("portcullis.route", exchange.route_name().to_owned()),
-        ("portcullis.decision", if exchange.refused.is_some() { "deny" } else { "allow" }.to_owned()),
+        ("portcullis.decision", if exchange.is_denied() { "deny" } else { "allow" }.to_owned()),
         ("portcullis.reason", exchange.refused.map_or("ok", |code| code.as_str()).to_owned()),
     ];
     attributes.extend(route.map(|route| ("http.route", route.path.clone())));
     attributes
         .extend(exchange.identity.as_ref().map(|identity| ("enduser.id", identity.user_id.to_string())));
+    attributes.extend(exchange.failure.as_ref().map(|cause| ("portcullis.cause", cause.to_string())));
     attributes.extend(exchange.cache_outcome.map(|outcome| ("portcullis.cache", outcome.to_owned())));
     Span {
         name: route

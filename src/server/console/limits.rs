@@ -8,7 +8,7 @@ use pingora::http::RequestHeader;
 use crate::auth::console::Visitor;
 use crate::config::policy::{AuthEndpoint, Destination, Policy, Route};
 use crate::edition::Edition;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, NotRunning};
 use crate::pipeline::arrive::meter::Meter;
 use crate::rejection::{Code, Rejection};
 use crate::telemetry::request_id::RequestId;
@@ -36,8 +36,8 @@ impl Limits {
         for (name, value) in visitor.headers {
             request.append_header(name.clone(), value.clone()).map_err(bad)?;
         }
-        let in_flight = &self.meter.metrics.http_requests_in_flight;
-        let mut exchange = Exchange::new(edition, RequestId::next(), in_flight);
+        let running = Arc::new(NotRunning(self.meter.metrics.http_requests_in_flight.clone()));
+        let mut exchange = Exchange::new(edition, RequestId::next(), running);
         exchange.client.address = visitor.address;
         exchange.client.address_text = visitor.address.to_string();
         exchange.route = route;

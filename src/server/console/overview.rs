@@ -45,6 +45,10 @@ pub async fn show(State(console): State<Console>, Extension(guest): Extension<Ar
                     (chart::bars("Refusals by route", "bad", &top(&decisions, |decision| decision.is_denied, |decision| decision.route.clone())))
                 }
                 section { h2 { "Upstreams" } (upstreams(&console)) }
+                section {
+                    h2 { "Failures of upstreams by cause" }
+                    (chart::bars("Failures of upstreams by cause", "bad", &failures(&console)))
+                }
             }
         }
     };
@@ -96,6 +100,15 @@ fn top(
     sums.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     sums.truncate(SHOWN);
     sums
+}
+
+/// The most frequent first.
+fn failures(console: &Console) -> Vec<(String, u64)> {
+    let mut failures: Vec<(String, u64)> = console.metrics.failures();
+    failures.retain(|(_, count)| *count > 0);
+    failures.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    failures.truncate(SHOWN);
+    failures
 }
 
 fn upstreams(console: &Console) -> Markup {

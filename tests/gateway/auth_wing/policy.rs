@@ -29,6 +29,7 @@ pub fn policy() -> Policy {
         log: Log { level: LogLevel::Info, allowed: Share::ALL, denied: Share::ALL },
         tracing: None,
         trusted_proxies: Vec::new(),
+        trust_request_id: false,
         storage: Storage {
             users: UserStorage::Sqlite(PathBuf::new()),
             state: StateStorage::Embedded(PathBuf::new()),

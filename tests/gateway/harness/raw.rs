@@ -44,7 +44,10 @@ impl Reason for RawAnswer {
 
 impl RawConnection {
     pub async fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("the gateway listens");
+        Self::on(TcpStream::connect(address).await.expect("the gateway listens"))
+    }
+
+    pub fn on(stream: TcpStream) -> Self {
         Self { stream, received: Vec::new() }
     }
 

@@ -172,6 +172,7 @@ fn key_of(case: &Case, rule: &CacheRule) -> Vec<u8> {
         address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, case.address)),
         address_text: case.address.to_string(),
         scheme: case.scheme,
+        is_scheme_known: true,
         host: case.host.to_owned(),
         forwarded_host: case.forwarded_host.map(str::to_owned),
     };

@@ -43,7 +43,7 @@ pub async fn send(
         upstream.read_timeout = Some(settings.timeouts.read);
         upstream.write_timeout = Some(settings.timeouts.write);
     }
-    let head = head(session, exchange)?;
+    let head = head(session, exchange, body.is_some())?;
     upstream.write_request_header(Box::new(head)).await.map_err(|error| error.into_up())?;
     let Some(body) = body else { return Ok(()) };
     upstream.write_body(body).await.map_err(|error| error.into_up())?;
@@ -52,11 +52,14 @@ pub async fn send(
 }
 
 /// In origin-form over HTTP/1.1, whatever the client spoke.
-fn head(session: &Session, exchange: &Exchange) -> Result<RequestHeader> {
+fn head(session: &Session, exchange: &Exchange, has_body: bool) -> Result<RequestHeader> {
     let client = session.req_header();
     let peer = arrive::peer_address(session);
     let mut fields = rewrite_request::fields(&client.headers, peer, exchange, None)?;
     fields.remove(header::CONNECTION);
+    if !has_body {
+        rewrite_request::announce_empty_body(&client.method, &mut fields);
+    }
     let mut parts: Parts = Request::new(()).into_parts().0;
     parts.method = client.method.clone();
     parts.version = Version::HTTP_11;
@@ -64,7 +67,9 @@ fn head(session: &Session, exchange: &Exchange) -> Result<RequestHeader> {
         parts.uri = Uri::from(target.clone());
     }
     if let Some(authority) = client.uri.authority() {
-        let host = HeaderValue::from_str(authority.as_str());
+        let has_final_dot = rewrite_request::has_final_dot(authority.as_str().as_bytes(), exchange);
+        let host = if has_final_dot { &exchange.client.host } else { authority.as_str() };
+        let host = HeaderValue::from_str(host);
         fields.insert(header::HOST, host.or_err(ErrorType::InvalidHTTPHeader, "an authority in HTTP/2")?);
     }
     parts.headers = fields;
