@@ -13,7 +13,7 @@ const CACHED: &str = "
       - path: /echo
         upstream: example
         access: public
-        cache: { ttl: 1h, vary_by: shared, query: [page, sort], headers: [X-Tenant] }
+        cache: { ttl: 1h, vary_by: shared, query: [page, sort], headers: [X-Region] }
       - { path: \"/status/{code}\", upstream: example, access: public, cache: { ttl: 1h, vary_by: shared, statuses: [200, 404] } }
       - { path: /big, upstream: example, access: public, cache: { ttl: 1h, vary_by: shared } }
 ";
@@ -111,8 +111,8 @@ async fn headers_that_the_route_names_are_part_of_the_key() {
     for gw in on_every_store().await {
         let client = gw.anonymous();
         let mut seen = Vec::new();
-        for tenant in ["a", "b", "a", ""] {
-            let answer = client.send(client.request(Method::GET, "/echo").header("x-tenant", tenant)).await;
+        for region in ["a", "b", "a", ""] {
+            let answer = client.send(client.request(Method::GET, "/echo").header("x-region", region)).await;
             seen.push(outcome(&answer) == "hit");
         }
         seen.push(outcome(&client.get("/echo").await) == "hit");
