@@ -1,5 +1,6 @@
 //! Ending personal API keys, at every gateway.
 
+use super::audit;
 use crate::clock::Timestamp;
 use crate::identity::UserId;
 use crate::store::{ApiKey, ApiKeys, AuditRecord, Revocation, Revocations, StoreError};
@@ -18,7 +19,7 @@ impl Keys<'_> {
         self.store.delete(key.user_id, key.id, note).await
     }
 
-    /// Every key of an account; how many there were. Without one, nothing is recorded.
+    /// Every key of an account; how many there were. Without one, nothing is recorded; the record is logged, too.
     pub async fn end_all(&self, user: UserId, note: &AuditRecord) -> Result<u64, StoreError> {
         let known = self.store.list(user).await?;
         for key in &known {
@@ -28,6 +29,9 @@ impl Keys<'_> {
         // Those that were made since the list.
         for id in deleted.iter().filter(|id| known.iter().all(|key| key.id != **id)) {
             self.revocations.revoke(Revocation::Session(*id), self.until).await?;
+        }
+        if !deleted.is_empty() {
+            audit::log(note);
         }
         Ok(deleted.len() as u64)
     }

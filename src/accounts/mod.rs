@@ -1,6 +1,7 @@
 //! What happens to accounts: sign in, factors, passwords, sessions, keys, administration. No HTTP here: `auth`
 //! reads requests, calls this module, and words its results.
 
+pub mod audit;
 pub mod ending;
 pub mod keys;
 pub mod lockout;

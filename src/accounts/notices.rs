@@ -12,8 +12,6 @@ use crate::config::policy::{Mail, MailDelivery};
 use crate::mail::{self, Message, Notice};
 use crate::store::{Account, AuditRecord, NoticeBounds, NoticeKind, Notices, QueuedNotice, StoreError};
 
-/// One account can't keep the others from being told.
-const MOST_WAITING: NoticeBounds = NoticeBounds { in_all: 10_000, per_account: 20 };
 /// For the whole of a conversation with the mail server.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longer than a delivery takes: what is claimed for longer was left behind by a gateway that ended.
@@ -35,7 +33,7 @@ pub fn notice(
     account: &Account,
     email: &str,
     change: String,
-    record: AuditRecord,
+    record: &AuditRecord,
 ) -> QueuedNotice {
     QueuedNotice {
         id: Uuid::now_v7(),
@@ -45,10 +43,10 @@ pub fn notice(
         email: email.to_owned(),
         change,
         at: record.at,
-        actor: record.actor,
+        actor: record.actor.clone(),
         address: record.address,
-        user_agent: record.user_agent,
-        request_id: record.request_id,
+        user_agent: record.user_agent.clone(),
+        request_id: record.request_id.clone(),
         attempts: 0,
     }
 }
@@ -81,7 +79,12 @@ impl NoticeQueue {
 
     /// `false` when too many wait.
     pub async fn add(&self, notice: &QueuedNotice) -> Result<bool, StoreError> {
-        self.store.add(notice, MOST_WAITING).await
+        self.store.add(notice, NoticeBounds::USUAL).await
+    }
+
+    /// Whether one more may wait for this account.
+    pub async fn has_room(&self, account: &Account) -> Result<bool, StoreError> {
+        self.store.has_room(account.id, NoticeBounds::USUAL).await
     }
 
     /// Tries to send the one that is due longest; `None` if none is due.

@@ -7,20 +7,37 @@ use crate::identity::{UserId, email as address};
 use crate::store::{Account, AuditEvent, Purpose};
 
 impl Administration {
-    /// Another address of the account. Where it isn't confirmed, it is mailed a token that confirms it.
-    pub async fn set_email(&self, user: &str, email: &str, is_confirmed: bool) -> Done<Account> {
+    /// Another address of the account. Where it isn't confirmed, it is mailed a token that confirms it. API keys from
+    /// before the first confirmed address end unless they are kept: who made them may not have been its owner.
+    pub async fn set_email(
+        &self,
+        user: &str,
+        email: &str,
+        is_confirmed: bool,
+        keep_keys: bool,
+    ) -> Done<Account> {
         let email = address::parse(email).map_err(AdministrationError::Bad)?;
         let detail = if is_confirmed { "email, confirmed" } else { "email" };
-        let change = Change::Email(&email, is_confirmed);
-        let changed = self.change(user, AuditEvent::ProfileChanged, Some(detail.to_owned()), change).await?;
-        if !is_confirmed {
-            self.ask_to_confirm(&changed);
+        for _ in 0..ATTEMPTS {
+            let account = self.find(user).await?;
+            let record = self.about(AuditEvent::ProfileChanged, &account, Some(detail.to_owned()));
+            let keys_end = keys_end(&account, is_confirmed && !keep_keys);
+            let change = Change::Email(&email, is_confirmed);
+            let Some(changed) = self.try_change(&account, &change, keys_end, &record).await? else {
+                continue;
+            };
+            audit::log(&record);
+            let changed = changed.ended()?;
+            if !is_confirmed {
+                self.ask_to_confirm(&changed);
+            }
+            return Ok(changed);
         }
-        Ok(changed)
+        Err(AdministrationError::Changed(user.to_owned()))
     }
 
-    /// Confirms the address that the owner gave last, without a mail.
-    pub async fn confirm_email(&self, user: &str) -> Done<Account> {
+    /// Confirms the address that the owner gave last, without a mail. API keys as for [`set_email`](Self::set_email).
+    pub async fn confirm_email(&self, user: &str, keep_keys: bool) -> Done<Account> {
         for _ in 0..ATTEMPTS {
             let account = self.find(user).await?;
             let Some(email) = account.unconfirmed_email() else {
@@ -28,9 +45,10 @@ impl Administration {
             };
             let record = self.about(AuditEvent::EmailVerified, &account, None);
             let change = Change::Email(email, true);
-            if let Some(changed) = self.try_change(&account, &change, &record).await? {
+            let keys_end = keys_end(&account, !keep_keys);
+            if let Some(changed) = self.try_change(&account, &change, keys_end, &record).await? {
                 audit::log(&record);
-                return Ok(changed);
+                return Ok(changed.ended()?);
             }
         }
         Err(AdministrationError::Changed(user.to_owned()))
@@ -54,4 +72,8 @@ impl Administration {
 
 fn no_address() -> AdministrationError {
     AdministrationError::Bad("the account has no address; set one first".to_owned())
+}
+
+fn keys_end(account: &Account, may_end: bool) -> Option<&'static str> {
+    (may_end && account.confirmed_email().is_none()).then_some("first address confirmed")
 }

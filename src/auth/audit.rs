@@ -7,11 +7,10 @@
 
 use super::call::Call;
 use super::{Stores, Wing, note_store_error};
-use crate::identity::UserId;
+pub use crate::accounts::audit::log;
+use crate::identity::{UserId, name};
 use crate::store::{AuditEvent, AuditRecord};
 use crate::telemetry::Metrics;
-
-const MAX_USERNAME_CHARS: usize = 64;
 
 /// Whom an audit record is about.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +39,7 @@ impl Wing {
             user_agent: call.user_agent(),
             request_id: Some(call.caller.request_id.clone()),
             detail: detail.map(str::to_owned),
+            notices: Vec::new(),
         }
     }
 
@@ -58,27 +58,10 @@ pub async fn keep(stores: &Stores, metrics: &Metrics, record: &AuditRecord) {
     }
 }
 
-/// The JSON line. What changes an account calls it once the record is stored.
-pub fn log(record: &AuditRecord) {
-    tracing::info!(
-        target: "audit",
-        at = %record.at.to_rfc3339(),
-        event = record.event.as_str(),
-        outcome = record.event.outcome(),
-        user_id = record.user_id.map(|id| id.to_string()),
-        username = record.username,
-        actor = record.actor,
-        address = record.address.map(|address| address.to_string()),
-        user_agent = record.user_agent,
-        request_id = record.request_id,
-        detail = record.detail,
-    );
-}
-
 /// Cut, and with control characters escaped: a name must not start a new line in anybody's log.
 fn printable(username: &str) -> String {
     let mut shown = String::new();
-    for character in username.chars().take(MAX_USERNAME_CHARS) {
+    for character in username.chars().take(name::MAX_USERNAME) {
         match character.is_control() {
             true => shown.extend(character.escape_default()),
             false => shown.push(character),

@@ -33,7 +33,7 @@ pub fn known(call: &Call, account: UserId) -> Option<Device> {
 pub fn remembered(call: &Call, session: &Session, delivery: Delivery) -> Response {
     let mut response = grant::answer(call, session, delivery);
     if delivery.in_cookie {
-        let cookie = set(call, session.user_id, &call.settings.policy.auth.prefix);
+        let cookie = set(call, session.user_id, &call.settings.policy.auth.device_path);
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
@@ -56,7 +56,7 @@ pub fn set(call: &Call, account: UserId, path: &str) -> HeaderValue {
     let until = unix_seconds(call.now + KNOWN_FOR);
     let value = call.settings.refresh_keys.devices().mint(account, device, until);
     let cookie = Cookie::build((name(call), value))
-        .path(if path.is_empty() { "/" } else { path })
+        .path(path)
         .secure(!cookie::is_local(call))
         .http_only(true)
         .same_site(SameSite::Strict)

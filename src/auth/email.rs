@@ -11,7 +11,7 @@ use super::call::Call;
 use super::mailer::Job;
 use super::notice::{self, Change};
 use super::openapi::schemas::Email;
-use super::{Wing, audit, body, ending_keys, login};
+use super::{Wing, audit, body, login};
 use crate::identity::{email as address, one_time};
 use crate::rejection::{Code, Rejection};
 use crate::store::{Account, AddressState, AuditEvent, Purpose};
@@ -54,14 +54,14 @@ pub async fn verify(State(wing): State<Wing>, call: Call) -> Result<StatusCode, 
     let reason = is_first.then_some("first address confirmed");
     // Where another address than before is confirmed, no token goes on telling the former one.
     let change = wing.stores.one_time_tokens.verify_email(&hash, call.now, &record);
-    let change = wing.change(&call, &account, change);
-    let Some(changed) = ending_keys::end_with(&wing, &call, &account, reason, change).await? else {
+    let Some(changed) = wing.change(&call, &account, reason, change).await? else {
         return refuse(&wing, &call).await;
     };
     audit::log(&record);
-    if changed.version > account.version {
+    if changed.account.version > account.version {
         notice::post(&wing, &call, &account, Change::Email).await;
     }
+    changed.ended()?;
     Ok(StatusCode::NO_CONTENT)
 }
 

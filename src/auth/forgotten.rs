@@ -12,7 +12,7 @@ use super::call::Call;
 use super::email::{self, Address};
 use super::notice::{self, Change};
 use super::openapi::schemas::NewPassword;
-use super::{Wing, audit, body, ending_keys, login, password};
+use super::{Wing, body, login, password};
 use crate::identity::one_time;
 use crate::rejection::{Code, Rejection};
 use crate::store::{AuditEvent, Purpose};
@@ -60,15 +60,15 @@ pub async fn reset(State(wing): State<Wing>, call: Call) -> Result<StatusCode, R
         .map_err(|reason| Rejection::from(Code::WeakPassword).because(reason))?;
     let hash = wing.passwords.hash(new, policy.auth.password.argon2).await?;
 
-    let record = wing.record(&call, AuditEvent::PasswordReset, login::about(&account), None);
+    let mut record = wing.record(&call, AuditEvent::PasswordReset, login::about(&account), None);
+    notice::add(&wing, &call, &account, Change::Password, &mut record).await;
     let change = wing.stores.one_time_tokens.reset_password(&token, &hash, call.now, &record);
     let reason = (!document.keep_keys).then_some("password reset by mail");
-    let change = wing.change(&call, &account, change);
-    let Some(changed) = ending_keys::end_with(&wing, &call, &account, reason, change).await? else {
+    let Some(changed) = wing.change(&call, &account, reason, change).await? else {
         return email::refuse(&wing, &call).await;
     };
-    audit::log(&record);
-    notice::post(&wing, &call, &changed, Change::Password).await;
+    notice::stored(&wing, &call, &record);
+    let changed = changed.ended()?;
     // Whoever guessed at the old one has locked nobody out; guesses at a second factor still lock for their time.
     match changed.has_second_factor {
         true => wing.stores.lockouts.clear_in_a_row(changed.id).await?,

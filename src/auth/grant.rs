@@ -1,7 +1,5 @@
 //! What a client gets for a session: an access token, and the refresh token of its generation.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::SET_COOKIE;
@@ -13,13 +11,11 @@ use super::answer::Refusal;
 use super::audit::Subject;
 use super::call::Call;
 use super::{Wing, audit, cookie, login};
+use crate::accounts::ending;
 use crate::clock::{Timestamp, unix_seconds};
 use crate::identity::Identity;
 use crate::rejection::Code;
 use crate::store::{Account, AuditEvent, Bound, Session, Start};
-
-/// How much longer revocations live than any token they concern.
-const MARGIN: Duration = Duration::from_secs(10);
 
 /// Where the refresh token of an answer goes.
 #[derive(Debug, Clone, Copy)]
@@ -124,6 +120,7 @@ async fn mend(wing: &Wing, call: &Call, account: &Account) -> Result<Account, Re
     let record = wing.record(call, AuditEvent::Mended, login::about(account), Some("at a login"));
     let mended = wing.ending(call).mend(account, call.now, &record).await?.ok_or(Code::AccountChanged)?;
     audit::log(&record);
+    let mended = mended.ended()?;
     Ok(mended)
 }
 
@@ -198,14 +195,7 @@ pub fn identity(call: &Call, session: &Session) -> Identity {
     }
 }
 
-/// Until when access tokens of a session may still be taken for good: those minted this very
-/// moment, and the bearer's own, which may stem from an edition with a longer `access_ttl`.
+/// Until when access tokens that exist now may be taken for good.
 pub fn last_token_until(call: &Call) -> Timestamp {
-    let tokens = &call.settings.policy.tokens;
-    let minted_now = unix_seconds(call.now + tokens.access_ttl);
-    let bearers_own = call.identity.as_ref().map_or(0, |identity| identity.expires_at);
-    let last = i64::try_from(minted_now.max(bearers_own)).unwrap_or(i64::MAX);
-    let last = Timestamp::from_timestamp(last, 0).unwrap_or(Timestamp::MAX_UTC);
-    // For whole seconds in `exp`, and for a refresh that runs at the same time as this call.
-    last + tokens.leeway + MARGIN
+    ending::last_token_until(&call.settings.policy.tokens, call.identity.as_deref(), call.now)
 }

@@ -4,33 +4,16 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer::Refusal;
 use super::call::Call;
-use super::{Wing, body};
+use super::{Wing, token_body};
 use crate::config::policy::Tokens;
 use crate::identity::{Identity, acr};
 use crate::store::{Bearer, Standing};
-
-/// The JSON spelling; stricter than the form, as all of ours.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = Introspect)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    token: String,
-    #[serde(rename = "token_type_hint")]
-    _hint: Option<String>,
-}
-
-/// The form of RFC 7662 §2.1.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = IntrospectForm)]
-struct Form {
-    token: String,
-}
 
 /// RFC 7662 §2.2.
 #[derive(Serialize, ToSchema)]
@@ -73,16 +56,13 @@ struct InactiveToken {
 /// Ask whether an access token counts right now (RFC 7662).
 #[utoipa::path(
     post, path = "/introspect", operation_id = "introspect", tag = "tokens",
-    request_body(content((Document = "application/json"), (Form = "application/x-www-form-urlencoded"))),
+    request_body(content((token_body::Document = "application/json"), (token_body::Form = "application/x-www-form-urlencoded"))),
     responses((status = 200, description = "What it says, or that it doesn't count", body = Introspection)),
     security(("password" = []), ("bearer" = [])),
 )]
 pub async fn introspect(State(wing): State<Wing>, call: Call) -> Result<Response, Refusal> {
     call.bearer()?;
-    let token = match body::is_form(&call) {
-        true => body::form::<Form>(&call)?.token,
-        false => body::json::<Document>(&call)?.token,
-    };
+    let token = token_body::read(&call)?;
     let Ok(identity) = call.settings.keys.verify(&token, call.now) else {
         return Ok(inactive().into_response());
     };

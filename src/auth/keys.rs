@@ -101,8 +101,9 @@ pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Re
         expires_at: document.expires_at.or(rules.max_ttl.map(|ttl| call.now + ttl)),
         last_used_at: None,
     };
-    let record =
-        wing.record(&call, AuditEvent::KeyCreated, login::about(&account), Some(&api_key::shown(key.id)));
+    let shown = api_key::shown(key.id);
+    let mut record = wing.record(&call, AuditEvent::KeyCreated, login::about(&account), Some(&shown));
+    notice::add(&wing, &call, &account, Change::ApiKey, &mut record).await;
     match wing.stores.api_keys.create(&account, &key, MOST_KEYS, &record).await? {
         KeyCreation::Created => {}
         KeyCreation::AccountChanged => return Err(Code::AccountChanged.into()),
@@ -111,9 +112,8 @@ pub async fn create(State(wing): State<Wing>, call: Call) -> Result<Response, Re
             return Err(Rejection::from(Code::BadRequest).because(detail).into());
         }
     }
-    audit::log(&record);
+    notice::stored(&wing, &call, &record);
     refuse_of_ended_session(&wing, &call, &account, &key).await?;
-    notice::post(&wing, &call, &account, Change::ApiKey).await;
     let described = KeySeen { key: Some(minted.text.to_string()), ..describe(key, rules) };
     Ok((StatusCode::CREATED, Json(described)).into_response())
 }
@@ -152,12 +152,12 @@ pub async fn delete(
     let key = keys.into_iter().find(|key| key.id == id).ok_or(Code::NotFound)?;
     confirm::owner(&wing, &call, &account, proof).await?;
     let shown = api_key::shown(key.id);
-    let record = wing.record(&call, AuditEvent::KeyDeleted, login::about(&account), Some(&shown));
+    let mut record = wing.record(&call, AuditEvent::KeyDeleted, login::about(&account), Some(&shown));
+    notice::add(&wing, &call, &account, Change::ApiKeyDeleted, &mut record).await;
     let is_ended = ending_keys::of(&wing, &call).end(&key, &record).await?;
     wing.metrics.revocations.with_label_values(&["key"]).inc();
     if is_ended {
-        audit::log(&record);
-        notice::post(&wing, &call, &account, Change::ApiKeyDeleted).await;
+        notice::stored(&wing, &call, &record);
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -46,16 +46,12 @@ impl Administration {
         let Some(reason) = reason else { return Ok(0) };
         let detail = Some(reason.to_owned());
         let record = self.record(AuditEvent::KeysEnded, account.id, &account.username, detail);
-        let ended = self.ending_keys().end_all(account.id, &record).await?;
-        if ended > 0 {
-            audit::log(&record);
-        }
-        Ok(ended)
+        Ok(self.ending_keys().end_all(account.id, &record).await?)
     }
 
-    fn ending_keys(&self) -> Keys<'_> {
+    pub(super) fn ending_keys(&self) -> Keys<'_> {
         let (store, revocations) = (&*self.stores.api_keys, &*self.stores.revocations);
-        Keys { store, revocations, until: self.last_token_dies() }
+        Keys { store, revocations, until: self.last_token_until() }
     }
 }
 

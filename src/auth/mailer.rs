@@ -92,6 +92,18 @@ impl Mailer {
         }
     }
 
+    /// Whether a notice to this account finds room, which is counted and logged otherwise. A store that doesn't say
+    /// takes no change, either.
+    pub async fn has_room(&self, account: &Account, change: &str) -> bool {
+        let Postman { notices, metrics, .. } = &*self.postman;
+        let has_room = notices.has_room(account).await.unwrap_or(true);
+        if !has_room {
+            metrics.mails.with_label_values(&["dropped"]).inc();
+            tracing::warn!(user_id = %account.id, change, "too many notices wait; owner not told");
+        }
+        has_room
+    }
+
     /// Sends the notices that are due, off the caller: new ones, those that were put off, and those that a gateway
     /// which ended has left.
     pub fn send_notices(&self, policy: &Arc<Policy>) {
@@ -235,6 +247,7 @@ impl Postman {
             user_agent: notice.user_agent,
             request_id: notice.request_id,
             detail: Some(detail),
+            notices: Vec::new(),
         };
         audit::keep(&self.stores, &self.metrics, &record).await;
     }

@@ -16,9 +16,7 @@ use super::call::Call;
 use super::described::OwnAccount;
 use super::notice::{self, Change};
 use super::openapi::schemas::{Email, Username};
-use super::{
-    Wing, access_token, audit, body, confirm, cookie, described, email, ending_keys, login, password,
-};
+use super::{Wing, access_token, body, confirm, cookie, described, email, login, password};
 use crate::accounts::names;
 use crate::accounts::reauthentication::Proof;
 use crate::identity::{email as address, name};
@@ -137,13 +135,13 @@ pub async fn delete(State(wing): State<Wing>, call: Call) -> Result<Response, Re
     let mut answer = Map::new();
     access_token::repeat(&call, &mut answer);
     confirm::owner(&wing, &call, &account, proof).await?;
-    let record = wing.record(&call, AuditEvent::Deleted, login::about(&account), None);
+    let mut record = wing.record(&call, AuditEvent::Deleted, login::about(&account), None);
+    notice::add(&wing, &call, &account, Change::Deleted, &mut record).await;
     if !wing.ending(&call).delete(&account, &record).await? {
         return Err(Code::AccountChanged.into());
     }
     wing.metrics.revocations.with_label_values(&["user"]).inc();
-    audit::log(&record);
-    notice::post(&wing, &call, &account, Change::Deleted).await;
+    notice::stored(&wing, &call, &record);
     let forget = [(SET_COOKIE, cookie::clear(&call))];
     Ok(match answer.is_empty() {
         true => (StatusCode::NO_CONTENT, forget).into_response(),
@@ -207,16 +205,20 @@ async fn set_profile(
         None => None,
     };
     let new_hash = new_hash.as_deref();
-    let record = profile_record(wing, call, account, &username, email.as_deref(), new_hash.is_some());
+    let mut record = profile_record(wing, call, account, &username, email.as_deref(), new_hash.is_some());
+    for change in told_changes(account, &username, email.as_deref(), new_hash.is_some()) {
+        notice::add(wing, call, account, change, &mut record).await;
+    }
     let accounts = &wing.stores.accounts;
     let change = accounts.set_profile(account, &username, email.as_deref(), new_hash, call.now, &record);
     // Older tokens are stale: backends must not go on under a name that somebody else may take now.
-    let change = wing.change(call, account, change);
     let reason = new_hash.map(|_| "password changed");
-    let changed = ending_keys::end_with(wing, call, account, reason, change).await?;
-    let changed = changed.ok_or(Code::AccountChanged)?;
-    audit::log(&record);
-    tell(wing, call, account, &changed, is_same_email).await;
+    let changed = wing.change(call, account, reason, change).await?.ok_or(Code::AccountChanged)?;
+    notice::stored(wing, call, &record);
+    if !is_same_email {
+        email::confirm(wing, call, &changed.account);
+    }
+    let changed = changed.ended()?;
     if new_hash.is_none() {
         return answer(wing, call, &changed).await;
     }
@@ -274,26 +276,23 @@ fn check_new_password(
         .map_err(|reason| Rejection::from(Code::WeakPassword).because(reason).into())
 }
 
-async fn tell(wing: &Wing, call: &Call, before: &Account, changed: &Account, is_same_email: bool) {
-    if changed.username != before.username {
-        notice::post(wing, call, before, Change::Name).await;
-    }
-    if changed.password_hash != before.password_hash {
-        notice::post(wing, call, before, Change::Password).await;
-    }
-    if !is_same_email {
-        tell_of_email(wing, call, before, changed).await;
-        email::confirm(wing, call, changed);
-    }
-}
-
-/// At the address that was confirmed before.
-async fn tell_of_email(wing: &Wing, call: &Call, former: &Account, changed: &Account) {
-    if changed.pending_email.is_some() {
-        notice::post(wing, call, former, Change::EmailAsked).await;
-    } else if changed.email != former.email {
-        notice::post(wing, call, former, Change::Email).await;
-    }
+/// What the owner is told of, at the address that was confirmed before.
+fn told_changes(
+    account: &Account,
+    username: &str,
+    email: Option<&str>,
+    is_new_password: bool,
+) -> impl Iterator<Item = Change> {
+    let name = (username != account.username).then_some(Change::Name);
+    let password = is_new_password.then_some(Change::Password);
+    let email = match (account.confirmed_email(), email) {
+        (Some(own), Some(other)) if own != other && account.pending_email.as_deref() != Some(other) => {
+            Some(Change::EmailAsked)
+        }
+        (Some(_), None) => Some(Change::Email),
+        _ => None,
+    };
+    [name, password, email].into_iter().flatten()
 }
 
 /// Under the new name, with the old one as the detail.

@@ -16,7 +16,7 @@ use super::grant::{self, Delivery, Tokens, Wanted};
 use super::guess::Guess;
 use super::notice::{self, Change};
 use super::second_factor::{self, PASSWORD_AND_APP};
-use super::{Wing, audit, body, confirm, login, me};
+use super::{Wing, body, confirm, login, me};
 use crate::accounts::reauthentication::Proof;
 use crate::clock::unix_seconds;
 use crate::identity::typed_code::TypedCode;
@@ -122,12 +122,13 @@ pub async fn confirm(State(wing): State<Wing>, call: Call) -> Result<Response, R
     }
     let (sealed, step) = pending_step(&wing, &call, &account, &code).await?;
     let (codes, hashes) = new_codes(&account);
-    let record = wing.record(&call, AuditEvent::SecondFactorEnabled, login::about(&account), None);
+    let mut record = wing.record(&call, AuditEvent::SecondFactorEnabled, login::about(&account), None);
+    notice::add(&wing, &call, &account, Change::SecondFactorEnabled, &mut record).await;
     let factors = &wing.stores.second_factors;
     let change = factors.confirm(&account, &sealed, step, &hashes, call.now, &record);
-    let account = wing.change(&call, &account, change).await?.ok_or(Code::AccountChanged)?;
-    audit::log(&record);
-    notice::post(&wing, &call, &account, Change::SecondFactorEnabled).await;
+    let changed = wing.change(&call, &account, None, change).await?.ok_or(Code::AccountChanged)?;
+    notice::stored(&wing, &call, &record);
+    let account = changed.ended()?;
     let session = grant::start_session(&wing, &call, &account, PASSWORD_AND_APP).await?;
     let delivery = Delivery::of(&call, refresh_token);
     Ok(grant::answer_with(&call, &session, delivery, Some(shown(&codes))))
@@ -172,12 +173,12 @@ pub async fn renew_codes(State(wing): State<Wing>, call: Call) -> Result<Json<Re
     let account = with_factor(&wing, &call).await?;
     confirm::owner(&wing, &call, &account, proof).await?;
     let (codes, hashes) = new_codes(&account);
-    let record = wing.record(&call, AuditEvent::RecoveryCodesRenewed, login::about(&account), None);
+    let mut record = wing.record(&call, AuditEvent::RecoveryCodesRenewed, login::about(&account), None);
+    notice::add(&wing, &call, &account, Change::RecoveryCodes, &mut record).await;
     if !wing.stores.second_factors.replace_codes(&account, &hashes, &record).await? {
         return Err(Code::AccountChanged.into());
     }
-    audit::log(&record);
-    notice::post(&wing, &call, &account, Change::RecoveryCodes).await;
+    notice::stored(&wing, &call, &record);
     Ok(Json(RecoveryCodes { recovery_codes: shown(&codes) }))
 }
 
@@ -193,11 +194,12 @@ pub async fn disable(State(wing): State<Wing>, call: Call) -> Result<StatusCode,
     let proof = confirm::read(&call)?;
     let account = with_factor(&wing, &call).await?;
     confirm::owner(&wing, &call, &account, proof).await?;
-    let record = wing.record(&call, AuditEvent::SecondFactorDisabled, login::about(&account), None);
+    let mut record = wing.record(&call, AuditEvent::SecondFactorDisabled, login::about(&account), None);
+    notice::add(&wing, &call, &account, Change::SecondFactorDisabled, &mut record).await;
     let change = wing.stores.second_factors.remove(&account, call.now, &record);
-    wing.change(&call, &account, change).await?.ok_or(Code::AccountChanged)?;
-    audit::log(&record);
-    notice::post(&wing, &call, &account, Change::SecondFactorDisabled).await;
+    let changed = wing.change(&call, &account, None, change).await?.ok_or(Code::AccountChanged)?;
+    notice::stored(&wing, &call, &record);
+    changed.ended()?;
     Ok(StatusCode::NO_CONTENT)
 }
 

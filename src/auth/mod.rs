@@ -17,6 +17,7 @@ mod call;
 mod confirm;
 pub mod console;
 mod cookie;
+mod credentials_of_users;
 pub mod described;
 mod device;
 mod email;
@@ -42,12 +43,15 @@ mod origin;
 mod password;
 mod password_queue;
 mod presented;
+mod records_of_users;
 mod refresh;
 mod register;
 mod revoke;
 mod second_factor;
 mod sessions;
+mod sessions_of_users;
 mod token;
+mod token_body;
 mod validate;
 
 use std::net::IpAddr;
@@ -58,13 +62,14 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use serde_json::Value;
 
-use self::answer::Refusal;
+pub use self::answer::Refusal;
 use self::call::Call;
 pub use self::local_operator::LocalOperator;
 pub use self::mailer::Mailer;
-use self::openapi::{Described, docs, document};
+pub use self::openapi::Described;
+use self::openapi::{docs, document};
 pub use self::password_queue::PasswordQueue;
-use crate::accounts::ending::Ending;
+use crate::accounts::ending::{Changed, Ending};
 use crate::config::policy::Policy;
 use crate::edition::{Edition, Secrets};
 use crate::identity::Identity;
@@ -156,25 +161,29 @@ impl Wing {
             accounts: &*self.stores.accounts,
             sessions: &*self.stores.sessions,
             revocations: &*self.stores.revocations,
+            keys: ending_keys::of(self, call),
             until: grant::last_token_until(call),
         }
     }
 
-    /// Makes a change of the account and ends what it takes the right from; `None` if the account changed
-    /// meanwhile.
+    /// Makes a change of the account and ends what it takes the right from, with every API key if there is a reason;
+    /// `None` if the account changed meanwhile.
     async fn change<E>(
         &self,
         call: &Call,
         account: &Account,
+        keys_end: Option<&str>,
         change: impl Future<Output = Result<Option<Account>, E>>,
-    ) -> Result<Option<Account>, Refusal>
+    ) -> Result<Option<Changed>, Refusal>
     where
         E: From<StoreError>,
         Refusal: From<E>,
     {
-        let changed = self.ending(call).after(account, change).await?;
-        if changed.is_some() {
+        let keys = keys_end.map(|reason| ending_keys::record(self, call, login::about(account), reason));
+        let changed = self.ending(call).after(account, keys.as_ref(), change).await?;
+        if let Some(changed) = &changed {
             self.metrics.revocations.with_label_values(&["user"]).inc();
+            ending_keys::count(self, changed.keys);
         }
         Ok(changed)
     }
@@ -209,7 +218,7 @@ pub fn router(stores: Stores, passwords: PasswordQueue, mailer: Mailer, metrics:
 }
 
 /// Each with its description.
-fn endpoints() -> Described {
+fn endpoints() -> Described<Wing> {
     Described::new()
         .add(register::__path_register, register::register)
         .add(login::__path_login, login::login)

@@ -3,9 +3,9 @@
 //! stays when none can be sent.
 
 use super::call::Call;
-use super::{Wing, login};
+use super::{Wing, audit, login};
 use crate::accounts::notices::notice;
-use crate::store::{Account, AuditEvent, NoticeKind};
+use crate::store::{Account, AuditEvent, AuditRecord, NoticeKind, QueuedNotice};
 
 /// What owners hear of.
 #[derive(Debug, Clone, Copy)]
@@ -43,16 +43,38 @@ impl Change {
     }
 }
 
-/// To the address of `account`, which is that of before where the address changes; if it was confirmed,
-/// since any other may be a stranger's. Returns once the mail is in the queue.
+/// Adds mail about a change to the record of it, so that both are stored with the change, or neither. It goes to the
+/// address of `account`, which is that of before where the address changes; if it was confirmed, since any other may be
+/// a stranger's.
+pub async fn add(wing: &Wing, call: &Call, account: &Account, change: Change, record: &mut AuditRecord) {
+    if let Some(notice) = made(wing, call, account, change)
+        && wing.mailer.has_room(account, change.told()).await
+    {
+        record.notices.push(notice);
+    }
+}
+
+/// The same for what has been changed already. Returns once the mail is in the queue.
 pub async fn post(wing: &Wing, call: &Call, account: &Account, change: Change) {
+    if let Some(notice) = made(wing, call, account, change) {
+        wing.mailer.tell(&notice, &call.settings.policy).await;
+    }
+}
+
+/// After the record is stored: it is logged, and mail that came with it is sent.
+pub fn stored(wing: &Wing, call: &Call, record: &AuditRecord) {
+    audit::log(record);
+    if !record.notices.is_empty() {
+        wing.mailer.send_notices(&call.settings.policy);
+    }
+}
+
+fn made(wing: &Wing, call: &Call, account: &Account, change: Change) -> Option<QueuedNotice> {
     let policy = &call.settings.policy;
     if !policy.auth.email.notices || policy.mail.delivery.is_none() {
-        return;
+        return None;
     }
-    if let Some(email) = account.confirmed_email() {
-        let record = wing.record(call, AuditEvent::NoticeSent, login::about(account), None);
-        let told = change.told().to_owned();
-        wing.mailer.tell(&notice(NoticeKind::Owner, account, email, told, record), policy).await;
-    }
+    let email = account.confirmed_email()?;
+    let record = wing.record(call, AuditEvent::NoticeSent, login::about(account), None);
+    Some(notice(NoticeKind::Owner, account, email, change.told().to_owned(), &record))
 }

@@ -49,7 +49,7 @@ impl Administration {
         for account in operators.iter().filter(|account| !account.disabled && !is_new(account)) {
             let Some(email) = account.confirmed_email() else { continue };
             let record = self.record(AuditEvent::NoticeSent, account.id, &account.username, None);
-            let notice = notice(NoticeKind::Operators, account, email, told.clone(), record);
+            let notice = notice(NoticeKind::Operators, account, email, told.clone(), &record);
             self.mailer.tell(&notice, &self.policy).await;
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::call::Call;
 use super::grant::{self, Delivery, Tokens, Wanted};
 use super::notice::{self, Change};
 use super::openapi::schemas::NewPassword;
-use super::{Wing, audit, body, confirm, ending_keys, login, me};
+use super::{Wing, body, confirm, login, me};
 use crate::accounts::reauthentication::Proof;
 use crate::config::policy::Policy;
 use crate::identity::password;
@@ -54,13 +54,12 @@ pub async fn change(State(wing): State<Wing>, call: Call) -> Result<Response, Re
         .map_err(|reason| Rejection::from(Code::WeakPassword).because(reason))?;
     confirm::owner(&wing, &call, &account, proof).await?;
     let hash = wing.passwords.hash(new, rules.argon2).await?;
-    let record = wing.record(&call, AuditEvent::PasswordChanged, login::about(&account), None);
+    let mut record = wing.record(&call, AuditEvent::PasswordChanged, login::about(&account), None);
+    notice::add(&wing, &call, &account, Change::Password, &mut record).await;
     let change = wing.stores.accounts.set_password(&account, &hash, call.now, &record);
-    let change = wing.change(&call, &account, change);
-    let changed = ending_keys::end_with(&wing, &call, &account, reason, change).await?;
-    let account = changed.ok_or(Code::AccountChanged)?;
-    audit::log(&record);
-    notice::post(&wing, &call, &account, Change::Password).await;
+    let changed = wing.change(&call, &account, reason, change).await?.ok_or(Code::AccountChanged)?;
+    notice::stored(&wing, &call, &record);
+    let account = changed.ended()?;
     // The bearer has shown the other factors before.
     let amr = call.bearer()?.amr.clone();
     let session = grant::start_session(&wing, &call, &account, &amr).await?;

@@ -6,41 +6,19 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use serde_json::{Value, json};
-use utoipa::ToSchema;
 
 use super::answer::{Refusal, SpeaksOAuth2};
 use super::audit::Subject;
 use super::call::Call;
-use super::{Wing, body, grant};
+use super::{Wing, body, grant, token_body};
 use crate::identity::{SessionId, api_key};
 use crate::store::AuditEvent;
-
-/// The JSON spelling; stricter than the form, as all of ours.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = Revoke)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    token: String,
-    #[serde(rename = "token_type_hint")]
-    _hint: Option<String>,
-}
-
-/// The form of RFC 7009 §2.1. The hint isn't needed: tokens of both kinds differ.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = RevokeForm)]
-struct Form {
-    token: String,
-    #[serde(rename = "token_type_hint")]
-    #[schema(nullable = false)]
-    _hint: Option<String>,
-}
 
 /// End the session of a token (RFC 7009).
 #[utoipa::path(
     post, path = "/revoke", operation_id = "revoke", tag = "sessions",
-    request_body(content((Document = "application/json"), (Form = "application/x-www-form-urlencoded"))),
+    request_body(content((token_body::Document = "application/json"), (token_body::Form = "application/x-www-form-urlencoded"))),
     responses((status = 200, description = "Ended, or it didn't count", body = Value)),
     extensions(("x-refusals" = json!(["store_unavailable"])), ("x-oauth2" = json!(true))),
 )]
@@ -55,10 +33,7 @@ pub async fn revoke(State(wing): State<Wing>, mut call: Call) -> Response {
 /// An empty object: some clients want JSON in every answer, and others don't look at it.
 async fn end(wing: &Wing, call: &mut Call) -> Result<Json<Value>, Refusal> {
     let done = Json(json!({}));
-    let token = match body::is_form(call) {
-        true => body::form::<Form>(call)?.token,
-        false => body::json::<Document>(call)?.token,
-    };
+    let token = token_body::read(call)?;
     if token.starts_with(api_key::PREFIX) {
         return Err(Refusal::UnsupportedTokenType);
     }

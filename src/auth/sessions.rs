@@ -55,11 +55,8 @@ impl Wanted {
         self.limit.unwrap_or(paging::DEFAULT_LIMIT)
     }
 
-    pub fn answer(&self, mut sessions: Vec<Session>, describe: impl Fn(&Session) -> Value) -> Sessions {
-        let shown = self.shown() as usize;
-        let has_more = sessions.len() > shown;
-        sessions.truncate(shown);
-        let next = sessions.last().filter(|_| has_more).map(|session| session.id);
+    pub fn answer(&self, found: Vec<Session>, describe: impl Fn(&Session) -> Value) -> Sessions {
+        let (sessions, next) = paging::page(found, self.shown(), |session| session.id);
         Sessions { sessions: sessions.iter().map(describe).collect(), next }
     }
 }

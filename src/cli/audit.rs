@@ -1,5 +1,6 @@
 //! `portcullis audit`: what happened to accounts and sessions.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -10,6 +11,7 @@ use super::{ConfigArg, block_on};
 use crate::auth::administration::Administration;
 use crate::auth::described;
 use crate::clock::Timestamp;
+use crate::identity::name;
 use crate::store::{AuditEntry, AuditEvent, AuditFilter, AuditPosition};
 
 const POLL: Duration = Duration::from_millis(500);
@@ -141,9 +143,18 @@ fn print(entry: &AuditEntry, output: &OutputArg) -> Result<(), String> {
         "{}  {}  {}  by {}  from {address}  {}",
         record.at.to_rfc3339(),
         record.event.as_str(),
-        record.username,
+        shown(&record.username),
         record.actor.as_deref().unwrap_or("-"),
         record.detail.as_deref().unwrap_or("")
     );
     output.print(text.trim_end(), &described::audit(entry))
+}
+
+/// What a login was tried with may be no username: quoted, so that it looks like no other field, and turns no text
+/// around.
+fn shown(username: &str) -> Cow<'_, str> {
+    match username.is_empty() || name::check_username(username).is_ok() {
+        true => Cow::Borrowed(username),
+        false => Cow::Owned(format!("{username:?}")),
+    }
 }

@@ -8,14 +8,16 @@ use serde_json::json;
 
 use super::import_file;
 use super::operator::OutputArg;
+use super::progress::Progress;
 use crate::accounts::roles::{Unknown, unknown};
 use crate::auth::administration::Administration;
 use crate::auth::import::{ImportProblem, ImportRow};
+use crate::identity::vault::Vault;
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// CSV with a header, or a JSON object on each line: username, password_hash, and if you like
-    /// email, email_verified, roles and disabled
+    /// id, email, email_verified, roles, totp_secret and disabled
     file: PathBuf,
     /// Write nothing, only say what is wrong with which line
     #[arg(long)]
@@ -31,6 +33,7 @@ pub struct ImportArgs {
 pub async fn perform(
     args: &ImportArgs,
     administration: &Administration,
+    vault: &Vault,
     output: &OutputArg,
 ) -> Result<(), String> {
     let file = args.file.display();
@@ -47,7 +50,10 @@ pub async fn perform(
     let is_refused = bad > 0 && !args.skip_bad;
     let imported = if is_refused || args.dry_run { 0 } else { count };
     if imported > 0 {
-        administration.import(good).await.map_err(|error| error.to_string())?;
+        let progress = Progress::of(count);
+        let done = administration.import(good, vault, &|written| progress.show(written)).await;
+        progress.clear();
+        done.map_err(|error| error.to_string())?;
     }
     let text = format!("{count} good, {bad} bad, {imported} imported");
     output.print(&text, &json!({ "good": count, "bad": bad, "imported": imported }))?;

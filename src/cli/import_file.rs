@@ -7,7 +7,8 @@ use crate::auth::import::{ImportProblem, ImportRow};
 
 type Rows = (Vec<ImportRow>, Vec<ImportProblem>);
 
-const COLUMNS: [&str; 6] = ["username", "password_hash", "email", "email_verified", "roles", "disabled"];
+const COLUMNS: [&str; 8] =
+    ["username", "password_hash", "id", "email", "email_verified", "roles", "totp_secret", "disabled"];
 
 /// One row for each line that can be read, and a problem for each that can't. `Err` if that holds
 /// for the file as a whole.
@@ -25,12 +26,30 @@ pub fn read(bytes: &[u8]) -> Result<Rows, String> {
 struct Document {
     username: String,
     password_hash: String,
+    id: Option<String>,
     email: Option<String>,
     #[serde(default)]
     email_verified: bool,
     roles: Option<Vec<String>>,
+    totp_secret: Option<String>,
     #[serde(default)]
     disabled: bool,
+}
+
+impl Document {
+    fn row(self, line: u64) -> ImportRow {
+        ImportRow {
+            line,
+            username: self.username,
+            id: self.id,
+            email: self.email,
+            email_verified: self.email_verified,
+            roles: self.roles,
+            password_hash: self.password_hash,
+            totp_secret: self.totp_secret,
+            disabled: self.disabled,
+        }
+    }
 }
 
 fn json_lines(bytes: &[u8]) -> Rows {
@@ -40,17 +59,7 @@ fn json_lines(bytes: &[u8]) -> Rows {
             continue;
         }
         match serde_json::from_slice::<Document>(text) {
-            Ok(Document { username, password_hash, email, email_verified, roles, disabled }) => {
-                rows.push(ImportRow {
-                    line,
-                    username,
-                    email,
-                    email_verified,
-                    roles,
-                    password_hash,
-                    disabled,
-                });
-            }
+            Ok(document) => rows.push(document.row(line)),
             Err(error) => {
                 problems.push(ImportProblem { line, username: None, problem: json_problem(&error) });
             }
@@ -139,10 +148,12 @@ fn row(header: &[String], record: &csv::StringRecord, line: u64) -> Result<Impor
     Ok(ImportRow {
         line,
         username: field("username").unwrap_or_default().to_owned(),
+        id: field("id").map(str::to_owned),
         email: field("email").map(str::to_owned),
         email_verified: is_true("email_verified")?,
         roles,
         password_hash: field("password_hash").unwrap_or_default().to_owned(),
+        totp_secret: field("totp_secret").map(str::to_owned),
         disabled: is_true("disabled")?,
     })
 }

@@ -12,6 +12,7 @@ mod init;
 mod key;
 mod keys;
 mod operator;
+mod progress;
 mod reload;
 mod session;
 mod snippet;

@@ -12,6 +12,10 @@ use super::{ConfigArg, block_on};
 use crate::accounts::roles::{Unknown, unknown};
 use crate::auth::administration::{Administration, AdministrationError, NewUser};
 use crate::auth::described;
+use crate::identity::token::KeyRing;
+use crate::identity::vault::Vault;
+use crate::server;
+use crate::server::open_stores::OpenStores;
 use crate::store::lockouts::Lockout;
 use crate::store::{Account, AccountFilter, FormerName};
 
@@ -76,12 +80,20 @@ enum UserCommand {
     SetEmail {
         name: String,
         address: String,
-        /// It belongs to the user, so that it needn't be confirmed by mail
+        /// It belongs to the user, so that it needn't be confirmed by mail; if it is the first confirmed one, API keys end
         #[arg(long)]
         confirmed: bool,
+        /// API keys go on
+        #[arg(long)]
+        keep_keys: bool,
     },
-    /// Confirm the address that an account gave last, without a mail
-    ConfirmEmail { name: String },
+    /// Confirm the address that an account gave last, without a mail; API keys end if it is the first confirmed one
+    ConfirmEmail {
+        name: String,
+        /// API keys go on
+        #[arg(long)]
+        keep_keys: bool,
+    },
     /// Replace the password of an account and end its sessions and API keys; it comes as with `add`
     SetPassword {
         name: String,
@@ -119,11 +131,26 @@ enum UserCommand {
 
 pub fn run(args: &UserArgs) -> Result<(), String> {
     block_on(async {
-        let administration = operator::administration(&args.config).await?;
-        let done = perform(&args.command, &administration, &args.output).await;
+        let (administration, stores) = operator::open(&args.config).await?;
+        let done = match &args.command {
+            UserCommand::Import(import) => {
+                let vault = vault(&administration, &stores).await?;
+                import::perform(import, &administration, &vault, &args.output).await
+            }
+            command => perform(command, &administration, &args.output).await,
+        };
         operator::until_mail_is_sent(&administration).await;
         done
     })?
+}
+
+/// What seals the secrets of second factors.
+async fn vault(administration: &Administration, stores: &OpenStores) -> Result<Vault, String> {
+    let tokens = server::tokens_with_keys(&administration.policy, stores).await;
+    let tokens = tokens.map_err(|error| error.to_string())?;
+    // Refuses what a vault can't be made of.
+    KeyRing::new(&tokens).map_err(|error| error.to_string())?;
+    Ok(Vault::new(&tokens.keys))
 }
 
 async fn perform(
@@ -150,7 +177,8 @@ async fn perform(
             };
             print(&administration.add(new).await.map_err(said)?)
         }
-        UserCommand::Import(args) => import::perform(args, administration, output).await,
+        // It needs more than the others.
+        UserCommand::Import(_) => Ok(()),
         UserCommand::List { search } => list(administration, search.as_deref(), output).await,
         UserCommand::Show { name } => {
             let (account, lockout) = administration.find_with_lockout(name).await.map_err(said)?;
@@ -162,12 +190,13 @@ async fn perform(
             check_spelling(administration, &new, *new_role)?;
             print(&administration.set_roles(name, roles, *allow_operators).await.map_err(said)?)
         }
-        UserCommand::SetEmail { name, address, confirmed } => {
-            let account = administration.set_email(name, address, *confirmed).await.map_err(said)?;
+        UserCommand::SetEmail { name, address, confirmed, keep_keys } => {
+            let set = administration.set_email(name, address, *confirmed, *keep_keys).await;
+            let account = set.map_err(said)?;
             output.print(&address_line(&account), &described::account(&account))
         }
-        UserCommand::ConfirmEmail { name } => {
-            let account = administration.confirm_email(name).await.map_err(said)?;
+        UserCommand::ConfirmEmail { name, keep_keys } => {
+            let account = administration.confirm_email(name, *keep_keys).await.map_err(said)?;
             output.print(&address_line(&account), &described::account(&account))
         }
         UserCommand::SetPassword { name, keep_keys } => {

@@ -1,6 +1,8 @@
 //! Codes of authenticator apps: TOTP (RFC 6238) with SHA-1, six digits and steps of 30 seconds, which is
 //! what every app takes.
 
+use std::ops::RangeInclusive;
+
 use aws_lc_rs::{constant_time, hmac, rand};
 use zeroize::Zeroizing;
 
@@ -8,6 +10,8 @@ use super::percent;
 
 /// RFC 4226 §4 recommends 160 bits.
 const SECRET: usize = 20;
+/// Of other programs: some make 80 bits.
+const IMPORTED_SECRETS: RangeInclusive<usize> = 10..=64;
 const STEP_SECONDS: u64 = 30;
 const DIGITS: usize = 6;
 pub(super) const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
@@ -69,6 +73,23 @@ pub fn base32(bytes: &[u8]) -> String {
     text
 }
 
+/// A secret as other programs keep it: base32, in any case, with spaces or dashes between groups, and with or without
+/// padding. `None` if it is something else, or shorter or longer than apps take.
+pub fn read_secret(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let mut secret = Zeroizing::new(Vec::with_capacity(text.len() * 5 / 8 + 1));
+    let (mut held, mut bits) = (0_u32, 0);
+    for letter in text.trim_end_matches('=').bytes().filter(|byte| !matches!(byte, b' ' | b'-')) {
+        let value = BASE32.iter().position(|own| *own == letter.to_ascii_uppercase())?;
+        held = (held << 5 | value as u32) & 0xfff;
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            secret.push((held >> bits & 0xff) as u8);
+        }
+    }
+    IMPORTED_SECRETS.contains(&secret.len()).then_some(secret)
+}
+
 /// What the QR code says: the key URI format that authenticator apps read.
 pub fn uri(secret: &[u8], issuer: &str, username: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
@@ -107,6 +128,22 @@ mod tests {
         ];
         for (step, expected) in (0..).zip(expected) {
             assert_eq!(code(b"12345678901234567890", step), expected, "{step}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_read_however_it_is_grouped() {
+        let secret = generate();
+        let text = base32(&secret);
+        for spelling in [text.clone(), text.to_ascii_lowercase(), format!("{text}===")] {
+            assert_eq!(read_secret(&spelling), Some(secret.clone()), "{spelling}");
+        }
+        assert_eq!(
+            read_secret("gezd gnbv-GY3TQOJQGEZDGNBVGY3TQOJQ").as_deref().map(Vec::as_slice),
+            Some(&b"12345678901234567890"[..])
+        );
+        for bad in ["", "GEZDGNBV", "GEZDGNBVGY3TQOJ1", "not base32!", &"A".repeat(200)] {
+            assert_eq!(read_secret(bad), None, "{bad}");
         }
     }
 

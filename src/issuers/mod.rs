@@ -131,7 +131,9 @@ impl TrustedIssuer {
             (Cause::KeysUnavailable, Asked::TooSoon(wait)) => Err((cause, Some(wait))),
             (Cause::KeysUnavailable, _) => Err((cause, Some(self.policy.cooldown))),
             (Cause::UnknownKey, Asked::Answered) => {
-                self.note_missed(key_id_of(token).as_deref());
+                if let Some(key) = key_id_of(token) {
+                    self.note_missed(&key);
+                }
                 Err((cause, None))
             }
             // A key that is published since would verify it.
@@ -143,7 +145,7 @@ impl TrustedIssuer {
         }
     }
 
-    fn note_missed(&self, key: Option<&str>) {
+    fn note_missed(&self, key: &str) {
         let hash = self.hasher.hash_one(key);
         let mut missed = self.missed.lock();
         if missed.len() < MAX_MISSED && !missed.contains(&hash) {
@@ -151,8 +153,9 @@ impl TrustedIssuer {
         }
     }
 
+    /// Whether it names a key that the issuer doesn't have. Of a token that names none, that is never known.
     fn has_missed(&self, token: &str) -> bool {
-        self.missed.lock().contains(&self.hasher.hash_one(key_id_of(token).as_deref()))
+        key_id_of(token).is_some_and(|key| self.missed.lock().contains(&self.hasher.hash_one(key.as_str())))
     }
 
     /// Why a good token of it brings no role, if its roles were looked for in vain.
@@ -234,9 +237,7 @@ impl TrustedIssuer {
                 tracing::info!(issuer = %self.policy.name, "an issuer's keys have changed or are here first");
                 self.missed.lock().clear();
                 let withdrawn = known.iter().flat_map(|known| known.ids());
-                withdrawn
-                    .filter(|id| !keys.ids().any(|own| own == *id))
-                    .for_each(|id| self.note_missed(Some(id)));
+                withdrawn.filter(|id| !keys.ids().any(|own| own == *id)).for_each(|id| self.note_missed(id));
                 self.keys.store(Some(Arc::new(keys)));
             }
             Err(reason) => {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use pingora::http::RequestHeader;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::clock::{now, unix_seconds};
@@ -14,7 +15,7 @@ use crate::edition::Edition;
 use crate::identity::Identity;
 use crate::identity::name::{check_username, is_role};
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     pub method: String,
@@ -23,13 +24,17 @@ pub struct Question {
     pub caller: Caller,
     /// Who holds the other end of the connection; this machine if nobody says.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub address: Option<IpAddr>,
+    /// Name and value of each.
     #[serde(default)]
+    #[schema(value_type = Vec<Vec<String>>)]
     pub headers: Vec<(String, String)>,
 }
 
 /// Who asks. An account is given to the stages as the identity of a token that needs no verifying.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = AssumedCaller)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Caller {
     Anonymous,

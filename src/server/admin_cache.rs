@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::open_stores::OpenStores;
+use crate::auth::api::call::Sent;
+use crate::auth::{Described, Refusal};
 use crate::identity::Identity;
 use crate::pipeline::cache::process_tier::ProcessTier;
+use crate::rejection::{Code, Rejection};
 use crate::store::{Purge, Purges, Responses};
 
 #[derive(Clone)]
@@ -30,6 +31,11 @@ struct Tier {
     answers: Option<usize>,
 }
 
+#[derive(Serialize, ToSchema)]
+struct Purged {
+    purged: Purge,
+}
+
 impl AdminCache {
     pub fn new(stores: &OpenStores) -> Self {
         Self {
@@ -39,9 +45,11 @@ impl AdminCache {
         }
     }
 
-    /// Beneath `/api`.
-    pub fn router(self) -> Router {
-        Router::new().route("/cache/purge", post(purge)).route("/cache/stats", get(stats)).with_state(self)
+    /// Beneath `/api`, with the description.
+    pub fn router(self) -> (Router, Value) {
+        let endpoints = Described::<Self>::new().add(__path_purge, purge).add(__path_stats, stats);
+        let (router, description) = endpoints.finish();
+        (router.with_state(self), description)
     }
 
     /// Whether the log of purges has been read once.
@@ -58,28 +66,33 @@ impl AdminCache {
     }
 }
 
+/// Let stored answers no longer be served, by any gateway.
+#[utoipa::path(
+    post, path = "/cache/purge", operation_id = "purge_cache", tag = "cache",
+    request_body = Purge,
+    responses((status = 200, description = "Purged", body = Purged)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["role_missing"]))),
+)]
 async fn purge(
     State(cache): State<AdminCache>,
     Extension(operator): Extension<Arc<Identity>>,
-    Json(what): Json<Purge>,
-) -> Response {
-    let what = match what.check() {
-        Ok(what) => what,
-        Err(problem) => return (StatusCode::BAD_REQUEST, Json(json!({ "error": problem }))).into_response(),
-    };
-    match cache.purges.purge(&what).await {
-        Ok(()) => {
-            tracing::info!(?what, operator = operator.username, "purged from the response cache");
-            Json(json!({ "purged": what })).into_response()
-        }
-        Err(error) => {
-            tracing::warn!(%error, "the response cache could not be purged");
-            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": "store_unavailable" }))).into_response()
-        }
-    }
+    Sent(what): Sent<Purge>,
+) -> Result<Json<Purged>, Refusal> {
+    let purged = what.check().map_err(|problem| Rejection::from(Code::BadRequest).because(problem))?;
+    cache.purges.purge(&purged).await?;
+    tracing::info!(?purged, operator = operator.username, "purged from the response cache");
+    Ok(Json(Purged { purged }))
 }
 
-async fn stats(State(cache): State<AdminCache>) -> impl IntoResponse {
+/// Say what each tier of the cache holds.
+#[utoipa::path(
+    get, path = "/cache/stats", operation_id = "show_cache", tag = "cache",
+    responses((status = 200, description = "Whether purges are followed, and each tier by name", body = Value)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["role_missing"]))),
+)]
+async fn stats(State(cache): State<AdminCache>) -> Json<Value> {
     let process = Tier {
         bytes: Some(cache.process_tier.held_bytes()),
         answers: Some(cache.process_tier.held_answers()),

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::HOST;
 
 use super::control;
@@ -19,12 +20,24 @@ type Editions = Arc<ArcSwap<Edition>>;
 
 /// By the edition in force when a request comes in.
 pub fn over_tcp(editions: Editions, router: Router) -> Router {
-    router.layer(from_fn_with_state(editions, introduce))
+    router.layer(from_fn_with_state(editions, introduce)).layer(from_fn(to_the_end))
 }
 
 /// The same for requests by the control socket, whose senders are operators.
 pub fn over_socket(editions: Editions, router: Router) -> Router {
-    router.layer(from_fn_with_state(editions, introduce_local))
+    router.layer(from_fn_with_state(editions, introduce_local)).layer(from_fn(to_the_end))
+}
+
+/// What a request has begun goes on though its client leaves: a change of an account must not stop between the two
+/// stores.
+async fn to_the_end(request: Request, next: Next) -> Response {
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::error!(%error, "a request to the admin side ended early");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }
 
 async fn introduce(

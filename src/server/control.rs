@@ -4,10 +4,11 @@
 //! It is bound within a folder of mode 0700 and only then gets its name, so that it is never open to others,
 //! not even for a moment. A socket that nobody listens on any more is replaced, and nothing else.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
@@ -18,6 +19,9 @@ use crate::config::policy::ControlSocket;
 
 /// What a crash may have left behind are as many names.
 const ATTEMPTS: u32 = 16;
+/// A gateway that starts holds the lock for milliseconds.
+const LOCKED_FOR: Duration = Duration::from_secs(5);
+const LOCK_ASKED_EVERY: Duration = Duration::from_millis(20);
 
 /// The socket as it lies in the file system.
 #[derive(Debug)]
@@ -102,8 +106,7 @@ async fn place(path: &Path) -> Result<(UnixListener, Placed), Failure> {
     };
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     // Of two gateways that start at once, the second finds the first one's socket.
-    let turn = File::open(folder)?;
-    let _ = turn.lock();
+    let _turn = take_turn(folder).await?;
     let is_stale = check(path).await?;
     let private = PrivateFolder::create_in(folder)?;
     let bound = private.0.join("s");
@@ -122,6 +125,27 @@ async fn place(path: &Path) -> Result<(UnixListener, Placed), Failure> {
         Err(_) => fs::rename(&bound, path)?,
     }
     Ok((listener, Placed { path: path.to_owned(), id }))
+}
+
+/// The folder, locked. A file system without locks gives none.
+async fn take_turn(folder: &Path) -> Result<Option<File>, Failure> {
+    let turn = File::open(folder)?;
+    let deadline = Instant::now() + LOCKED_FOR;
+    loop {
+        match turn.try_lock() {
+            Ok(()) => return Ok(Some(turn)),
+            Err(TryLockError::Error(_)) => return Ok(None),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                let reason = format!(
+                    "another process has kept the folder {} locked for {} s; end it, or give this gateway a `listen.control` in another folder",
+                    folder.display(),
+                    LOCKED_FOR.as_secs()
+                );
+                return Err(Failure::Taken(reason));
+            }
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_ASKED_EVERY).await,
+        }
+    }
 }
 
 /// Whether a socket lies there that nobody listens on.

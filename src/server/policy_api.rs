@@ -7,13 +7,17 @@ use arc_swap::ArcSwap;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::reload::Reloads;
 use super::status::{LastTry, Status};
+use crate::auth::Described;
+use crate::auth::api::call::Sent;
+use crate::clock::Timestamp;
+use crate::config::problem::Problem;
 use crate::edition::Edition;
 use crate::identity::Identity;
 use crate::rehearsal::shape::Shape;
@@ -33,35 +37,89 @@ pub struct PolicyApi {
     pub api_keys: Arc<dyn ApiKeys>,
 }
 
-/// Beneath `/api`.
-pub fn router(api: PolicyApi) -> Router {
-    Router::new()
-        .route("/policy", get(show))
-        .route("/policy/routes", get(routes))
-        .route("/policy/reload", post(reload))
-        .route("/policy/explain", post(explain))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(api)
+/// Beneath `/api`, with the description.
+pub fn router(api: PolicyApi) -> (Router, Value) {
+    let endpoints = Described::<PolicyApi>::new()
+        .add(__path_show, show)
+        .add(__path_routes, routes)
+        .add(__path_reload, reload)
+        .add(__path_explain, explain);
+    let (router, description) = endpoints.finish();
+    (router.layer(DefaultBodyLimit::max(MAX_BODY)).with_state(api), description)
 }
 
-async fn show(State(api): State<PolicyApi>) -> Response {
-    Json(api.outcome(api.status.last_try())).into_response()
+/// The policy in force, and what became of the last try to replace it.
+#[derive(Serialize, ToSchema)]
+struct PolicySeen {
+    /// Of gateway.yaml as it was taken up.
+    digest: String,
+    #[schema(value_type = String, format = DateTime)]
+    in_force_since: Timestamp,
+    /// How many there are.
+    routes: usize,
+    last_try: TrySeen,
 }
 
+#[derive(Serialize, ToSchema)]
+struct TrySeen {
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// Otherwise the policy of before stays.
+    successful: bool,
+    #[schema(value_type = Vec<Value>)]
+    problems: Vec<Problem>,
+}
+
+/// Why a question can't be answered, or an order not be carried out.
+#[derive(Serialize, ToSchema)]
+struct Impossible {
+    /// A sentence for people.
+    problem: String,
+}
+
+/// Nothing to say yet; a body all the same, so that a mere form can't ask for it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ReloadOrder {}
+
+/// Show which policy is in force.
+#[utoipa::path(
+    get, path = "/policy", operation_id = "show_policy", tag = "policy",
+    responses((status = 200, description = "The policy", body = PolicySeen)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["role_missing"]))),
+)]
+async fn show(State(api): State<PolicyApi>) -> Json<PolicySeen> {
+    Json(api.outcome(api.status.last_try()))
+}
+
+/// List the routes of the policy in force, as `portcullis diff --live` compares them.
+#[utoipa::path(
+    get, path = "/policy/routes", operation_id = "list_routes", tag = "policy",
+    responses((status = 200, description = "Digest, roles of operators, and routes", body = Value)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["role_missing"]))),
+)]
 async fn routes(State(api): State<PolicyApi>) -> Json<Shape> {
     Json(Shape::of(&api.editions.load().policy))
 }
 
-/// Nothing to say yet; a body all the same, so that a mere form can't ask for it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ReloadOrder {}
-
-/// 200 when the file is in force, 422 when the running policy stays.
+/// Take up gateway.yaml.
+#[utoipa::path(
+    post, path = "/policy/reload", operation_id = "reload_policy", tag = "policy",
+    request_body = ReloadOrder,
+    responses(
+        (status = 200, description = "It is in force", body = PolicySeen),
+        (status = 422, description = "The policy of before stays, with every problem of the file", body = PolicySeen),
+        (status = 503, description = "The gateway is ending", body = Impossible),
+    ),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["role_missing"]))),
+)]
 async fn reload(
     State(api): State<PolicyApi>,
     Extension(operator): Extension<Arc<Identity>>,
-    Json(_): Json<ReloadOrder>,
+    Sent(_): Sent<ReloadOrder>,
 ) -> Response {
     tracing::info!(operator = operator.username, "asked for a reload");
     let Some(last_try) = api.reloads.ask().await else {
@@ -72,7 +130,18 @@ async fn reload(
     (status, Json(api.outcome(last_try))).into_response()
 }
 
-async fn explain(State(api): State<PolicyApi>, Json(question): Json<Question>) -> Response {
+/// Say what would happen to a request, and why.
+#[utoipa::path(
+    post, path = "/policy/explain", operation_id = "explain", tag = "policy",
+    request_body = Question,
+    responses(
+        (status = 200, description = "Decision, route, limits, cache, upstream and header fields", body = Value),
+        (status = 422, description = "It can't be asked", body = Impossible),
+    ),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["role_missing"]))),
+)]
+async fn explain(State(api): State<PolicyApi>, Sent(question): Sent<Question>) -> Response {
     match api.explain(question).await {
         Ok(explanation) => Json(explanation).into_response(),
         Err(problem) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &problem),
@@ -80,22 +149,22 @@ async fn explain(State(api): State<PolicyApi>, Json(question): Json<Question>) -
 }
 
 fn refuse(status: StatusCode, problem: &str) -> Response {
-    (status, Json(json!({ "problem": problem }))).into_response()
+    (status, Json(Impossible { problem: problem.to_owned() })).into_response()
 }
 
 impl PolicyApi {
-    fn outcome(&self, last_try: LastTry) -> serde_json::Value {
+    fn outcome(&self, last_try: LastTry) -> PolicySeen {
         let edition = self.editions.load();
-        json!({
-            "digest": edition.policy.digest,
-            "in_force_since": edition.since,
-            "routes": edition.policy.routes.routes().len(),
-            "last_try": {
-                "at": last_try.at,
-                "successful": last_try.problems.is_empty(),
-                "problems": last_try.problems,
+        PolicySeen {
+            digest: edition.policy.digest.clone(),
+            in_force_since: edition.since,
+            routes: edition.policy.routes.routes().len(),
+            last_try: TrySeen {
+                at: last_try.at,
+                successful: last_try.problems.is_empty(),
+                problems: last_try.problems,
             },
-        })
+        }
     }
 
     /// `Err` if it can't be asked; for people.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::Router;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::admin::Admin;
@@ -101,14 +102,14 @@ impl Shared {
         let health = Health::new(self.editions.clone(), self.status.clone(), &self.stores);
         let policy = self.policy_api(reloads);
         let console = console::router(self.console(health.clone(), policy.clone()));
-        let api = self.admin_api(policy_api::router(policy).merge(AdminCache::new(&self.stores).router()));
+        let api = self.admin_api(vec![policy_api::router(policy), AdminCache::new(&self.stores).router()]);
         let admin = Admin::new(self.editions.clone(), self.status.clone(), &self.stores, health, api);
         admin.open_port(listen.admin, console).await?;
         admin.open_socket(&listen.control).await
     }
 
     /// With `more` for the same callers.
-    fn admin_api(&self, more: Router) -> Router {
+    fn admin_api(&self, more: Vec<(Router, Value)>) -> Router {
         let Self { stores, passwords, mailer, metrics, decisions, .. } = self;
         let (passwords, mailer) = (passwords.clone(), mailer.clone());
         auth::api::router(stores.for_auth(), passwords, mailer, metrics.clone(), decisions.clone(), more)

@@ -80,6 +80,8 @@ pub struct NewAccount {
 pub struct ImportedAccount {
     pub account: NewAccount,
     pub disabled: bool,
+    /// Of a second factor that is on from the start; sealed.
+    pub sealed_secret: Option<Vec<u8>>,
     pub note: AuditRecord,
 }
 
@@ -114,6 +116,17 @@ pub enum CreateError {
     Store(#[from] StoreError),
 }
 
+impl CreateError {
+    /// Whether an account can't have a name that another one has, or had.
+    pub fn of_name(has_holder: bool, had_holder: bool) -> Option<Self> {
+        match (has_holder, had_holder) {
+            (true, _) => Some(Self::UsernameTaken),
+            (false, true) => Some(Self::UsernameReserved),
+            (false, false) => None,
+        }
+    }
+}
+
 /// Every change comes with its record for the audit log: both are written, or neither. A change takes the
 /// account as it was when the change was decided on, and is made in one statement that names its version: if
 /// the account has another version by now, or is gone, nothing is changed or recorded.
@@ -121,8 +134,15 @@ pub enum CreateError {
 pub trait Accounts: Send + Sync {
     /// Adds an account with version 1. Of two at once with the same name (in any case), one wins.
     async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError>;
-    /// Adds all of them with version 1, or none when one of the names is taken or was another account's.
-    async fn import(&self, rows: &[ImportedAccount]) -> Result<(), CreateError>;
+    /// Adds all of them with version 1, or none when one of the names is taken or was another account's, or an id is
+    /// there already. `progress` is told how many are written so far.
+    async fn import(
+        &self,
+        rows: &[ImportedAccount],
+        progress: &(dyn Fn(usize) + Send + Sync),
+    ) -> Result<(), CreateError>;
+    /// Which of these ids accounts have.
+    async fn known_ids(&self, ids: &[UserId]) -> Result<Vec<UserId>, StoreError>;
     /// Which of these names, all folded, accounts have or had; folded.
     async fn taken(&self, names: &[String]) -> Result<Vec<String>, StoreError>;
     /// Without regard to case.

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::StoreError;
+use super::{QueuedNotice, StoreError};
 use crate::clock::Timestamp;
-use crate::identity::UserId;
+use crate::identity::{UserId, name};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
 #[schema(rename_all = "snake_case")]
@@ -147,7 +147,7 @@ pub struct AuditRecord {
     pub at: Timestamp,
     pub event: AuditEvent,
     pub user_id: Option<UserId>,
-    /// As presented; for failed logins of unknown users it is all there is. Cut to 64 characters.
+    /// As presented; for failed logins of unknown users it is all there is. Cut to the length of the longest username.
     pub username: String,
     /// Who did it: a username, or `cli:` and the login of the operator at the command line. `None`
     /// where nobody has shown who they are.
@@ -157,6 +157,8 @@ pub struct AuditRecord {
     pub request_id: Option<String>,
     /// The reason, or more words for people, such as the new roles.
     pub detail: Option<String>,
+    /// Mail that tells of it, which is in its queue when the record is in the log. None where records are read.
+    pub notices: Vec<QueuedNotice>,
 }
 
 impl AuditRecord {
@@ -165,7 +167,7 @@ impl AuditRecord {
     pub(super) fn storable(&self) -> Self {
         let without_nul = |text: &str| text.replace('\0', "\u{fffd}");
         Self {
-            username: without_nul(&self.username.chars().take(64).collect::<String>()),
+            username: without_nul(&self.username.chars().take(name::MAX_USERNAME).collect::<String>()),
             actor: self.actor.as_deref().map(without_nul),
             user_agent: self.user_agent.as_deref().map(without_nul),
             request_id: self.request_id.as_deref().map(without_nul),

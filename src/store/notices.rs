@@ -62,10 +62,17 @@ pub struct NoticeBounds {
     pub per_account: u32,
 }
 
+impl NoticeBounds {
+    /// One account can't keep the others from being told.
+    pub const USUAL: Self = Self { in_all: 10_000, per_account: 20 };
+}
+
 #[async_trait]
 pub trait Notices: Send + Sync {
     /// Due at once. `false`, and not added, while as many wait as may.
     async fn add(&self, notice: &QueuedNotice, most: NoticeBounds) -> Result<bool, StoreError>;
+    /// Whether one more may wait for this account.
+    async fn has_room(&self, user: UserId, most: NoticeBounds) -> Result<bool, StoreError>;
     /// Takes the one that is due longest, and counts the attempt; nobody else gets it before `until`. Of many who
     /// ask at once, each gets another one.
     async fn claim(&self, now: Timestamp, until: Timestamp) -> Result<Option<QueuedNotice>, StoreError>;

@@ -21,7 +21,7 @@ const MAX_TEXT: usize = 1024;
 const MAX_TAGS: usize = 64;
 
 /// Which stored answers must no longer be served.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Purge {
     Everything,
@@ -30,7 +30,7 @@ pub enum Purge {
     /// Every path that begins so.
     Prefix(String),
     /// What was computed for this user alone.
-    User(UserId),
+    User(uuid::Uuid),
     /// One of `Cache-Tag` or `Surrogate-Key` of the upstream.
     Tag(String),
     /// What has this key: an unsafe request went well. It is removed from the store besides, so this is for copies

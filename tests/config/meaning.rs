@@ -195,6 +195,26 @@ fn the_refresh_cookie_reaches_each_alias_that_reads_it() {
     assert_eq!(within.auth.cookie_path, "/auth");
 }
 
+/// It tells known devices apart wherever a password or a code is compared.
+#[test]
+fn the_device_cookie_reaches_each_alias_that_compares_a_password_or_a_code() {
+    for (aliases, path) in [
+        ("{}", "/auth"),
+        ("{ /register: register, /token/refresh: refresh, /logout: logout }", "/auth"),
+        ("{ /login: login }", "/"),
+        ("{ /token: token }", "/"),
+        ("{ /login/mfa: login-mfa }", "/"),
+        ("{ /user: me }", "/"),
+        ("{ /account/password: password }", "/"),
+        ("{ /auth/login/: login }", "/auth"),
+    ] {
+        let policy = policy(&format!("auth: {{ aliases: {aliases} }}"));
+        assert_eq!(policy.auth.device_path, path, "{aliases}");
+    }
+    let within = policy("auth: { prefix: /api/gateway, aliases: { /api/sign-in: login } }");
+    assert_eq!(within.auth.device_path, "/api");
+}
+
 #[test]
 fn default_limits_hold_where_a_route_names_none() {
     let policy = policy(

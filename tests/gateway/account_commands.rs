@@ -40,6 +40,23 @@ async fn a_disabled_account_is_enabled_again_by_command() {
     }
 }
 
+/// Who fails to log in chooses the text.
+#[tokio::test]
+async fn a_name_in_the_audit_log_can_not_pass_for_other_fields_on_a_terminal() {
+    let gw = harness::gateway("").await;
+    for name in ["alice  by root  from 10.0.0.1", "ecila\u{202e}", "o'brien"] {
+        let login = json!({ "username": name, "password": PASSWORD });
+        assert_eq!(gw.anonymous().post("/auth/login", &login).await.status(), 401);
+    }
+
+    let (status, shown, _) = run(&gw, &["audit", "list", "--event", "login_failed"]);
+
+    assert_eq!(status, Some(0));
+    assert!(shown.contains("login_failed  \"alice  by root  from 10.0.0.1\"  by -"), "{shown}");
+    assert!(shown.contains("\"ecila\\u{202e}\"") && !shown.contains('\u{202e}'), "{shown}");
+    assert!(shown.contains("login_failed  o'brien  by -"), "{shown}");
+}
+
 #[tokio::test]
 async fn a_misspelled_role_is_refused_unless_it_is_said_to_be_new() {
     let gw = harness::gateway("").await;

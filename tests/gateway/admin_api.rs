@@ -257,3 +257,29 @@ async fn a_state_store_that_is_away_lets_nobody_in() {
     let refused = root.call(Method::GET, "/api/users", None).await;
     assert_eq!((refused.status().as_u16(), refused.reason()), (503, Some("store_unavailable")));
 }
+
+/// As `portcullis user mend` does, for who has no shell on the gateway's machine.
+#[tokio::test]
+async fn an_account_is_mended_and_everything_from_before_ends() {
+    for gw in both_editions().await {
+        let root = Operator::of(&gw).await;
+        let alice = gw.register("alice").await;
+        let before = root.get("/api/users/alice").await["version"].as_u64().expect("a number");
+
+        let mended = root.call(Method::POST, "/api/users/alice/mend", None).await;
+
+        assert_eq!(mended.status(), 200);
+        let mended: Value = mended.json().await.expect("it answers in JSON");
+        assert!(mended["version"].as_u64().is_some_and(|version| version > before), "{mended}");
+        let refused = async || code_of(&alice).await;
+        let refused = harness::eventually("the end of the old token", refused).await;
+        assert!(["token_revoked", "token_stale"].contains(&refused.as_str()), "{refused}");
+        let refresh = alice.request_without_token(Method::POST, "/auth/refresh");
+        assert_eq!(alice.send(refresh).await.reason(), Some("refresh_invalid"));
+        alice.login().await;
+        assert_eq!(alice.get("/protected").await.status(), 200);
+        let records = root.get("/api/audit?event=mended").await;
+        assert_eq!(records["records"][0]["actor"], "root");
+        assert_eq!(root.status(Method::POST, "/api/users/nobody/mend", None).await, 404);
+    }
+}

@@ -204,6 +204,21 @@ async fn a_stale_socket_is_replaced_and_nothing_else_is() {
 }
 
 #[tokio::test]
+async fn a_folder_that_another_process_keeps_locked_ends_the_start_with_a_word() {
+    let gw = harness::gateway("").await;
+    let folder = gw.home().join("locked");
+    fs::create_dir(&folder).expect("writable");
+    let lock = fs::File::open(&folder).expect("it is there");
+    lock.lock().expect("no other has it");
+
+    let (started, said) = start_beside(&gw, "locked/portcullis.sock");
+
+    assert!(!started && said.contains("has kept the folder") && said.contains("listen.control"), "{said}");
+    assert!(!folder.join("portcullis.sock").exists());
+    drop(lock);
+}
+
+#[tokio::test]
 async fn a_control_socket_elsewhere_is_found_by_the_file() {
     let listen = r#"
         listen:

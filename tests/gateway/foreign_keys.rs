@@ -207,6 +207,53 @@ async fn a_rotation_after_a_strangers_unknown_key_is_put_off_and_never_refused()
     assert_eq!(status(&gw, &new, "/protected").await, invalid(), "a key that was withdrawn is no new one");
 }
 
+/// With a single key in its set, an issuer's tokens need not name it.
+#[tokio::test]
+async fn a_strangers_token_without_a_kid_refuses_no_token_by_a_new_key_without_one() {
+    let (first, second, stranger) = (PrivateKey::p256(), PrivateKey::p256(), PrivateKey::p256());
+    let nameless = |key: &PrivateKey| key_set_without_kid(key);
+    let provider = Provider::start(&[("one", &first)]).await;
+    provider.publish(Some(nameless(&first)));
+    let gw = harness::gateway(provider.setup().with(&staff("cooldown: 1s"))).await;
+    let token = |key: &PrivateKey| key.token(&without(header("x", key), "kid"), &provider.claims());
+    // Once the issuer has answered, it is no key of its own.
+    let refused = async || (status(&gw, &token(&stranger), "/protected").await == invalid()).then_some(());
+    harness::eventually("the stranger's refusal", refused).await;
+
+    provider.publish(Some(nameless(&second)));
+
+    let taken = async || match status(&gw, &token(&second), "/protected").await {
+        (503, code) => {
+            assert_eq!(code, "store_unavailable");
+            None
+        }
+        other => Some(other),
+    };
+    assert_eq!(harness::eventually("the new key", taken).await, passed(), "put off, and never refused");
+}
+
+fn key_set_without_kid(key: &PrivateKey) -> Value {
+    json!({ "keys": [without(public("one", key), "kid")] })
+}
+
+/// Entra says so of keys that sign for one tenant only.
+#[tokio::test]
+async fn a_key_that_is_for_another_issuer_verifies_nothing_here() {
+    let (own, common, other) = (PrivateKey::p256(), PrivateKey::p256(), PrivateKey::p256());
+    let keys = json!({ "keys": [
+        with(public("own", &own), "issuer", "https://idp.example"),
+        public("common", &common),
+        with(public("other", &other), "issuer", "https://other.example"),
+    ] });
+    let gw = harness::gateway(setup("issuer: https://idp.example\naudience: backend", &keys)).await;
+    let token = |kid: &str, key: &PrivateKey| key.token(&header(kid, key), &claims());
+
+    assert_eq!(status(&gw, &token("own", &own), "/protected").await, passed());
+    assert_eq!(status(&gw, &token("common", &common), "/protected").await, passed());
+    assert_eq!(status(&gw, &token("other", &other), "/protected").await, invalid());
+    gw.logged(|line| line["token_cause"] == "wrong_issuer").await;
+}
+
 #[tokio::test]
 async fn keys_that_cannot_be_fetched_put_a_new_key_off() {
     let (first, second) = (PrivateKey::p256(), PrivateKey::p256());

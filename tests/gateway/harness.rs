@@ -8,6 +8,7 @@
 //! ```
 
 mod by_hand;
+mod cable;
 mod client;
 mod echo;
 mod gateway;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use by_hand::ByHand;
+pub use cable::{Cable, State as CableState};
 pub use client::{Client, Reason, builder as client_builder};
 pub use echo::Echo;
 pub use gateway::{Gateway, Reload};

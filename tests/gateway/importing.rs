@@ -6,7 +6,8 @@ use std::process::Output;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use crate::harness::{self, Gateway, Reason as _, Setup, Stores};
+use crate::harness::{self, Echo, Gateway, PASSWORD, Reason as _, Setup, Stores};
+use crate::second_factor::{App, second_step};
 
 const IMPORTED: &str = "correct horse battery";
 
@@ -224,4 +225,89 @@ async fn a_csv_file_is_read_line_by_line_and_refused_without_its_columns() {
     }
     let missing = gw.cli(&["user", "import", "nowhere.csv"]);
     assert_eq!(missing.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn ids_and_second_factors_of_another_program_go_on() {
+    const ID: &str = "7f9c24e8-3b12-4fef-91e0-56a2d5a1b3c4";
+    const SECRET: &str = "gezd gnbv gy3t qojq gezd gnbv gy3t qojq";
+    for gw in both_editions().await {
+        let hash = HASHES[0].1;
+        let lines = [
+            json!({ "username": "alice", "password_hash": hash, "id": ID, "totp_secret": SECRET }),
+            json!({ "username": "bob", "password_hash": hash }),
+        ];
+        let lines = lines.map(|line| line.to_string()).join("\n");
+
+        let output = import(&gw, "users.jsonl", &lines, &[]);
+
+        assert_eq!(summary(&output), (vec![], json!({ "good": 2, "bad": 0, "imported": 2 })), "{output:?}");
+        let shown = printed(&gw.cli(&["user", "show", "alice", "--output", "json"]));
+        assert_eq!((&shown[0]["id"], &shown[0]["second_factor"]), (&json!(ID), &json!(true)));
+        let first = login(&gw, "alice", IMPORTED).await;
+        assert_eq!(first.reason(), Some("mfa_required"));
+        let problem: Value = first.json().await.expect("a problem document");
+        let ticket = problem["ticket"].as_str().expect("a ticket");
+        let mut app = App::new(&SECRET.replace(' ', "").to_ascii_uppercase());
+        let alice = gw.client("alice");
+        assert_eq!(second_step(&alice, ticket, &app.wrong_code()).await.reason(), Some("mfa_code_invalid"));
+        assert_eq!(second_step(&alice, ticket, &app.code()).await.status(), 200);
+        assert_eq!(login(&gw, "bob", IMPORTED).await.status(), 200);
+
+        let again = [
+            json!({ "username": "carol", "password_hash": hash, "id": ID }),
+            json!({ "username": "dan", "password_hash": hash, "id": "7" }),
+            json!({ "username": "eve", "password_hash": hash, "id": "00000000-0000-0000-0000-000000000000" }),
+            json!({ "username": "fay", "password_hash": hash, "id": "1f9c24e8-3b12-4fef-91e0-56a2d5a1b3c4" }),
+            json!({ "username": "gus", "password_hash": hash, "id": "1F9C24E8-3b12-4fef-91e0-56a2d5a1b3c4" }),
+            json!({ "username": "hal", "password_hash": hash, "totp_secret": "short" }),
+        ];
+        let again = again.map(|line| line.to_string()).join("\n");
+        let refused = import(&gw, "more.jsonl", &again, &[]);
+        assert_eq!(summary(&refused), (vec![1, 2, 3, 5, 6], json!({ "good": 1, "bad": 5, "imported": 0 })));
+        let all = String::from_utf8_lossy(&refused.stdout);
+        assert!(all.contains("has this id already") && all.contains("also that of line 4"), "{all}");
+        assert!(all.contains("base32") && !all.contains("short"), "no secret is printed: {all}");
+        let records = printed(&gw.cli(&["audit", "list", "--event", "imported", "--output", "json"]));
+        assert_eq!(records.len(), 2, "each account has its record");
+    }
+}
+
+#[tokio::test]
+async fn names_with_an_apostrophe_or_of_a_hundred_and_twenty_eight_characters_work_everywhere() {
+    let longest = "n".repeat(128);
+    for gw in both_editions().await {
+        let hash = HASHES[0].1;
+        let csv = format!("username,password_hash,roles\nO'Brien,{hash},operator\n{longest},{hash},user\n");
+
+        let output = import(&gw, "users.csv", &csv, &["--allow-operators"]);
+
+        assert_eq!(summary(&output), (vec![], json!({ "good": 2, "bad": 0, "imported": 2 })), "{output:?}");
+        for name in ["o'brien", &longest] {
+            let granted = login(&gw, name, IMPORTED).await;
+            assert_eq!(granted.status(), 200, "{name}");
+            let client = gw.client(name);
+            let tokens: Value = granted.json().await.expect("tokens");
+            client.set_token(tokens["access_token"].as_str().map(str::to_owned));
+            let echo = Echo::of(client.get("/echo").await).await;
+            let told = echo.fields("x-forwarded-preferred-username")[0].to_ascii_lowercase();
+            assert_eq!(told, *name);
+            let listed = gw.control(http::Method::GET, &format!("/api/users/{name}")).send().await;
+            assert_eq!(listed.expect("it answers").status(), 200);
+            assert!(gw.cli(&["user", "show", name]).status.success());
+            let audited = printed(&gw.cli(&["audit", "list", "--user", name, "--output", "json"]));
+            assert!(audited.iter().any(|record| record["event"] == "logged_in"), "{audited:?}");
+        }
+        gw.register("d'arcy").await;
+        let rename = json!({ "username": "d'Arcy's", "password": PASSWORD });
+        let darcy = gw.client("d'arcy");
+        darcy.login().await;
+        let renamed = darcy.send(darcy.request(http::Method::PATCH, "/auth/me").json(&rename)).await;
+        assert_eq!(renamed.status(), 200);
+        let reserved = json!({ "username": "ad'min", "password": PASSWORD });
+        let reserved = gw.anonymous().post("/auth/register", &reserved).await;
+        assert_eq!(reserved.reason(), Some("username_reserved"));
+        let longer = json!({ "username": format!("{longest}n"), "password": PASSWORD });
+        assert_eq!(gw.anonymous().post("/auth/register", &longer).await.reason(), Some("bad_request"));
+    }
 }

@@ -21,6 +21,7 @@ enum By {
 /// Methods of `http` are no constants.
 #[derive(Debug, Clone, Copy)]
 enum Method2 {
+    Post,
     Put,
     Delete,
 }
@@ -65,9 +66,14 @@ impl By {
             Self::Api(method, path) => {
                 let path = path.replace("NAME", name);
                 let request = match method {
+                    Method2::Put if path.ends_with("/email") => {
+                        let body = json!({ "email": "other@example.org", "email_verified": true, "keep_keys": keep });
+                        gw.admin_request(Method::PUT, &path).json(&body)
+                    }
                     Method2::Put => gw
                         .admin_request(Method::PUT, &path)
                         .json(&json!({ "password": NEW_PASSWORD, "keep_keys": keep })),
+                    Method2::Post => gw.admin_request(Method::POST, &format!("{path}?keep_keys={keep}")),
                     Method2::Delete => gw.admin_request(Method::DELETE, &format!("{path}?keep_keys={keep}")),
                 };
                 let answer = request.bearer_auth(root.token()).send().await.expect("the admin port answers");
@@ -171,6 +177,42 @@ async fn who_registers_a_victims_address_keeps_no_key_to_the_account() {
         assert_eq!(reason(gw, &own).await, None, "the owner said that it goes on");
     }
 }
+
+/// An operator who confirms an address answers for it, and not for who made keys before.
+#[tokio::test]
+async fn keys_from_before_the_first_address_that_an_operator_confirms_end_unless_they_are_kept() {
+    let servers = Stores::servers().await;
+    for gw in [harness::gateway("").await, harness::gateway(Setup::default().stores(&servers)).await] {
+        let root = gw.admin("root").await;
+        for (number, by) in CONFIRMING.into_iter().enumerate() {
+            for keep in [false, true] {
+                let name = format!("u{number}{keep}");
+                let client = member(&gw, &name, &format!("{name}@example.org")).await;
+                let key = known_key([&gw, &gw], &client).await;
+                let what = format!("{by:?}, kept: {keep}");
+
+                by.act(&gw, &root, &client, &name, keep).await;
+
+                if keep {
+                    assert_eq!(reason(&gw, &key).await, None, "{what}");
+                    continue;
+                }
+                eventually(&what, async || reason(&gw, &key).await).await;
+                client.login().await;
+                let later = known_key([&gw, &gw], &client).await;
+                by.act(&gw, &root, &client, &name, keep).await;
+                assert_eq!(reason(&gw, &later).await, None, "{what}: it isn't the first address any more");
+            }
+        }
+    }
+}
+
+const CONFIRMING: [By; 4] = [
+    By::Command(&["user", "confirm-email", "NAME"]),
+    By::Command(&["user", "set-email", "NAME", "other@example.org", "--confirmed"]),
+    By::Api(Method2::Post, "/api/users/NAME/confirm-email"),
+    By::Api(Method2::Put, "/api/users/NAME/email"),
+];
 
 #[tokio::test]
 async fn operators_see_every_key_and_end_it() {

@@ -41,6 +41,9 @@ async fn once_down(gw: &Gateway) -> (Option<u16>, String) {
 async fn a_redis_that_takes_no_writes_makes_the_gateway_not_ready() {
     let (gw, redis) = on_redis("").await;
     let alice = gw.register("alice").await;
+    let bob = gw.client("bob");
+    let account = json!({ "username": "bob", "password": PASSWORD });
+    assert_eq!(bob.post("/auth/register", &account).await.status(), 201);
     let order = |words: &[&str]| assert_eq!(redis.ask::<String>(words).as_deref(), Some("OK"), "{words:?}");
     let cases: [(&[&str], &[&str], &str); 2] = [
         (&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"], "READONLY"),
@@ -52,8 +55,10 @@ async fn a_redis_that_takes_no_writes_makes_the_gateway_not_ready() {
         assert_eq!(once_down(&gw).await, (Some(503), "not ready".to_owned()), "{word}");
         let cause = gw.readiness_report().await["cause"].as_str().expect("a cause").to_owned();
         assert!(cause.to_uppercase().contains(word), "{cause}");
-        if word == "READONLY" {
-            assert_eq!(login(&alice).await, (503, Some("store_unavailable".to_owned())));
+        // The second one, too, and whether or not anything is counted for the account.
+        for client in [&alice, &alice, &bob, &bob, &alice] {
+            let answer = login(client).await;
+            assert_eq!(answer, (503, Some("store_unavailable".to_owned())), "{word}: {}", client.username());
         }
         order(end);
         until(&gw, 200).await;

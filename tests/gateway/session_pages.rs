@@ -1,7 +1,15 @@
 //! Sessions of one account: listed in pages, and bounded.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use http::Method;
+use portcullis::clock;
+use portcullis::store::redis::RedisState;
+use portcullis::store::sqlite::SqliteState;
+use portcullis::store::{Bound, Session, Sessions, Start};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::harness::{self, Client, Gateway, Reason as _, Setup, Stores};
 
@@ -100,4 +108,80 @@ async fn a_page_goes_on_where_the_last_ended_though_its_session_is_gone() {
 
     let rest = listed(&alice, &format!("?after={next}")).await;
     assert_eq!((ids(&rest).len(), &rest["sessions"][0]["current"]), (1, &json!(true)));
+}
+
+const MANY: usize = 2_000;
+
+const THOUSANDS: &str = r#"
+    tokens:
+      issuer: http://localhost:8080
+      audience: portcullis
+      max_sessions: 2000
+      keys: [{ id: k1, algorithm: HS256, secret: "${TOKEN_SECRET}" }]
+"#;
+
+/// Sessions of this account beside the gateway, which takes a password for each.
+async fn start_sessions(gw: &Gateway, user: Uuid, how_many: usize) {
+    let sessions: Arc<dyn Sessions> = match gw.stores().urls() {
+        Some((_, url)) => Arc::new(RedisState::open(&url).expect("the URL is right")),
+        None => Arc::new(SqliteState::open(&gw.home().join("data/state.db")).await.expect("it is there")),
+    };
+    let (start, hour) = (clock::now(), Duration::from_secs(3600));
+    let session = || Session {
+        id: Uuid::now_v7(),
+        user_id: user,
+        username: "alice".to_owned(),
+        email: None,
+        roles: vec!["user".to_owned()],
+        version: 1,
+        credentials: 1,
+        amr: vec!["pwd".to_owned()],
+        generation: 1,
+        created_at: start,
+        rotated_at: start,
+        idle_until: start + hour,
+        ends_at: start + hour,
+        address: Some("192.0.2.7".parse().expect("an address")),
+        user_agent: Some("curl/8".to_owned()),
+        last_address: None,
+        last_device: None,
+    };
+    let bound = Bound { most: 2_000, revoked_until: start + hour };
+    for _ in 0..how_many {
+        let started = sessions.start(&session(), bound).await.expect("the store answers");
+        assert_eq!(started, Start::Started { ended: vec![] });
+    }
+}
+
+#[tokio::test]
+async fn two_thousand_sessions_are_listed_and_bounded() {
+    for gw in both_editions(THOUSANDS).await {
+        let alice = gw.register("alice").await;
+        let id = alice.id().await.parse().expect("a UUID");
+        start_sessions(&gw, id, MANY - 1).await;
+
+        let first = listed(&alice, "").await;
+        assert_eq!((ids(&first).len(), first["next"].is_string()), (50, true));
+        let (mut all, mut next) = (Vec::new(), String::new());
+        while all.len() <= MANY {
+            let page = listed(&alice, &format!("?limit=500{next}")).await;
+            all.extend(ids(&page));
+            match page["next"].as_str() {
+                Some(after) => next = format!("&after={after}"),
+                None => break,
+            }
+        }
+        assert_eq!(all.len(), MANY);
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), MANY, "each once");
+        let output = gw.cli(&["session", "list", "alice", "--output", "json"]);
+        assert_eq!(String::from_utf8(output.stdout).expect("UTF-8").lines().count(), MANY);
+
+        gw.client("alice").login().await;
+
+        assert_eq!(alice.get("/protected").await.reason(), Some("token_revoked"), "the oldest idle one");
+        let ended = gw.cli(&["session", "revoke", "--user", "alice", "--output", "json"]);
+        assert!(String::from_utf8_lossy(&ended.stdout).contains("2000"), "{ended:?}");
+    }
 }

@@ -95,11 +95,8 @@ pub async fn find(State(wing): State<Wing>, call: Call) -> Result<Json<Records>,
     Ok(Json(records))
 }
 
-/// One more entry than fits says that another page follows.
-fn page(mut entries: Vec<AuditEntry>, limit: u32, position: Option<String>) -> Records {
-    let has_more = entries.len() > limit as usize;
-    entries.truncate(limit as usize);
-    let next = entries.last().filter(|_| has_more).map(|entry| entry.id);
+fn page(found: Vec<AuditEntry>, limit: u32, position: Option<String>) -> Records {
+    let (entries, next) = call::page(found, limit, |entry| entry.id);
     Records { records: seen(&entries), next, position }
 }
 

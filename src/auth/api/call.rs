@@ -1,6 +1,8 @@
 //! From a request to what an operator wants done, and from the outcome to an answer.
 
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::Json;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use http::StatusCode;
 use http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -15,7 +17,7 @@ use crate::rejection::{Code, Rejection};
 pub const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 500;
 
-/// Of what ends the sessions of an account.
+/// Of what ends the API keys of an account, too.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -37,7 +39,23 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
-pub fn administration(wing: &Wing, call: &Call) -> Result<Administration, Refusal> {
+/// A body in JSON, for endpoints that stand outside of this module.
+pub struct Sent<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let sent = Json::<T>::from_request(request, state).await;
+        sent.map(|Json(sent)| Self(sent)).map_err(|rejection| match rejection.status() {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType.into(),
+            StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge.into(),
+            _ => Rejection::from(Code::BadRequest).because(rejection.body_text()).into(),
+        })
+    }
+}
+
+pub(in crate::auth) fn administration(wing: &Wing, call: &Call) -> Result<Administration, Refusal> {
     let bearer = call.bearer()?;
     Ok(Administration {
         stores: wing.stores.clone(),
@@ -67,6 +85,14 @@ pub fn limit(asked: Option<u32>) -> Result<u32, Refusal> {
             .because(format!("`limit` must be between 1 and {MAX_LIMIT}"))
             .into()),
     }
+}
+
+/// Of a list that was asked for one more than a page has: the page, and the cursor of the one that follows.
+pub fn page<T, C>(mut found: Vec<T>, limit: u32, cursor: impl Fn(&T) -> C) -> (Vec<T>, Option<C>) {
+    let has_more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let next = found.last().filter(|_| has_more).map(cursor);
+    (found, next)
 }
 
 impl From<AdministrationError> for Refusal {

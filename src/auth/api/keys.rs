@@ -45,10 +45,8 @@ pub struct KeysOfUsers {
 pub async fn list_all(State(wing): State<Wing>, call: Call) -> Result<Json<KeysOfUsers>, Refusal> {
     let wanted: Wanted = call::query(&call)?;
     let limit = call::limit(wanted.limit)?;
-    let mut keys = call::administration(&wing, &call)?.all_keys(wanted.after, limit + 1).await?;
-    let has_more = keys.len() > limit as usize;
-    keys.truncate(limit as usize);
-    let next = keys.last().filter(|_| has_more).map(|(key, _)| key.id);
+    let found = call::administration(&wing, &call)?.all_keys(wanted.after, limit + 1).await?;
+    let (keys, next) = call::page(found, limit, |(key, _)| key.id);
     Ok(Json(KeysOfUsers { keys: seen(&call, keys), next }))
 }
 

@@ -4,7 +4,7 @@
 //! Requests by the control socket need none, as only the gateway's own user can open that.
 
 mod audit;
-pub(super) mod call;
+pub mod call;
 mod decisions;
 mod description;
 mod keys;
@@ -20,9 +20,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use http::HeaderMap;
+use serde_json::Value;
 
 use super::answer::{self, Refusal};
-use super::openapi::Described;
+use super::openapi::{self, Described};
 use super::{BODY_LIMIT_BYTES, LocalOperator, Mailer, PasswordQueue, Settings, Stores, Wing, lacks_factor};
 use crate::clock;
 use crate::identity::{Identity, credentials};
@@ -31,7 +32,7 @@ use crate::store::{Bearer, Revocations, Standing};
 use crate::telemetry::Metrics;
 use crate::telemetry::decisions::Decisions;
 
-/// The endpoints beneath `/api`, with `more` for the same callers. Every request must carry the extensions
+/// The endpoints beneath `/api`, with `more` and their descriptions for the same callers. Every request must carry the extensions
 /// [`Settings`] and [`Caller`](super::Caller), and [`LocalOperator`] if it came by the control socket.
 pub fn router(
     stores: Stores,
@@ -39,13 +40,16 @@ pub fn router(
     mailer: Mailer,
     metrics: Arc<Metrics>,
     decisions: Arc<Decisions>,
-    more: Router,
+    more: Vec<(Router, Value)>,
 ) -> Router {
-    let (endpoints, description) = endpoints().finish();
+    let (mut endpoints, mut description) = endpoints().finish();
+    for (router, described) in more {
+        endpoints = endpoints.merge(router.with_state(()));
+        openapi::merge(&mut description, &described);
+    }
     let wing = Wing { stores, passwords, mailer, metrics, description: Arc::new(description) };
     let open = Router::new().route("/openapi.json", get(description::openapi));
     endpoints
-        .merge(more.with_state(()))
         .fallback(answer::no_such_endpoint)
         .method_not_allowed_fallback(answer::wrong_method)
         .layer(Extension(decisions))
@@ -57,7 +61,7 @@ pub fn router(
 }
 
 /// Each with its description.
-fn endpoints() -> Described {
+fn endpoints() -> Described<Wing> {
     Described::new()
         .add(users::__path_list, users::list)
         .add(users::__path_add, users::add)
@@ -70,6 +74,7 @@ fn endpoints() -> Described {
         .add(users::__path_disable, users::disable)
         .add(users::__path_enable, users::enable)
         .add(users::__path_unlock, users::unlock)
+        .add(users::__path_mend, users::mend)
         .add(users::__path_reset_mfa, users::reset_mfa)
         .add(names::__path_list, names::list)
         .add(names::__path_free, names::free)

@@ -54,10 +54,8 @@ pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<FormerNam
     let wanted: Wanted = call::query(&call)?;
     let limit = call::limit(wanted.limit)?;
     let administration = call::administration(&wing, &call)?;
-    let mut names = administration.former_names(wanted.after.as_deref(), limit + 1).await?;
-    let has_more = names.len() > limit as usize;
-    names.truncate(limit as usize);
-    let next = names.last().filter(|_| has_more).map(|name| name.username.clone());
+    let found = administration.former_names(wanted.after.as_deref(), limit + 1).await?;
+    let (names, next) = call::page(found, limit, |name| name.username.clone());
     Ok(Json(FormerNames { former_names: names.into_iter().map(seen).collect(), next }))
 }
 

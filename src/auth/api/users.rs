@@ -76,9 +76,13 @@ struct Password {
 struct Address {
     #[schema(value_type = Email)]
     email: String,
-    /// Whether the operator answers for the address, so that it needn't be confirmed.
+    /// Whether the operator answers for the address, so that it needn't be confirmed. If it is the first confirmed one,
+    /// API keys end.
     #[serde(default)]
     email_verified: bool,
+    /// API keys go on.
+    #[serde(default)]
+    keep_keys: bool,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -112,10 +116,8 @@ pub async fn list(State(wing): State<Wing>, call: Call) -> Result<Json<Users>, R
     let limit = call::limit(wanted.limit)?;
     let filter = AccountFilter { prefix: wanted.search.as_deref(), after: wanted.after.as_deref() };
     let administration = call::administration(&wing, &call)?;
-    let mut accounts = administration.list(filter, limit + 1).await?;
-    let has_more = accounts.len() > limit as usize;
-    accounts.truncate(limit as usize);
-    let next = accounts.last().filter(|_| has_more).map(|account| account.username.clone());
+    let found = administration.list(filter, limit + 1).await?;
+    let (accounts, next) = call::page(found, limit, |account| account.username.clone());
     let lockouts = administration.lockouts(&accounts).await?;
     let users = accounts.iter().zip(&lockouts);
     let users = users.map(|(account, lockout)| described::account_with_lockout(account, lockout)).collect();
@@ -194,15 +196,16 @@ pub async fn set_email(
     Named(user): Named,
     call: Call,
 ) -> Result<Json<Value>, Refusal> {
-    let Address { email, email_verified } = body::json(&call)?;
-    let account = call::administration(&wing, &call)?.set_email(&user, &email, email_verified).await?;
+    let Address { email, email_verified, keep_keys } = body::json(&call)?;
+    let administration = call::administration(&wing, &call)?;
+    let account = administration.set_email(&user, &email, email_verified, keep_keys).await?;
     Ok(Json(described::account(&account)))
 }
 
-/// Confirm the address that the account gave last.
+/// Confirm the address that the account gave last; if it is the first confirmed one, API keys end.
 #[utoipa::path(
     post, path = "/users/{user}/confirm-email", operation_id = "confirm_email", tag = "users",
-    params(("user" = String, Path, description = "Id or username")),
+    params(("user" = String, Path, description = "Id or username"), KeysToo),
     responses((status = 200, description = "The account", body = AccountSeen)),
     security(("bearer" = [])),
     extensions(("x-refusals" = json!(["not_found", "bad_request", "account_changed", "role_missing"]))),
@@ -212,7 +215,8 @@ pub async fn confirm_email(
     Named(user): Named,
     call: Call,
 ) -> Result<Json<Value>, Refusal> {
-    let account = call::administration(&wing, &call)?.confirm_email(&user).await?;
+    let KeysToo { keep_keys } = call::query(&call)?;
+    let account = call::administration(&wing, &call)?.confirm_email(&user, keep_keys).await?;
     Ok(Json(described::account(&account)))
 }
 
@@ -285,6 +289,21 @@ pub async fn unlock(
 ) -> Result<Json<Unlocked>, Refusal> {
     let was_locked = call::administration(&wing, &call)?.unlock(&user).await?;
     Ok(Json(Unlocked { was_locked }))
+}
+
+/// Give an account a version above all that were revoked, and end every session of it.
+///
+/// For accounts that are older than the state store, as after a restored dump.
+#[utoipa::path(
+    post, path = "/users/{user}/mend", operation_id = "mend_user", tag = "users",
+    params(("user" = String, Path, description = "Id or username")),
+    responses((status = 200, description = "The account", body = AccountSeen)),
+    security(("bearer" = [])),
+    extensions(("x-refusals" = json!(["not_found", "account_changed", "role_missing"]))),
+)]
+pub async fn mend(State(wing): State<Wing>, Named(user): Named, call: Call) -> Result<Json<Value>, Refusal> {
+    let account = call::administration(&wing, &call)?.mend(&user).await?;
+    Ok(Json(described::account(&account)))
 }
 
 /// Take the second factor of an account away and end every session and API key of it.

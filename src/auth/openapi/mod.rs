@@ -13,25 +13,29 @@ use serde_json::{Map, Value, json};
 use utoipa::__dev::{SchemaReferences, Tags};
 use utoipa::openapi::HttpMethod;
 
-use super::Wing;
-
 /// Endpoints, each added with what `#[utoipa::path]` has made of its attributes.
-pub struct Described {
-    router: Router<Wing>,
+pub struct Described<S> {
+    router: Router<S>,
     paths: Map<String, Value>,
     schemas: Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>,
 }
 
-impl Described {
-    pub fn new() -> Self {
+impl<S: Clone + Send + Sync + 'static> Default for Described<S> {
+    fn default() -> Self {
         Self { router: Router::new(), paths: Map::new(), schemas: Vec::new() }
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Described<S> {
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// `P` is the handler's description.
     pub fn add<P, H, T>(mut self, _: P, handler: H) -> Self
     where
         P: utoipa::Path + SchemaReferences + for<'t> Tags<'t>,
-        H: Handler<T, Wing>,
+        H: Handler<T, S>,
         T: 'static,
     {
         let path = P::path();
@@ -49,7 +53,7 @@ impl Described {
     }
 
     /// The router, and the paths and schemas of its description.
-    pub fn finish(self) -> (Router<Wing>, Value) {
+    pub fn finish(self) -> (Router<S>, Value) {
         let mut schemas: Map<String, Value> = Map::new();
         for (name, schema) in self.schemas {
             schemas.insert(name, serde_json::to_value(schema).expect("descriptions are plain data"));
@@ -57,6 +61,15 @@ impl Described {
         schemas.insert("Problem".to_owned(), refusals::problem());
         schemas.insert("OAuth2Error".to_owned(), refusals::oauth2_error());
         (self.router, json!({ "paths": self.paths, "components": { "schemas": schemas } }))
+    }
+}
+
+/// Adds the paths and schemas of another description.
+pub fn merge(description: &mut Value, more: &Value) {
+    for part in ["/paths", "/components/schemas"] {
+        let Some(members) = description.pointer_mut(part).and_then(Value::as_object_mut) else { continue };
+        let more = more.pointer(part).and_then(Value::as_object).into_iter().flatten();
+        members.extend(more.map(|(name, described)| (name.clone(), described.clone())));
     }
 }
 

@@ -4,6 +4,8 @@ use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::identity::name;
+
 /// By `identity::name::username`, which no pattern can say.
 pub struct Username;
 /// By `identity::email::parse`.
@@ -26,7 +28,7 @@ fn text(pattern: Option<&str>, lengths: (usize, usize), example: &str) -> RefOr<
 
 impl PartialSchema for Username {
     fn schema() -> RefOr<Schema> {
-        text(None, (1, 64), "alice")
+        text(None, (1, name::MAX_USERNAME), "alice")
     }
 }
 

@@ -31,7 +31,8 @@ impl Compiler<'_> {
         }
         let limits = self.endpoint_limits(raw.limits, limits, &at.key("limits"));
         let policy = Auth {
-            cookie_path: cookie_path(&prefix, &aliases),
+            cookie_path: cookie_path(&prefix, &aliases, AuthEndpoint::reads_refresh_token),
+            device_path: cookie_path(&prefix, &aliases, AuthEndpoint::compares_proofs),
             alias_paths: alias_paths(&aliases),
             prefix,
             docs: raw.docs.unwrap_or(false),
@@ -189,11 +190,10 @@ fn alias_paths(aliases: &[Alias]) -> Vec<String> {
     paths
 }
 
-/// The deepest folder that has all paths to which browsers must send the refresh cookie.
-fn cookie_path(prefix: &str, aliases: &[Alias]) -> String {
-    let reads_it = |alias: &&Alias| matches!(alias.endpoint, AuthEndpoint::Refresh | AuthEndpoint::Logout);
+/// The deepest folder that has all paths to which browsers must send a cookie.
+fn cookie_path(prefix: &str, aliases: &[Alias], reads_it: fn(AuthEndpoint) -> bool) -> String {
     let mut common: Vec<&str> = prefix.split('/').collect();
-    for alias in aliases.iter().filter(reads_it) {
+    for alias in aliases.iter().filter(|alias| reads_it(alias.endpoint)) {
         let same = common.iter().zip(alias.path.split('/')).take_while(|(one, other)| *one == other);
         common.truncate(same.count());
     }

@@ -12,6 +12,8 @@ pub struct Auth {
     pub prefix: String,
     /// Of the refresh cookie: covers each path that reads it.
     pub cookie_path: String,
+    /// Of the device cookie: covers each path at which a password or a code is compared.
+    pub device_path: String,
     /// Other paths of endpoints. What lies beneath one, or is spelled like one, is no upstream's.
     pub alias_paths: Vec<String>,
     pub registration_open: bool,
@@ -123,6 +125,45 @@ pub enum AuthEndpoint {
 }
 
 impl AuthEndpoint {
+    /// Whether it reads the refresh cookie.
+    pub fn reads_refresh_token(self) -> bool {
+        matches!(self, Self::Refresh | Self::Logout)
+    }
+
+    /// Whether a password or a code may be compared there, where known devices are counted apart.
+    pub fn compares_proofs(self) -> bool {
+        match self {
+            Self::Login
+            | Self::Token
+            | Self::LoginMfa
+            | Self::Me
+            | Self::Password
+            | Self::MfaTotp
+            | Self::MfaConfirm
+            | Self::MfaRecoveryCodes
+            | Self::MfaDisable
+            | Self::Session
+            | Self::Keys
+            | Self::Key => true,
+            Self::Register
+            | Self::Refresh
+            | Self::Logout
+            | Self::PasswordForgot
+            | Self::PasswordReset
+            | Self::EmailVerify
+            | Self::EmailResend
+            | Self::Mfa
+            | Self::Sessions
+            | Self::Introspect
+            | Self::Revoke
+            | Self::Validate
+            | Self::Jwks
+            | Self::OpenApi
+            | Self::Docs
+            | Self::DocsFile => false,
+        }
+    }
+
     pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 
     pub const ALL: [Self; 28] = [

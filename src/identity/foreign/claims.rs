@@ -75,12 +75,14 @@ pub fn read(payload: &[u8], issuer: &Issuer, key_issuer: Option<&str>) -> Result
 /// What the ids of its users are made of: the issuer as the file spells it first, or its tenant's own issuer.
 fn realm<'v>(claims: &'v Value, issuer: &'v Issuer, key_issuer: Option<&str>) -> Result<&'v str, Cause> {
     let iss = text(claims, "iss").ok_or(Cause::WrongIssuer)?;
+    if !key_issuer.is_none_or(|of| is_key_for(of, iss, issuer)) {
+        return Err(Cause::WrongIssuer);
+    }
     let (Some(tenants), Some(own)) = (&issuer.tenants, issuer.tenant_of(iss)) else {
         return if issuer.is_spelling(iss) { Ok(&issuer.issuer) } else { Err(Cause::WrongIssuer) };
     };
-    // A key may be one tenant's only, and a token names its tenant twice.
-    let is_for = |of: &str| if of.contains(TENANT) { tenant(of, iss).is_some() } else { of == iss };
-    if !key_issuer.is_none_or(is_for) || text(claims, "tid").is_some_and(|said| said != own) {
+    // A token names its tenant twice.
+    if text(claims, "tid").is_some_and(|said| said != own) {
         return Err(Cause::WrongIssuer);
     }
     match tenants {
@@ -88,6 +90,14 @@ fn realm<'v>(claims: &'v Value, issuer: &'v Issuer, key_issuer: Option<&str>) ->
             Err(Cause::TenantNotAllowed)
         }
         _ => Ok(iss),
+    }
+}
+
+/// A key may be one issuer's or one tenant's only, though the set has keys of others.
+fn is_key_for(of: &str, iss: &str, issuer: &Issuer) -> bool {
+    match of.contains(TENANT) {
+        true => tenant(of, iss).is_some(),
+        false => of == iss || (issuer.is_spelling(of) && issuer.is_spelling(iss)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the signed bytes of an access token mean (RFC 9068 §2.2), and for how long.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -39,6 +40,9 @@ pub struct ClaimRules {
     audience: String,
     client_id: String,
     leeway_seconds: u64,
+    /// No token counts for longer after it was issued, even if it was minted when tokens lived longer: revocations
+    /// are kept for this time.
+    longest_life_seconds: u64,
 }
 
 /// The same struct for writing and reading, so that both agree on names and types. Members that
@@ -98,6 +102,7 @@ impl ClaimRules {
             audience: tokens.audience.clone(),
             client_id: tokens.client_id.clone(),
             leeway_seconds: tokens.leeway.as_secs().min(MAX_LEEWAY_SECONDS),
+            longest_life_seconds: whole_seconds(tokens.access_ttl),
         }
     }
 
@@ -108,10 +113,11 @@ impl ClaimRules {
             return Err(TokenError::Invalid);
         }
         let valid_from = claims.nbf.unwrap_or(0).max(claims.iat);
+        let expires_at = claims.exp.min(claims.iat.saturating_add(self.longest_life_seconds));
         Ok(VerifiedClaims {
             starts: valid_from.saturating_sub(self.leeway_seconds),
-            ends: claims.exp.saturating_add(self.leeway_seconds),
-            identity: claims.into_identity(),
+            ends: expires_at.saturating_add(self.leeway_seconds),
+            identity: Identity { expires_at, ..claims.into_identity() },
         })
     }
 
@@ -138,6 +144,11 @@ impl ClaimRules {
         };
         serde_json::to_vec(&claims).expect("numbers, strings and lists of strings are always JSON")
     }
+}
+
+/// Rounded up: `exp` and `iat` are whole seconds.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
 impl Claims<'_> {

@@ -1,4 +1,4 @@
-//! Users and their sessions: search, unlock, disable, revoke.
+//! Users with their sessions and API keys, and the forms for what can be done to them.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
-use super::page::{self, deed, fact, time};
-use super::{Console, Shown, answer, go, query};
-use crate::accounts::roles::{Unknown, unknown};
+use super::account_deeds::said;
+use super::page::{deed, fact, time};
+use super::{Console, Shown, answer, query};
 use crate::auth::administration::AdministrationError;
+use crate::auth::api::call::page;
 use crate::auth::console::Guest;
 use crate::identity::{SessionId, api_key};
-use crate::rejection::{Code, Rejection};
+use crate::rejection::Rejection;
 use crate::store::lockouts::Lockout;
 use crate::store::{Account, AccountFilter, ApiKey, Session, SessionPage};
 
@@ -37,21 +37,6 @@ struct Done {
     after: Option<SessionId>,
 }
 
-/// The fields of the form for roles; a box that isn't ticked isn't sent.
-#[derive(Deserialize)]
-struct Roles {
-    roles: String,
-    allow_operators: Option<String>,
-    new_role: Option<String>,
-}
-
-/// The fields of the form for an address.
-#[derive(Deserialize)]
-struct Address {
-    email: String,
-    confirmed: Option<String>,
-}
-
 pub async fn list(State(console): State<Console>, Extension(guest): Extension<Arc<Guest>>) -> Response {
     answer("Users", &guest, find(&console, &guest).await)
 }
@@ -59,10 +44,9 @@ pub async fn list(State(console): State<Console>, Extension(guest): Extension<Ar
 async fn find(console: &Console, guest: &Guest) -> Shown {
     let wanted: Wanted = query(&guest.call.uri)?;
     let filter = AccountFilter { prefix: wanted.search.as_deref(), after: wanted.after.as_deref() };
-    let mut accounts =
-        guest.administration().list(filter, PAGE + 1).await.map_err(|error| refused(console, error))?;
-    let has_more = accounts.len() > PAGE as usize;
-    accounts.truncate(PAGE as usize);
+    let found = guest.administration().list(filter, PAGE + 1).await;
+    let found = found.map_err(|error| refused(console, error))?;
+    let (accounts, next) = page(found, PAGE, |account| account.username.clone());
     let lockouts =
         guest.administration().lockouts(&accounts).await.map_err(|error| refused(console, error))?;
     Ok(html! {
@@ -85,8 +69,8 @@ async fn find(console: &Console, guest: &Guest) -> Shown {
                 }
             }
             @if accounts.is_empty() { p .faint { "Nobody." } }
-            @if let Some(last) = accounts.last().filter(|_| has_more) {
-                p { a href=(next_page(wanted.search.as_deref(), &last.username)) { "More" } }
+            @if let Some(next) = next {
+                p { a href=(next_page(wanted.search.as_deref(), &next)) { "More" } }
             }
         }
     })
@@ -97,7 +81,7 @@ fn next_page(search: Option<&str>, after: &str) -> String {
     format!("/console/users?{}", serde_urlencoded::to_string(fields).unwrap_or_default())
 }
 
-fn path_of(account: &Account) -> String {
+pub fn path_of(account: &Account) -> String {
     format!("/console/users/{}", account.id)
 }
 
@@ -131,11 +115,10 @@ async fn one(console: &Console, guest: &Guest, id: &str) -> Shown {
     let administration = guest.administration();
     let found = administration.find_with_lockout(id).await;
     let (account, lockout) = found.map_err(|error| refused(console, error))?;
-    let page = SessionPage { after: wanted.after, limit: PAGE + 1 };
-    let sessions = administration.sessions(&account.id.to_string(), page).await;
-    let mut sessions = sessions.map_err(|error| refused(console, error))?;
-    let has_more = sessions.len() > PAGE as usize;
-    sessions.truncate(PAGE as usize);
+    let asked = SessionPage { after: wanted.after, limit: PAGE + 1 };
+    let found = administration.sessions(&account.id.to_string(), asked).await;
+    let found = found.map_err(|error| refused(console, error))?;
+    let (sessions, next) = page(found, PAGE, |session| session.id);
     let keys = administration.keys(&account.id.to_string()).await.map_err(|error| refused(console, error))?;
     Ok(html! {
         @if let Some(said) = wanted.done.as_deref().and_then(said) { section .said { (said) } }
@@ -159,8 +142,8 @@ async fn one(console: &Console, guest: &Guest, id: &str) -> Shown {
         section {
             h2 { "Sessions" }
             (table_of(guest, &sessions))
-            @if let Some(last) = sessions.last().filter(|_| has_more) {
-                p { a href=(format!("{}?after={}", path_of(&account), last.id)) { "More" } }
+            @if let Some(next) = next {
+                p { a href=(format!("{}?after={next}", path_of(&account))) { "More" } }
             }
         }
         section { h2 { "API keys" } (table_of_keys(guest, keys)) }
@@ -183,10 +166,11 @@ fn deeds(guest: &Guest, account: &Account) -> Markup {
     html! {
         (deed(&format!("{path}/unlock"), guest, "Unlock", "quiet", None))
         @if account.unconfirmed_email().is_some() {
-            (deed(&format!("{path}/confirm-email"), guest, "Confirm address", "quiet", None))
+            (deed(&format!("{path}/confirm-email"), guest, "Confirm address", "quiet", Some("Confirm this address? If it is the first confirmed one, the user's API keys end.")))
         }
         (deed(&format!("{path}/end-sessions"), guest, "End all sessions and keys", "quiet", Some("End all sessions and API keys of this user?")))
         (deed(&format!("{path}/end-sessions-only"), guest, "End all sessions, keep keys", "quiet", Some("End all sessions of this user? API keys go on.")))
+        (deed(&format!("{path}/mend"), guest, "Mend after a restored dump", "quiet", Some("End all sessions and tokens of this user, also those that a restored dump brought back?")))
         @if account.disabled {
             (deed(&format!("{path}/enable"), guest, "Enable", "", None))
         } @else {
@@ -212,7 +196,7 @@ fn email_form(guest: &Guest, account: &Account) -> Markup {
         form .line method="post" action=(format!("{}/email", path_of(account))) {
             input type="hidden" name="form_token" value=(guest.form_token);
             label { "Email address" input name="email" value=[account.latest_email()] required; }
-            label { "It is the user's own, and needs no mail to confirm it" input type="checkbox" name="confirmed" value="true"; }
+            label { "It is the user's own, and needs no mail to confirm it (a first confirmed address ends the API keys)" input type="checkbox" name="confirmed" value="true"; }
             button .quiet { "Replace address" }
         }
     }
@@ -256,115 +240,6 @@ fn table_of_keys(guest: &Guest, keys: Vec<(ApiKey, String)>) -> Markup {
                 }
             }
         }
-    }
-}
-
-/// As the command line does.
-fn check_spelling(guest: &Guest, roles: &[String], new_role: bool) -> Result<(), Rejection> {
-    let policy = &guest.call.settings.policy;
-    let misspelled = unknown(policy, roles).into_iter().find(|unknown| unknown.meant.is_some());
-    match misspelled.filter(|_| !new_role) {
-        Some(Unknown { role, meant }) => {
-            let meant = meant.unwrap_or_default();
-            let detail = format!(
-                "Nothing names the role {role:?}; did you mean {meant:?}? If not, say that it is new"
-            );
-            Err(Rejection::from(Code::BadRequest).because(detail))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Only our own words, whatever stands in the address.
-fn said(done: &str) -> Option<&'static str> {
-    Some(match done {
-        "unlock" => "Unlocked: failed logins are forgotten.",
-        "disable" => "Disabled: sessions and tokens have ended.",
-        "enable" => "Enabled.",
-        "end-sessions" => "All sessions and API keys have ended.",
-        "end-sessions-only" => "All sessions have ended; API keys go on.",
-        "key" => "The API key has ended.",
-        "session" => "The session has ended.",
-        "email" => "The address has been replaced; older tokens are stale.",
-        "confirm-email" => "The address counts as confirmed.",
-        "roles" => "The roles have been replaced; older tokens are stale.",
-        _ => return None,
-    })
-}
-
-pub async fn act(
-    State(console): State<Console>,
-    Extension(guest): Extension<Arc<Guest>>,
-    Path((id, deed)): Path<(String, String)>,
-) -> Response {
-    let done = async {
-        guest.form::<IgnoredAny>()?;
-        let administration = guest.administration();
-        let done = match deed.as_str() {
-            "unlock" => administration.unlock(&id).await.map(drop),
-            "disable" => administration.set_disabled(&id, true).await.map(drop),
-            "enable" => administration.set_disabled(&id, false).await.map(drop),
-            "end-sessions" => administration.end_sessions(&id, false).await.map(drop),
-            "end-sessions-only" => administration.end_sessions(&id, true).await.map(drop),
-            "confirm-email" => administration.confirm_email(&id).await.map(drop),
-            "email" => {
-                let Address { email, confirmed } = guest.form()?;
-                administration.set_email(&id, &email, confirmed.is_some()).await.map(drop)
-            }
-            "roles" => {
-                let Roles { roles, allow_operators, new_role } = guest.form()?;
-                let roles: Vec<String> = roles.split_whitespace().map(str::to_owned).collect();
-                let had = administration.find(&id).await.map_err(|error| refused(&console, error))?.roles;
-                let new: Vec<String> = roles.iter().filter(|role| !had.contains(role)).cloned().collect();
-                check_spelling(&guest, &new, new_role.is_some())?;
-                administration.set_roles(&id, &roles, allow_operators.is_some()).await.map(drop)
-            }
-            _ => return Err(Code::RouteNotFound.into()),
-        };
-        let account = match done {
-            Ok(()) => administration.find(&id).await,
-            Err(error) => Err(error),
-        };
-        account.map_err(|error| refused(&console, error))
-    };
-    match done.await {
-        Ok(account) => go(&format!("{}?done={deed}", path_of(&account))),
-        Err(rejection) => page::refusal(&rejection),
-    }
-}
-
-pub async fn end_session(
-    State(console): State<Console>,
-    Extension(guest): Extension<Arc<Guest>>,
-    Path(id): Path<String>,
-) -> Response {
-    let ended = async {
-        guest.form::<IgnoredAny>()?;
-        let id = SessionId::parse_str(&id).map_err(|_| Rejection::from(Code::NotFound))?;
-        let administration = guest.administration();
-        let session = administration.stores.sessions.find(id, guest.call.now).await;
-        administration.end_session(id).await.map_err(|error| refused(&console, error))?;
-        Ok(session.ok().flatten().map(|session| session.user_id))
-    };
-    match ended.await {
-        Ok(Some(user)) => go(&format!("/console/users/{user}?done=session")),
-        Ok(None) => go("/console/users"),
-        Err(rejection) => page::refusal(&rejection),
-    }
-}
-
-pub async fn end_key(
-    State(console): State<Console>,
-    Extension(guest): Extension<Arc<Guest>>,
-    Path(id): Path<String>,
-) -> Response {
-    let ended = async {
-        guest.form::<IgnoredAny>()?;
-        guest.administration().end_key(&id).await.map_err(|error| refused(&console, error))
-    };
-    match ended.await {
-        Ok(account) => go(&format!("{}?done=key", path_of(&account))),
-        Err(rejection) => page::refusal(&rejection),
     }
 }
 

@@ -2,6 +2,7 @@
 //! they work without scripts, load nothing from elsewhere and run nothing that stands in a page. What they
 //! show and do is what `/metrics`, `/readyz`, `/api/…` and the command line do.
 
+mod account_deeds;
 mod accounts;
 mod assets;
 mod audit;
@@ -61,9 +62,9 @@ pub fn router(console: Console) -> Router {
         .route("/audit", get(audit::show))
         .route("/users", get(accounts::list))
         .route("/users/{id}", get(accounts::show))
-        .route("/users/{id}/{deed}", post(accounts::act))
-        .route("/sessions/{id}/end", post(accounts::end_session))
-        .route("/keys/{id}/end", post(accounts::end_key))
+        .route("/users/{id}/{deed}", post(account_deeds::act))
+        .route("/sessions/{id}/end", post(account_deeds::end_session))
+        .route("/keys/{id}/end", post(account_deeds::end_key))
         .route("/logout", post(sign_in::sign_out))
         .layer(from_fn_with_state(console.clone(), let_in));
     let outside = Router::new()

@@ -1,131 +1,15 @@
 //! The table `users`.
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgArguments, Postgres};
-use sqlx::query::QueryAs;
-use uuid::Uuid;
 
-use super::{PostgresUsers, audit, failed, in_time, names, signed, version};
+use super::users::{UserRow, account, insert, named};
+use super::{PostgresUsers, audit, failed, in_time, names, second_factors, signed};
 use crate::clock::Timestamp;
 use crate::identity::{UserId, name};
 use crate::store::{
     Account, AccountFilter, Accounts, AddressState, AuditRecord, CreateError, FormerName, ImportedAccount,
     NewAccount, StoreError,
 };
-
-#[derive(sqlx::FromRow)]
-pub(super) struct UserRow {
-    id: Uuid,
-    username: String,
-    email: Option<String>,
-    email_verified: bool,
-    pending_email: Option<String>,
-    must_confirm_email: bool,
-    has_second_factor: bool,
-    password_hash: String,
-    roles: Vec<String>,
-    version: i64,
-    credentials_version: i64,
-    disabled: bool,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
-impl UserRow {
-    fn account(self) -> Result<Account, StoreError> {
-        Ok(Account {
-            id: self.id,
-            username: self.username,
-            email: self.email,
-            email_verified: self.email_verified,
-            pending_email: self.pending_email,
-            must_confirm_email: self.must_confirm_email,
-            has_second_factor: self.has_second_factor,
-            password_hash: self.password_hash,
-            roles: self.roles,
-            version: version(self.version)?,
-            credentials: version(self.credentials_version)?,
-            disabled: self.disabled,
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-        })
-    }
-}
-
-pub(super) fn account(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, StoreError> {
-    row.map_err(failed)?.map(UserRow::account).transpose()
-}
-
-/// The same for what sets a name.
-fn named(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, CreateError> {
-    match row {
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(CreateError::UsernameTaken),
-        row => Ok(account(row)?),
-    }
-}
-
-fn insert(new: &NewAccount, disabled: bool) -> QueryAs<'static, Postgres, UserRow, PgArguments> {
-    sqlx::query_as(
-        "INSERT INTO users (id, username, username_key, email, email_verified, password_hash, roles, \
-                            version, disabled, must_confirm_email, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $10) RETURNING *",
-    )
-    .bind(new.id)
-    .bind(new.username.clone())
-    .bind(name::fold(&new.username))
-    .bind(new.email.clone())
-    .bind(new.email_verified)
-    .bind(new.password_hash.clone())
-    .bind(new.roles.clone())
-    .bind(disabled)
-    .bind(new.must_confirm_email)
-    .bind(new.created_at)
-}
-
-impl PostgresUsers {
-    /// Runs the change and appends its record, both or neither; the changed row.
-    async fn change(
-        &self,
-        change: QueryAs<'_, Postgres, UserRow, PgArguments>,
-        note: &AuditRecord,
-    ) -> sqlx::Result<Option<UserRow>> {
-        in_time(async {
-            let mut transaction = self.pool.begin().await?;
-            let row = change.fetch_optional(&mut *transaction).await?;
-            if row.is_some() {
-                audit::insert(note).execute(&mut *transaction).await?;
-                transaction.commit().await?;
-            }
-            Ok(row)
-        })
-        .await
-    }
-
-    /// The same for what gives a name to an account that had another one (`former`) or none.
-    async fn change_name(
-        &self,
-        change: QueryAs<'_, Postgres, UserRow, PgArguments>,
-        former: Option<&str>,
-        note: &AuditRecord,
-    ) -> Result<Option<Account>, CreateError> {
-        let changed = in_time(async {
-            let mut transaction = self.pool.begin().await?;
-            let Some(row) = change.fetch_optional(&mut *transaction).await? else { return Ok(Ok(None)) };
-            let settled = names::settle(&mut transaction, row.id, former, &row.username, note.at).await?;
-            if let Some(refused) = settled {
-                return Ok(Err(refused));
-            }
-            audit::insert(note).execute(&mut *transaction).await?;
-            transaction.commit().await?;
-            Ok(Ok(Some(row)))
-        });
-        match changed.await {
-            Ok(Err(refused)) => Err(refused),
-            Ok(Ok(row)) => named(Ok(row)),
-            Err(error) => named(Err(error)),
-        }
-    }
-}
 
 /// The key of a new name; `None` keeps the one that there is, which may be from before the final sigma was folded.
 fn new_key(account: &Account, username: &str) -> Option<String> {
@@ -136,25 +20,39 @@ fn new_key(account: &Account, username: &str) -> Option<String> {
 #[async_trait]
 impl Accounts for PostgresUsers {
     async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError> {
-        self.change_name(insert(new, false), None, note)
+        self.change_name(insert(new, false, false), None, note)
             .await?
             .ok_or_else(|| failed("INSERT returned no row").into())
     }
 
-    async fn import(&self, rows: &[ImportedAccount]) -> Result<(), CreateError> {
+    async fn import(
+        &self,
+        rows: &[ImportedAccount],
+        progress: &(dyn Fn(usize) + Send + Sync),
+    ) -> Result<(), CreateError> {
         let mut transaction = in_time(self.pool.begin()).await.map_err(failed)?;
-        for row in rows {
-            let insert = insert(&row.account, row.disabled);
+        for (written, row) in rows.iter().enumerate() {
+            let insert = insert(&row.account, row.disabled, row.sealed_secret.is_some());
             named(in_time(insert.fetch_optional(&mut *transaction)).await)?;
             let NewAccount { id, username, .. } = &row.account;
+            if let Some(sealed) = &row.sealed_secret {
+                let factor = second_factors::insert(*id, sealed).execute(&mut *transaction);
+                in_time(factor).await.map_err(failed)?;
+            }
             let settled = names::settle(&mut transaction, *id, None, username, row.note.at);
             if let Some(refused) = in_time(settled).await.map_err(failed)? {
                 return Err(refused);
             }
-            in_time(audit::insert(&row.note).execute(&mut *transaction)).await.map_err(failed)?;
+            in_time(audit::append(&mut transaction, &row.note)).await.map_err(failed)?;
+            progress(written + 1);
         }
         // Waited for as long as it takes: nobody would know what became of one given up.
         transaction.commit().await.map_err(|error| failed(error).into())
+    }
+
+    async fn known_ids(&self, ids: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        let select = sqlx::query_scalar("SELECT id FROM users WHERE id = ANY($1)").bind(ids);
+        in_time(select.fetch_all(&self.pool)).await.map_err(failed)
     }
 
     async fn taken(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
@@ -362,7 +260,7 @@ impl Accounts for PostgresUsers {
                 return Ok(false);
             }
             names::leave(&mut transaction, account.id, &account.username, note.at).await?;
-            audit::insert(note).execute(&mut *transaction).await?;
+            audit::append(&mut transaction, note).await?;
             transaction.commit().await?;
             Ok(true)
         });

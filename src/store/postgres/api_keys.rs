@@ -68,7 +68,7 @@ impl ApiKeys for PostgresUsers {
             if insert.execute(&mut *transaction).await?.rows_affected() == 0 {
                 return Ok(KeyCreation::TooMany);
             }
-            audit::insert(note).execute(&mut *transaction).await?;
+            audit::append(&mut transaction, note).await?;
             transaction.commit().await?;
             Ok(KeyCreation::Created)
         });
@@ -114,7 +114,7 @@ impl ApiKeys for PostgresUsers {
             let delete = sqlx::query_scalar("DELETE FROM api_keys WHERE user_id = $1 RETURNING id");
             let deleted: Vec<Uuid> = delete.bind(user).fetch_all(&mut *transaction).await?;
             if !deleted.is_empty() {
-                audit::insert(note).execute(&mut *transaction).await?;
+                audit::append(&mut transaction, note).await?;
                 transaction.commit().await?;
             }
             Ok(deleted)
@@ -129,7 +129,7 @@ impl ApiKeys for PostgresUsers {
                 sqlx::query("DELETE FROM api_keys WHERE id = $1 AND user_id = $2").bind(id).bind(user);
             let existed = delete.execute(&mut *transaction).await?.rows_affected() > 0;
             if existed {
-                audit::insert(note).execute(&mut *transaction).await?;
+                audit::append(&mut transaction, note).await?;
                 transaction.commit().await?;
             }
             Ok(existed)

@@ -1,14 +1,15 @@
 //! The table `audit_log`.
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::postgres::{PgArguments, PgConnection, Postgres};
 use sqlx::query::{Query, QueryAs};
 use uuid::Uuid;
 
-use super::{PostgresUsers, failed, in_time};
+use super::{PostgresUsers, failed, in_time, notices};
 use crate::clock::Timestamp;
 use crate::store::{
-    AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPage, AuditPosition, AuditRecord, StoreError,
+    AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPage, AuditPosition, AuditRecord, NoticeBounds,
+    StoreError,
 };
 
 /// Which transactions have ended.
@@ -41,13 +42,25 @@ impl AuditRow {
             user_agent: self.user_agent,
             request_id: self.request_id,
             detail: self.detail,
+            notices: Vec::new(),
         };
         Ok(AuditEntry { id: self.id, record })
     }
 }
 
-/// For a transaction of its own, or for that of what it records.
-pub(super) fn insert(record: &AuditRecord) -> Query<'static, Postgres, PgArguments> {
+/// The record, and mail that tells of it, in the transaction of what it records.
+pub(super) async fn append(connection: &mut PgConnection, record: &AuditRecord) -> sqlx::Result<()> {
+    insert(record).execute(&mut *connection).await?;
+    for notice in &record.notices {
+        let done = notices::insert(notice, NoticeBounds::USUAL).execute(&mut *connection).await?;
+        if done.rows_affected() == 0 {
+            tracing::warn!(user_id = %notice.user_id, change = notice.change, "too many notices wait; owner not told");
+        }
+    }
+    Ok(())
+}
+
+fn insert(record: &AuditRecord) -> Query<'static, Postgres, PgArguments> {
     let record = record.storable();
     sqlx::query(
         "INSERT INTO audit_log (at, event, outcome, user_id, username, actor, address, user_agent, \

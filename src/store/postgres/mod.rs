@@ -11,6 +11,7 @@ mod names;
 mod notices;
 mod one_time_tokens;
 mod second_factors;
+mod users;
 
 use std::time::Duration;
 

@@ -46,11 +46,7 @@ async fn refuse(
     .bind(id)
     .fetch_one(connection)
     .await?;
-    Ok(match (has_holder, had_holder) {
-        (true, _) => Some(CreateError::UsernameTaken),
-        (false, true) => Some(CreateError::UsernameReserved),
-        (false, false) => None,
-    })
+    Ok(CreateError::of_name(has_holder, had_holder))
 }
 
 /// The account has the name again.
@@ -102,7 +98,7 @@ impl PostgresUsers {
             let delete = sqlx::query("DELETE FROM former_usernames WHERE username_key = $1");
             let done = delete.bind(name::fold(username)).execute(&mut *transaction).await?;
             if done.rows_affected() > 0 {
-                audit::insert(note).execute(&mut *transaction).await?;
+                audit::append(&mut transaction, note).await?;
                 transaction.commit().await?;
             }
             Ok(done.rows_affected() > 0)

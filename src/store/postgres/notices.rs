@@ -1,10 +1,13 @@
 //! The table `notices`.
 
 use async_trait::async_trait;
+use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::query::Query;
 use uuid::Uuid;
 
 use super::{PostgresUsers, failed, in_time};
 use crate::clock::Timestamp;
+use crate::identity::UserId;
 use crate::store::{NoticeBounds, NoticeKind, Notices, QueuedNotice, StoreError};
 
 #[derive(sqlx::FromRow)]
@@ -42,32 +45,45 @@ impl From<NoticeRow> for QueuedNotice {
     }
 }
 
+/// Nothing is inserted while as many wait as may.
+pub(super) fn insert(notice: &QueuedNotice, most: NoticeBounds) -> Query<'static, Postgres, PgArguments> {
+    sqlx::query(
+        "INSERT INTO notices (id, user_id, username, email, change, at, actor, address, user_agent, request_id, \
+                              attempts, due_at, kind) \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $6, $14 \
+         WHERE (SELECT count(*) FROM notices) < $12 \
+             AND (SELECT count(*) FROM notices WHERE user_id = $2) < $13",
+    )
+    .bind(notice.id)
+    .bind(notice.user_id)
+    .bind(notice.username.clone())
+    .bind(notice.email.clone())
+    .bind(notice.change.clone())
+    .bind(notice.at)
+    .bind(notice.actor.clone())
+    .bind(notice.address.map(|address| address.to_string()))
+    .bind(notice.user_agent.clone())
+    .bind(notice.request_id.clone())
+    .bind(i32::try_from(notice.attempts).unwrap_or(i32::MAX))
+    .bind(i64::from(most.in_all))
+    .bind(i64::from(most.per_account))
+    .bind(notice.kind.as_str())
+}
+
 #[async_trait]
 impl Notices for PostgresUsers {
     async fn add(&self, notice: &QueuedNotice, most: NoticeBounds) -> Result<bool, StoreError> {
-        let insert = sqlx::query(
-            "INSERT INTO notices (id, user_id, username, email, change, at, actor, address, user_agent, request_id, \
-                                  attempts, due_at, kind) \
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $6, $14 \
-             WHERE (SELECT count(*) FROM notices) < $12 \
-                 AND (SELECT count(*) FROM notices WHERE user_id = $2) < $13",
-        )
-        .bind(notice.id)
-        .bind(notice.user_id)
-        .bind(&notice.username)
-        .bind(&notice.email)
-        .bind(&notice.change)
-        .bind(notice.at)
-        .bind(&notice.actor)
-        .bind(notice.address.map(|address| address.to_string()))
-        .bind(&notice.user_agent)
-        .bind(&notice.request_id)
-        .bind(i32::try_from(notice.attempts).unwrap_or(i32::MAX))
-        .bind(i64::from(most.in_all))
-        .bind(i64::from(most.per_account))
-        .bind(notice.kind.as_str());
-        let done = in_time(insert.execute(&self.pool)).await.map_err(failed)?;
+        let done = in_time(insert(notice, most).execute(&self.pool)).await.map_err(failed)?;
         Ok(done.rows_affected() > 0)
+    }
+
+    async fn has_room(&self, user: UserId, most: NoticeBounds) -> Result<bool, StoreError> {
+        let select = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM notices) < $1 \
+                AND (SELECT count(*) FROM notices WHERE user_id = $2) < $3",
+        );
+        let select = select.bind(i64::from(most.in_all)).bind(user).bind(i64::from(most.per_account));
+        in_time(select.fetch_one(&self.pool)).await.map_err(failed)
     }
 
     async fn claim(&self, now: Timestamp, until: Timestamp) -> Result<Option<QueuedNotice>, StoreError> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::{Query, QueryAs};
 
-use super::accounts::{UserRow, account};
+use super::users::{UserRow, account};
 use super::{PostgresUsers, audit, failed, in_time};
 use crate::clock::Timestamp;
 use crate::store::{Account, AuditRecord, OneTimeToken, OneTimeTokens, Purpose, StoreError};
@@ -43,7 +43,7 @@ impl PostgresUsers {
             }
             let row = change.fetch_optional(&mut *transaction).await?;
             if row.is_some() {
-                audit::insert(note).execute(&mut *transaction).await?;
+                audit::append(&mut transaction, note).await?;
                 transaction.commit().await?;
             }
             Ok(row)

@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use sqlx::Transaction;
-use sqlx::postgres::Postgres;
+use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::query::Query;
 
-use super::accounts::{UserRow, account};
+use super::users::{UserRow, account};
 use super::{PostgresUsers, audit, failed, in_time, signed};
 use crate::clock::Timestamp;
 use crate::identity::UserId;
@@ -21,6 +22,15 @@ async fn put_codes(
     let codes: Vec<Vec<u8>> = codes.iter().map(|code| code.to_vec()).collect();
     insert.bind(user).bind(codes).execute(&mut **transaction).await?;
     Ok(())
+}
+
+/// A factor that is on from the start, of a new account.
+pub(super) fn insert(user: UserId, sealed_secret: &[u8]) -> Query<'_, Postgres, PgArguments> {
+    let insert = sqlx::query(
+        "INSERT INTO second_factors (user_id, sealed_secret, is_confirmed, last_step, credentials_version) \
+         SELECT id, $2, true, 0, credentials_version FROM users WHERE id = $1",
+    );
+    insert.bind(user).bind(sealed_secret)
 }
 
 /// Says whether the account has a factor, unless it has changed meanwhile; the changed row.
@@ -93,7 +103,7 @@ impl SecondFactors for PostgresUsers {
                 return Ok(None);
             }
             put_codes(&mut transaction, account.id, codes).await?;
-            audit::insert(note).execute(&mut *transaction).await?;
+            audit::append(&mut transaction, note).await?;
             transaction.commit().await?;
             Ok(Some(row))
         });
@@ -132,7 +142,7 @@ impl SecondFactors for PostgresUsers {
                 return Ok(false);
             }
             put_codes(&mut transaction, account.id, codes).await?;
-            audit::insert(note).execute(&mut *transaction).await?;
+            audit::append(&mut transaction, note).await?;
             transaction.commit().await?;
             Ok(true)
         });
@@ -163,7 +173,7 @@ impl SecondFactors for PostgresUsers {
                 return Ok(None);
             }
             put_codes(&mut transaction, account.id, &[]).await?;
-            audit::insert(note).execute(&mut *transaction).await?;
+            audit::append(&mut transaction, note).await?;
             transaction.commit().await?;
             Ok(Some(row))
         });

@@ -1,124 +1,16 @@
 //! The table `users`.
 
 use async_trait::async_trait;
-use sqlx::query::QueryAs;
-use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use super::column::{self, micros};
-use super::{SqliteUsers, audit, failed, names};
+use super::users::{UserRow, account, insert, named};
+use super::{SqliteUsers, audit, failed, names, second_factors};
 use crate::clock::Timestamp;
 use crate::identity::{UserId, name};
 use crate::store::{
     Account, AccountFilter, Accounts, AddressState, AuditRecord, CreateError, FormerName, ImportedAccount,
     NewAccount, StoreError,
 };
-
-#[derive(sqlx::FromRow)]
-pub(super) struct UserRow {
-    id: String,
-    username: String,
-    email: Option<String>,
-    email_verified: bool,
-    pending_email: Option<String>,
-    must_confirm_email: bool,
-    has_second_factor: bool,
-    password_hash: String,
-    roles: String,
-    version: i64,
-    credentials_version: i64,
-    disabled: bool,
-    created_at: i64,
-    updated_at: i64,
-}
-
-impl UserRow {
-    fn account(self) -> Result<Account, StoreError> {
-        Ok(Account {
-            id: column::parse(&self.id)?,
-            username: self.username,
-            email: self.email,
-            email_verified: self.email_verified,
-            pending_email: self.pending_email,
-            must_confirm_email: self.must_confirm_email,
-            has_second_factor: self.has_second_factor,
-            password_hash: self.password_hash,
-            roles: column::roles(&self.roles)?,
-            version: column::count(self.version)?,
-            credentials: column::count(self.credentials_version)?,
-            disabled: self.disabled,
-            created_at: column::instant(self.created_at)?,
-            updated_at: column::instant(self.updated_at)?,
-        })
-    }
-}
-
-pub(super) fn account(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, StoreError> {
-    row.map_err(failed)?.map(UserRow::account).transpose()
-}
-
-/// The same for what sets a name.
-fn named(row: sqlx::Result<Option<UserRow>>) -> Result<Option<Account>, CreateError> {
-    match row {
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(CreateError::UsernameTaken),
-        row => Ok(account(row)?),
-    }
-}
-
-fn insert(new: &NewAccount, disabled: bool) -> QueryAs<'static, Sqlite, UserRow, SqliteArguments> {
-    sqlx::query_as(
-        "INSERT INTO users (id, username, username_key, email, email_verified, password_hash, roles, \
-                            version, disabled, must_confirm_email, created_at, updated_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9, ?10, ?10) RETURNING *",
-    )
-    .bind(new.id.to_string())
-    .bind(new.username.clone())
-    .bind(name::fold(&new.username))
-    .bind(new.email.clone())
-    .bind(new.email_verified)
-    .bind(new.password_hash.clone())
-    .bind(column::roles_json(&new.roles))
-    .bind(disabled)
-    .bind(new.must_confirm_email)
-    .bind(micros(new.created_at))
-}
-
-impl SqliteUsers {
-    /// Runs the change and appends its record, both or neither; the changed row. Takes the write lock
-    /// at once: one taken later could fail half-way.
-    async fn change(
-        &self,
-        change: QueryAs<'_, Sqlite, UserRow, SqliteArguments>,
-        note: &AuditRecord,
-    ) -> sqlx::Result<Option<UserRow>> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let row = change.fetch_optional(&mut *transaction).await?;
-        if row.is_some() {
-            audit::insert(note).execute(&mut *transaction).await?;
-            transaction.commit().await?;
-        }
-        Ok(row)
-    }
-
-    /// The same for what gives a name to an account that had another one (`former`) or none.
-    async fn change_name(
-        &self,
-        change: QueryAs<'_, Sqlite, UserRow, SqliteArguments>,
-        former: Option<&str>,
-        note: &AuditRecord,
-    ) -> Result<Option<Account>, CreateError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let row = change.fetch_optional(&mut *transaction).await;
-        let Some(changed) = named(row)? else { return Ok(None) };
-        let (id, username) = (changed.id, &changed.username);
-        let settled = names::settle(&mut transaction, id, former, username, note.at).await;
-        if let Some(refused) = settled.map_err(failed)? {
-            return Err(refused);
-        }
-        audit::insert(note).execute(&mut *transaction).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(Some(changed))
-    }
-}
 
 /// The key of a new name; `None` keeps the one that there is, which may be from before the final sigma was folded.
 fn new_key(account: &Account, username: &str) -> Option<String> {
@@ -129,23 +21,41 @@ fn new_key(account: &Account, username: &str) -> Option<String> {
 #[async_trait]
 impl Accounts for SqliteUsers {
     async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError> {
-        self.change_name(insert(new, false), None, note)
+        self.change_name(insert(new, false, false), None, note)
             .await?
             .ok_or_else(|| failed("INSERT returned no row").into())
     }
 
-    async fn import(&self, rows: &[ImportedAccount]) -> Result<(), CreateError> {
+    async fn import(
+        &self,
+        rows: &[ImportedAccount],
+        progress: &(dyn Fn(usize) + Send + Sync),
+    ) -> Result<(), CreateError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        for row in rows {
-            named(insert(&row.account, row.disabled).fetch_optional(&mut *transaction).await)?;
+        for (written, row) in rows.iter().enumerate() {
+            let insert = insert(&row.account, row.disabled, row.sealed_secret.is_some());
+            named(insert.fetch_optional(&mut *transaction).await)?;
             let NewAccount { id, username, .. } = &row.account;
+            if let Some(sealed) = &row.sealed_secret {
+                let factor = second_factors::insert(*id, sealed).execute(&mut *transaction);
+                factor.await.map_err(failed)?;
+            }
             let settled = names::settle(&mut transaction, *id, None, username, row.note.at).await;
             if let Some(refused) = settled.map_err(failed)? {
                 return Err(refused);
             }
-            audit::insert(&row.note).execute(&mut *transaction).await.map_err(failed)?;
+            audit::append(&mut transaction, &row.note).await.map_err(failed)?;
+            progress(written + 1);
         }
         transaction.commit().await.map_err(|error| failed(error).into())
+    }
+
+    async fn known_ids(&self, ids: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        let ids: Vec<String> = ids.iter().map(UserId::to_string).collect();
+        let select = sqlx::query_scalar("SELECT id FROM users WHERE id IN (SELECT value FROM json_each(?1))");
+        let select = select.bind(serde_json::Value::from(ids).to_string());
+        let known: Vec<String> = select.fetch_all(&self.pool).await.map_err(failed)?;
+        known.iter().map(|id| column::parse(id)).collect()
     }
 
     async fn taken(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
@@ -365,7 +275,7 @@ impl Accounts for SqliteUsers {
         }
         let (id, username) = (account.id, &account.username);
         names::leave(&mut transaction, id, username, note.at).await.map_err(failed)?;
-        audit::insert(note).execute(&mut *transaction).await.map_err(failed)?;
+        audit::append(&mut transaction, note).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         Ok(true)
     }

@@ -75,7 +75,7 @@ impl ApiKeys for SqliteUsers {
         if insert.execute(&mut *transaction).await.map_err(failed)?.rows_affected() == 0 {
             return Ok(KeyCreation::TooMany);
         }
-        audit::insert(note).execute(&mut *transaction).await.map_err(failed)?;
+        audit::append(&mut transaction, note).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         Ok(KeyCreation::Created)
     }
@@ -120,7 +120,7 @@ impl ApiKeys for SqliteUsers {
         let deleted = delete.bind(user.to_string()).fetch_all(&mut *transaction).await;
         let deleted: Vec<String> = deleted.map_err(failed)?;
         if !deleted.is_empty() {
-            audit::insert(note).execute(&mut *transaction).await.map_err(failed)?;
+            audit::append(&mut transaction, note).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)?;
         }
         deleted.iter().map(|id| column::parse(id)).collect()
@@ -132,7 +132,7 @@ impl ApiKeys for SqliteUsers {
         let delete = delete.bind(id.to_string()).bind(user.to_string());
         let existed = delete.execute(&mut *transaction).await.map_err(failed)?.rows_affected() > 0;
         if existed {
-            audit::insert(note).execute(&mut *transaction).await.map_err(failed)?;
+            audit::append(&mut transaction, note).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)?;
         }
         Ok(existed)

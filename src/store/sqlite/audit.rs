@@ -1,13 +1,15 @@
 //! The table `audit_log`.
 
 use async_trait::async_trait;
+use sqlx::SqliteConnection;
 use sqlx::query::{Query, QueryAs};
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use super::column::{self, micros};
-use super::{SqliteUsers, failed};
+use super::{SqliteUsers, failed, notices};
 use crate::store::{
-    AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPage, AuditPosition, AuditRecord, StoreError,
+    AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPage, AuditPosition, AuditRecord, NoticeBounds,
+    StoreError,
 };
 
 #[derive(sqlx::FromRow)]
@@ -37,13 +39,25 @@ impl AuditRow {
             user_agent: self.user_agent,
             request_id: self.request_id,
             detail: self.detail,
+            notices: Vec::new(),
         };
         Ok(AuditEntry { id: self.id, record })
     }
 }
 
-/// For a transaction of its own, or for that of what it records.
-pub(super) fn insert(record: &AuditRecord) -> Query<'static, Sqlite, SqliteArguments> {
+/// The record, and mail that tells of it, in the transaction of what it records.
+pub(super) async fn append(connection: &mut SqliteConnection, record: &AuditRecord) -> sqlx::Result<()> {
+    insert(record).execute(&mut *connection).await?;
+    for notice in &record.notices {
+        let done = notices::insert(notice, NoticeBounds::USUAL).execute(&mut *connection).await?;
+        if done.rows_affected() == 0 {
+            tracing::warn!(user_id = %notice.user_id, change = notice.change, "too many notices wait; owner not told");
+        }
+    }
+    Ok(())
+}
+
+fn insert(record: &AuditRecord) -> Query<'static, Sqlite, SqliteArguments> {
     let record = record.storable();
     sqlx::query(
         "INSERT INTO audit_log (at, event, outcome, user_id, username, actor, address, user_agent, \

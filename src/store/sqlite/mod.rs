@@ -15,6 +15,7 @@ mod one_time_tokens;
 mod revocations;
 mod second_factors;
 mod sessions;
+mod users;
 
 use std::path::Path;
 use std::sync::Arc;

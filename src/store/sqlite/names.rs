@@ -44,11 +44,7 @@ async fn refuse(
     .bind(id.to_string())
     .fetch_one(connection)
     .await?;
-    Ok(match (has_holder, had_holder) {
-        (true, _) => Some(CreateError::UsernameTaken),
-        (false, true) => Some(CreateError::UsernameReserved),
-        (false, false) => None,
-    })
+    Ok(CreateError::of_name(has_holder, had_holder))
 }
 
 /// The account has the name again.
@@ -96,7 +92,7 @@ impl SqliteUsers {
         let delete = sqlx::query("DELETE FROM former_usernames WHERE username_key = ?1");
         let done = delete.bind(name::fold(username)).execute(&mut *transaction).await.map_err(failed)?;
         if done.rows_affected() > 0 {
-            audit::insert(note).execute(&mut *transaction).await.map_err(failed)?;
+            audit::append(&mut transaction, note).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)?;
         }
         Ok(done.rows_affected() > 0)

@@ -1,11 +1,14 @@
 //! The table `notices`.
 
 use async_trait::async_trait;
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments};
 use uuid::Uuid;
 
 use super::column::{self, micros};
 use super::{SqliteUsers, failed};
 use crate::clock::Timestamp;
+use crate::identity::UserId;
 use crate::store::{NoticeBounds, NoticeKind, Notices, QueuedNotice, StoreError};
 
 #[derive(sqlx::FromRow)]
@@ -43,31 +46,45 @@ impl NoticeRow {
     }
 }
 
+/// Nothing is inserted while as many wait as may.
+pub(super) fn insert(notice: &QueuedNotice, most: NoticeBounds) -> Query<'static, Sqlite, SqliteArguments> {
+    sqlx::query(
+        "INSERT INTO notices (id, user_id, username, email, change, at, actor, address, user_agent, request_id, \
+                              attempts, due_at, kind) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?6, ?14 \
+         WHERE (SELECT count(*) FROM notices) < ?12 \
+             AND (SELECT count(*) FROM notices WHERE user_id = ?2) < ?13",
+    )
+    .bind(notice.id.to_string())
+    .bind(notice.user_id.to_string())
+    .bind(notice.username.clone())
+    .bind(notice.email.clone())
+    .bind(notice.change.clone())
+    .bind(micros(notice.at))
+    .bind(notice.actor.clone())
+    .bind(notice.address.map(|address| address.to_string()))
+    .bind(notice.user_agent.clone())
+    .bind(notice.request_id.clone())
+    .bind(notice.attempts)
+    .bind(most.in_all)
+    .bind(most.per_account)
+    .bind(notice.kind.as_str())
+}
+
 #[async_trait]
 impl Notices for SqliteUsers {
     async fn add(&self, notice: &QueuedNotice, most: NoticeBounds) -> Result<bool, StoreError> {
-        let insert = sqlx::query(
-            "INSERT INTO notices (id, user_id, username, email, change, at, actor, address, user_agent, request_id, \
-                                  attempts, due_at, kind) \
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?6, ?14 \
-             WHERE (SELECT count(*) FROM notices) < ?12 \
-                 AND (SELECT count(*) FROM notices WHERE user_id = ?2) < ?13",
-        )
-        .bind(notice.id.to_string())
-        .bind(notice.user_id.to_string())
-        .bind(&notice.username)
-        .bind(&notice.email)
-        .bind(&notice.change)
-        .bind(micros(notice.at))
-        .bind(&notice.actor)
-        .bind(notice.address.map(|address| address.to_string()))
-        .bind(&notice.user_agent)
-        .bind(&notice.request_id)
-        .bind(notice.attempts)
-        .bind(most.in_all)
-        .bind(most.per_account)
-        .bind(notice.kind.as_str());
-        Ok(insert.execute(&self.pool).await.map_err(failed)?.rows_affected() > 0)
+        let done = insert(notice, most).execute(&self.pool).await.map_err(failed)?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn has_room(&self, user: UserId, most: NoticeBounds) -> Result<bool, StoreError> {
+        let select = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM notices) < ?1 \
+                AND (SELECT count(*) FROM notices WHERE user_id = ?2) < ?3",
+        );
+        let select = select.bind(most.in_all).bind(user.to_string()).bind(most.per_account);
+        select.fetch_one(&self.pool).await.map_err(failed)
     }
 
     async fn claim(&self, now: Timestamp, until: Timestamp) -> Result<Option<QueuedNotice>, StoreError> {

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use sqlx::query::{Query, QueryAs};
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
-use super::accounts::{UserRow, account};
 use super::column::{self, micros};
+use super::users::{UserRow, account};
 use super::{SqliteUsers, audit, failed};
 use crate::clock::Timestamp;
 use crate::store::{Account, AuditRecord, OneTimeToken, OneTimeTokens, Purpose, StoreError};
@@ -43,7 +43,7 @@ impl SqliteUsers {
         }
         let changed = account(change.fetch_optional(&mut *transaction).await)?;
         if changed.is_some() {
-            audit::insert(note).execute(&mut *transaction).await.map_err(failed)?;
+            audit::append(&mut transaction, note).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)?;
         }
         Ok(changed)

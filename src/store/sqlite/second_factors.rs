@@ -1,10 +1,12 @@
 //! The tables `second_factors` and `recovery_codes`.
 
 use async_trait::async_trait;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, Transaction};
 
-use super::accounts::{UserRow, account};
 use super::column::{micros, signed};
+use super::users::{UserRow, account};
 use super::{SqliteUsers, audit, failed};
 use crate::clock::Timestamp;
 use crate::identity::UserId;
@@ -22,6 +24,15 @@ async fn put_codes(
         insert.bind(user.to_string()).bind(code.as_slice()).execute(&mut **transaction).await?;
     }
     Ok(())
+}
+
+/// A factor that is on from the start, of a new account.
+pub(super) fn insert(user: UserId, sealed_secret: &[u8]) -> Query<'_, Sqlite, SqliteArguments> {
+    let insert = sqlx::query(
+        "INSERT INTO second_factors (user_id, sealed_secret, is_confirmed, last_step, credentials_version) \
+         SELECT id, ?2, 1, 0, credentials_version FROM users WHERE id = ?1",
+    );
+    insert.bind(user.to_string()).bind(sealed_secret)
 }
 
 /// Says whether the account has a factor, unless it has changed meanwhile; the changed row.
@@ -95,7 +106,7 @@ impl SecondFactors for SqliteUsers {
                 return Ok(None);
             }
             put_codes(&mut transaction, account.id, codes).await?;
-            audit::insert(note).execute(&mut *transaction).await?;
+            audit::append(&mut transaction, note).await?;
             transaction.commit().await?;
             Ok(Some(row))
         };
@@ -134,7 +145,7 @@ impl SecondFactors for SqliteUsers {
                 return Ok(false);
             }
             put_codes(&mut transaction, account.id, codes).await?;
-            audit::insert(note).execute(&mut *transaction).await?;
+            audit::append(&mut transaction, note).await?;
             transaction.commit().await?;
             Ok::<_, sqlx::Error>(true)
         };
@@ -165,7 +176,7 @@ impl SecondFactors for SqliteUsers {
                 return Ok(None);
             }
             put_codes(&mut transaction, account.id, &[]).await?;
-            audit::insert(note).execute(&mut *transaction).await?;
+            audit::append(&mut transaction, note).await?;
             transaction.commit().await?;
             Ok(Some(row))
         };

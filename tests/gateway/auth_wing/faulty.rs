@@ -106,8 +106,16 @@ impl Accounts for Faulty {
     async fn create(&self, new: &NewAccount, note: &AuditRecord) -> Result<Account, CreateError> {
         self.call("accounts.create").await?.accounts.create(new, note).await
     }
-    async fn import(&self, rows: &[ImportedAccount]) -> Result<(), CreateError> {
-        self.call("accounts.import").await?.accounts.import(rows).await
+    async fn import(
+        &self,
+        rows: &[ImportedAccount],
+        progress: &(dyn Fn(usize) + Send + Sync),
+    ) -> Result<(), CreateError> {
+        self.call("accounts.import").await?.accounts.import(rows, progress).await
+    }
+
+    async fn known_ids(&self, ids: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        self.call("accounts.known_ids").await?.accounts.known_ids(ids).await
     }
     async fn taken(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
         self.call("accounts.taken").await?.accounts.taken(names).await

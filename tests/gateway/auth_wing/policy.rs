@@ -82,6 +82,7 @@ fn auth() -> Auth {
     Auth {
         prefix: "/auth".to_owned(),
         cookie_path: "/auth".to_owned(),
+        device_path: "/auth".to_owned(),
         alias_paths: Vec::new(),
         registration_open: true,
         reserved_names: ReservedNames::with(&[]),

@@ -137,7 +137,7 @@ impl Wing {
 
     /// What a mail would bring to the account's address, which is confirmed for it.
     pub async fn reset_token(&self, account: &Account) -> String {
-        let account = self.administration().confirm_email(&account.username).await.unwrap();
+        let account = self.administration().confirm_email(&account.username, true).await.unwrap();
         let text = one_time::mint();
         let token = OneTimeToken {
             hash: one_time::hash(&text),
@@ -366,6 +366,7 @@ pub fn record() -> AuditRecord {
         user_agent: None,
         request_id: None,
         detail: None,
+        notices: Vec::new(),
     }
 }
 

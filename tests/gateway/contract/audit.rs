@@ -27,6 +27,7 @@ pub(super) fn record(event: AuditEvent, username: &str) -> AuditRecord {
         user_agent: None,
         request_id: None,
         detail: None,
+        notices: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a behaviour is a test, though not marked as one; see `contract!`")]
 
+mod account_changes;
 mod accounts;
 mod api_keys;
 mod audit;
@@ -22,6 +23,7 @@ mod responses;
 mod revocations;
 mod second_factors;
 mod sentinel;
+mod session_rotations;
 mod sessions;
 mod sqlite;
 

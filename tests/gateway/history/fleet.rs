@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder};
 
-use super::cable::Cable;
-use crate::harness::{self, Gateway, Setup, Stores, eventually};
+use crate::harness::{self, Cable, Gateway, Setup, Stores, eventually};
 use crate::servers::postgres::Postgres;
 use crate::servers::redis::Redis;
 

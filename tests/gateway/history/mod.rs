@@ -6,7 +6,6 @@
 //! `FLEET_SECONDS` and `FLEET_SEED` say how long it lasts and with which random numbers.
 
 mod account;
-mod cable;
 mod faults;
 mod fleet;
 mod outcome;

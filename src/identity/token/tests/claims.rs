@@ -139,6 +139,18 @@ fn time_is_enforced_to_the_second_with_leeway() {
     }
 }
 
+/// 900 seconds, and the leeway.
+#[test]
+fn no_token_counts_for_longer_than_new_ones_live() {
+    let long = with(claims(), "exp", json!(ISSUED + 100_000));
+    let token = signed(&header().to_string(), &long.to_string());
+
+    let read = ring().verify(&token, at(ISSUED + 929)).map(|identity| identity.expires_at);
+
+    assert_eq!(read, Ok(ISSUED + 900));
+    assert_eq!(ring().verify(&token, at(ISSUED + 930)), Err(TokenError::Expired));
+}
+
 #[test]
 fn more_than_a_minute_is_never_forgiven() {
     let mut lax = tokens(vec![hs256("k1", SECRET)]);

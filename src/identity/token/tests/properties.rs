@@ -11,7 +11,7 @@ proptest! {
         username in "[a-zA-Z0-9][a-zA-Z0-9._@+-]{0,63}",
         roles in proptest::collection::vec("[a-z0-9][a-z0-9_.:-]{0,20}", 0..8),
         scopes in proptest::collection::vec("[a-z:]{1,9}", 0..4),
-        lifetime in 1u64..100_000,
+        lifetime in 1u64..=900,
     ) {
         let identity = Identity {
             user_id: Uuid::from_u128(user), session_id: Uuid::from_u128(session), version, username, roles, scopes,
