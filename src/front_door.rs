@@ -5,53 +5,54 @@
 //! a fifth of what a request costs outside the kernel (docs/performance.md). Here, what a connection
 //! keeps is made once, and is small.
 
+mod await_request;
+mod count_tls;
+mod head;
 mod open_connections;
 mod plain_request;
 mod waiting_room;
 
-use std::io;
-use std::pin::pin;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::ErrorType;
+use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::H2Options;
 use pingora::proxy::{HttpProxy, Session};
 use pingora::server::ShutdownWatch;
-use pingora::time::timeout;
-use pingora::{Error, ErrorType};
-use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
 
+pub use self::count_tls::CountTls;
+use self::head::{beyond_head, body_of, is_plain_line, is_plainly_framed};
 pub use self::open_connections::{Connections, OpenConnections};
 use self::plain_request::{Origin, PlainRequest};
-use self::waiting_room::{CALLS, Call, WaitingRoom};
+use self::waiting_room::WaitingRoom;
+use crate::downstream::{BodyEnd, ClientStream, ConnectionLimits, Patience};
 use crate::exchange::Exchange;
 use crate::gateway::{Arrival, Gateway, Standing, into_http1};
-use crate::rejection::Rejection;
+use crate::rejection::{Code, Rejection};
 
 /// Requests per connection; closing now and then frees what a connection holds.
 const MAX_REQUESTS: u32 = 100_000;
-/// For a connection's first byte, and between two bytes of a head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long connections that have heard nothing of the end stay open once nothing new is accepted: a client may be
 /// about to send its next request.
 pub const LINGER: Duration = Duration::from_secs(1);
 /// After a hit so many of the next requests are looked up before they get a session: a client that asked for
 /// what is stored is likely to do so again.
 const EXPECTED_AFTER_HIT: u8 = 4;
-/// Room for the head that most requests have.
-const HEAD: usize = 4096;
-/// What is longer is Pingora's to refuse.
-const LONGEST_HEAD: usize = 64 * 1024;
+/// Turns keep-alive on in Pingora's sessions, which never wait for a head here.
+const KEEP_ALIVE: u64 = 60;
 
 pub struct FrontDoor {
     gateway: Gateway,
     proxy: Arc<HttpProxy<Gateway>>,
     waiting_room: Arc<WaitingRoom>,
+    patience: Arc<Patience>,
+    limits: Arc<ConnectionLimits>,
 }
 
 /// A request on its connection, of which nothing was answered yet.
@@ -76,30 +77,20 @@ struct End {
 type Arrived = (Box<Exchange>, Result<(), Rejection>);
 
 #[async_trait]
-impl HttpServerApp for FrontDoor {
-    async fn process_new_http(
-        self: &Arc<Self>,
-        session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        match session {
-            ServerSession::H1(session) => {
-                self.serve(session.into_inner(), shutdown).await;
-                None
-            }
-            session => self.proxy.process_new_http(session, shutdown).await,
+impl ServerApp for FrontDoor {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let stream = self.admit(stream)?;
+        if stream.is_http2() {
+            return self.proxy.process_new(Box::new(stream.into_http2()), shutdown).await;
         }
+        // Until its first request is there, a connection has no more than this.
+        let stream = Box::new(stream);
+        let (stream, read) = self.await_request(stream, Some(Instant::now())).await?;
+        Box::pin(self.serve(stream, read, shutdown)).await;
+        None
     }
 
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.proxy.server_options()
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        self.proxy.h2_options()
-    }
-
-    async fn http_cleanup(&self) {
+    async fn cleanup(&self) {
         tokio::time::sleep(LINGER).await;
         self.waiting_room.close();
         self.proxy.http_cleanup().await;
@@ -107,8 +98,13 @@ impl HttpServerApp for FrontDoor {
 }
 
 impl FrontDoor {
-    pub fn new(gateway: Gateway, proxy: HttpProxy<Gateway>) -> Self {
-        Self { gateway, proxy: Arc::new(proxy), waiting_room: Arc::default() }
+    pub fn new(
+        gateway: Gateway,
+        proxy: HttpProxy<Gateway>,
+        patience: Arc<Patience>,
+        limits: Arc<ConnectionLimits>,
+    ) -> Self {
+        Self { gateway, proxy: Arc::new(proxy), waiting_room: Arc::default(), patience, limits }
     }
 
     /// Lets connections hear how time passes; those that were idle for so long are closed.
@@ -116,17 +112,32 @@ impl FrontDoor {
         self.waiting_room.clone().watch_the_clock(idle_timeout)
     }
 
+    /// `None` if there are too many connections. Those with TLS were counted before their handshake.
+    fn admit(&self, stream: Stream) -> Option<ClientStream> {
+        let counted = match stream.get_ssl_digest() {
+            Some(_) => None,
+            None => Some(self.limits.add(limited_address(&self.gateway, peer_address(&stream)))?),
+        };
+        Some(ClientStream::new(stream, self.patience.clone(), counted))
+    }
+
     /// A connection from its first request to its last.
-    async fn serve(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
+    async fn serve(&self, stream: Box<ClientStream>, first: BytesMut, shutdown: &ShutdownWatch) {
+        let (mut stream, mut next): (Stream, _) = (stream, Some(first));
         let origin = Origin::of(&stream);
         let (mut hits_expected, mut last_hit) = (0, None);
         for remaining in (0..MAX_REQUESTS).rev() {
-            let is_first = remaining + 1 == MAX_REQUESTS;
-            let Some(read) = self.await_request(&mut stream, is_first).await else { return };
+            let read = match next.take() {
+                Some(read) => read,
+                None => {
+                    let Some(client) = ClientStream::again(stream) else { return };
+                    let Some((client, read)) = self.await_request(client, None).await else { return };
+                    stream = client;
+                    read
+                }
+            };
             let caller = Caller { stream, read, remaining, shutdown };
-            let end = if !is_whole_head(&caller.read) || !self.gateway.may_forward_itself() {
-                Box::pin(self.hand_over(caller, None)).await
-            } else if hits_expected > 0 {
+            let end = if hits_expected > 0 && self.gateway.may_forward_itself() {
                 self.look_up(caller, origin, last_hit).await
             } else {
                 self.receive(caller, None).await
@@ -134,43 +145,6 @@ impl FrontDoor {
             let Some(end) = end else { return };
             hits_expected = if end.was_hit { EXPECTED_AFTER_HIT } else { hits_expected.saturating_sub(1) };
             (stream, last_hit) = (end.stream, end.request);
-        }
-    }
-
-    /// What the client says next, up to the end of a head; `None` when it goes, or the server does.
-    async fn await_request(&self, stream: &mut Stream, is_first: bool) -> Option<BytesMut> {
-        let mut read = BytesMut::with_capacity(HEAD);
-        let beginning = self.await_beginning(stream.read_buf(&mut read));
-        let length = if is_first { timeout(HEAD_TIMEOUT, beginning).await.ok()? } else { beginning.await };
-        if length? == 0 {
-            return None;
-        }
-        let mut looked_at = 0;
-        while !holds_empty_line(&read[looked_at..]) && read.len() < LONGEST_HEAD {
-            // Not all of it again for every byte of a slow client.
-            looked_at = read.len().saturating_sub(2);
-            let length = timeout(HEAD_TIMEOUT, stream.read_buf(&mut read)).await.ok()?.ok()?;
-            if length == 0 {
-                return None;
-            }
-        }
-        Some(read)
-    }
-
-    /// What `reading` brings, unless the connection was idle for too long before, or the server goes.
-    async fn await_beginning(&self, reading: impl Future<Output = io::Result<usize>>) -> Option<usize> {
-        let mut reading = pin!(reading);
-        let mut calls = 0;
-        loop {
-            tokio::select! {
-                biased;
-                length = &mut reading => return length.ok(),
-                call = self.waiting_room.wait() => match call {
-                    // The first may have come right after the wait began.
-                    Call::TimePassed if calls < CALLS => calls += 1,
-                    Call::TimePassed | Call::ServerGoes => return None,
-                }
-            }
         }
     }
 
@@ -198,6 +172,7 @@ impl FrontDoor {
             return Box::pin(self.receive(again(stream), Some((exchange, arrived)))).await;
         }
         let Some(hit) = self.gateway.find(&request.header, &mut exchange).await else {
+            without_body(&stream);
             return Box::pin(self.hand_over(again(stream), Some(exchange))).await;
         };
         let Ok(Some(message)) = hit.message(&exchange) else {
@@ -210,22 +185,20 @@ impl FrontDoor {
     /// Answers the request, or hands it over; with what became of it so far, if it has arrived.
     async fn receive(&self, caller: Caller<'_>, arrived: Option<Arrived>) -> Option<End> {
         let Caller { stream, read, remaining, shutdown } = caller;
-        // Small; the session takes the head apart.
-        let copy = read.clone();
-        let mut session = Session::new_h1(stream);
-        begin(&mut session, read, remaining);
-        if let Err(error) = session.downstream_session.read_request().await {
-            Box::pin(self.refuse(session, &error)).await;
-            return None;
-        }
+        let (mut session, read) = self.read_head(stream, read, remaining).await?;
         if *shutdown.borrow() {
             session.set_keepalive(None);
+        }
+        if !self.gateway.may_forward_itself() {
+            let stream = into_http1(session)?.into_inner();
+            let caller = Caller { stream, read, remaining, shutdown };
+            return Box::pin(self.hand_over(caller, None)).await;
         }
         let (mut exchange, arrived) = match arrived {
             Some(arrived) => arrived,
             None => {
                 let mut exchange = self.gateway.begin();
-                exchange.is_line_odd = !is_plain_line(&copy);
+                exchange.is_line_odd = !is_plain_line(&read);
                 let arrived = self.gateway.arrive(&Arrival::from(&session), &mut exchange).await;
                 (exchange, arrived)
             }
@@ -237,7 +210,7 @@ impl FrontDoor {
             Ok(Standing::Found(hit)) => hit.send(&mut session, &exchange).await,
             Ok(Standing::Open) => {
                 let stream = into_http1(session)?.into_inner();
-                let caller = Caller { stream, read: copy, remaining, shutdown };
+                let caller = Caller { stream, read, remaining, shutdown };
                 return Box::pin(self.hand_over(caller, Some(exchange))).await;
             }
             Err(error) => Err(error),
@@ -249,10 +222,61 @@ impl FrontDoor {
         Some(End { stream: self.gateway.end(session, exchange).await?, was_hit, request: None })
     }
 
-    async fn refuse(&self, mut session: Session, error: &Error) {
-        if *error.etype() == ErrorType::InvalidHTTPHeader {
-            self.gateway.refuse_unreadable(&mut session).await;
+    /// A session that has read the head, and no more than that; with the head, should it be read again. `None` after
+    /// the refusal of what is no request.
+    async fn read_head(
+        &self,
+        stream: Stream,
+        mut read: BytesMut,
+        remaining: u32,
+    ) -> Option<(Session, BytesMut)> {
+        let mut client = ClientStream::again(stream)?;
+        if let Some(beyond) = beyond_head(&mut read) {
+            client.put_back(beyond);
         }
+        let mut session = self.begin_session(client, &read, remaining).await?;
+        let length = session.as_http1()?.get_headers_raw_bytes().len();
+        let has_more =
+            length < read.len() && read.get(..length).is_some_and(|head| head.ends_with(b"\r\n\r\n"));
+        if has_more {
+            let mut client = ClientStream::again(into_http1(session)?.into_inner())?;
+            client.put_back(read.split_off(length));
+            session = self.begin_session(client, &read, remaining).await?;
+        }
+        let (body, may_upgrade) = (body_of(session.req_header()), session.is_upgrade_req());
+        let client = ClientStream::of(&session)?;
+        client.begin_body(body, may_upgrade);
+        if !is_plainly_framed(session.req_header()) {
+            client.forbid_next();
+        }
+        Some((session, read))
+    }
+
+    async fn begin_session(
+        &self,
+        client: Box<ClientStream>,
+        read: &BytesMut,
+        remaining: u32,
+    ) -> Option<Session> {
+        let body_timeout = client.patience().body;
+        let mut session = Session::new_h1(client);
+        // Small; the session takes the head apart.
+        begin(&mut session, read.clone(), remaining, body_timeout);
+        match session.downstream_session.read_request().await {
+            Ok(true) => Some(session),
+            Ok(false) => None,
+            Err(error) => {
+                if *error.etype() == ErrorType::InvalidHTTPHeader {
+                    Box::pin(self.refuse(session, Code::BadRequest)).await;
+                }
+                None
+            }
+        }
+    }
+
+    /// Of what is no request, or none in time.
+    async fn refuse(&self, mut session: Session, code: Code) {
+        self.gateway.refuse_unreadable(&mut session, code).await;
         session.downstream_session.shutdown().await;
     }
 
@@ -267,44 +291,34 @@ impl FrontDoor {
             exchange => exchange,
         };
         let mut session = ServerSession::new_http1(caller.stream);
-        begin(&mut session, caller.read, caller.remaining);
+        begin(&mut session, caller.read, caller.remaining, self.patience.body);
         let stays_open = !*caller.shutdown.borrow();
-        session.set_keepalive(stays_open.then_some(HEAD_TIMEOUT.as_secs()));
+        session.set_keepalive(stays_open.then_some(KEEP_ALIVE));
         session.set_connection_user_context(exchange.map(|exchange| exchange as _));
         let reused = self.proxy.process_new_http(session, caller.shutdown).await?;
         Some(End { stream: reused.consume().0, was_hit: false, request: None })
     }
 }
 
-/// Whether the session that is given this needs to read no further to know the head. One that ends with
-/// bare line feeds (RFC 9112 §2.2), or comes after an empty line, is rare enough to be Pingora's.
-fn is_whole_head(read: &[u8]) -> bool {
-    read.first().is_some_and(u8::is_ascii_alphabetic)
-        && !read.starts_with(b"CONNECT")
-        && (read.ends_with(b"\r\n\r\n") || read.windows(4).any(|four| four == b"\r\n\r\n"))
-}
-
-/// Whether the request line is three words and holds no control character. Pingora's session would encode what else
-/// stands in a target, and a target that two programs could read differently isn't mended but refused.
-fn is_plain_line(read: &[u8]) -> bool {
-    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    let mut spaces = 0;
-    let mut line = read.iter().skip_while(|byte| is_end(byte)).take_while(|byte| !is_end(byte));
-    let is_printable = line.all(|&byte| {
-        spaces += usize::from(byte == b' ');
-        byte >= b' ' && byte != 0x7f
-    });
-    is_printable && spaces == 2
-}
-
-/// However it is written.
-fn holds_empty_line(read: &[u8]) -> bool {
-    read.ends_with(b"\r\n\r\n")
-        || read.windows(2).any(|two| two == b"\n\n")
-        || read.windows(3).any(|three| three == b"\n\r\n")
-}
-
-fn begin(session: &mut ServerSession, read: BytesMut, remaining: u32) {
+fn begin(session: &mut ServerSession, read: BytesMut, remaining: u32, body_timeout: Duration) {
     session.set_keepalive_reuses_remaining(Some(remaining));
+    session.set_read_timeout(Some(body_timeout));
     session.set_pipelined_prefix(read);
+}
+
+/// What comes next belongs to the next request.
+fn without_body(stream: &Stream) {
+    if let Some(client) = stream.as_any().downcast_ref::<ClientStream>() {
+        client.begin_body(BodyEnd::NONE, false);
+    }
+}
+
+fn peer_address(stream: &Stream) -> Option<IpAddr> {
+    let socket = stream.get_socket_digest()?;
+    socket.peer_addr()?.as_inet().map(SocketAddr::ip)
+}
+
+/// By which a connection is limited: trusted proxies bring those of many clients.
+fn limited_address(gateway: &Gateway, peer: Option<IpAddr>) -> Option<IpAddr> {
+    peer.filter(|peer| !gateway.is_trusted(peer.to_canonical()))
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{StatusCode, Version};
 use pingora::cache::key::HashBinary;
 use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, HitHandler, NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -89,6 +89,9 @@ impl ProxyHttp for Gateway {
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<bool> {
+        // RFC 9110 §15.2: a client of HTTP/1.0 knows no interim answers.
+        let is_old = session.req_header().version == Version::HTTP_10;
+        session.set_ignore_info_resp(is_old);
         if exchange.has_arrived() {
             return Ok(false);
         }
@@ -183,9 +186,12 @@ impl ProxyHttp for Gateway {
         Ok(true)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Self::CTX) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<Box<HttpPeer>> {
         match forward::choose_upstream::run(exchange) {
-            Ok(peer) => Ok(Box::new(peer)),
+            Ok(mut peer) => {
+                forward::upload::set_timeouts(&mut peer, session, exchange);
+                Ok(Box::new(peer))
+            }
             Err(code) => Err(respond::failure::refuse(exchange, code)),
         }
     }
@@ -207,11 +213,14 @@ impl ProxyHttp for Gateway {
 
     async fn request_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         exchange: &mut Self::CTX,
     ) -> Result<()> {
+        if session.was_upgraded() {
+            return Ok(());
+        }
         forward::request_body::run(body, end_of_stream, exchange)
     }
 
@@ -252,6 +261,7 @@ impl ProxyHttp for Gateway {
             let storage = self.cache.storage;
             cache::invalidate::run(session.req_header(), response.status, exchange, storage).await;
         }
+        respond::framing::to_old_client(response, session);
         let cache = match exchange.cache_rule() {
             Some(_) => Some(cache::outcome::describe(session, exchange)?),
             None => None,

@@ -13,6 +13,7 @@ pub mod balancer;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod downstream;
 pub mod edition;
 pub mod exchange;
 mod field_values;

@@ -27,6 +27,7 @@ pub enum Code {
     BadPath,
     BadRequest,
     BodyTooLarge,
+    RequestTimeout,
     UnsupportedMediaType,
     CrossOrigin,
     WrongHost,
@@ -51,7 +52,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 40] = [
+    pub const ALL: [Code; 41] = [
         Code::NoCredentials,
         Code::TokenMalformed,
         Code::TokenTooLarge,
@@ -71,6 +72,7 @@ impl Code {
         Code::BadPath,
         Code::BadRequest,
         Code::BodyTooLarge,
+        Code::RequestTimeout,
         Code::UnsupportedMediaType,
         Code::CrossOrigin,
         Code::WrongHost,
@@ -115,6 +117,7 @@ impl Code {
             Code::BadPath => "bad_path",
             Code::BadRequest => "bad_request",
             Code::BodyTooLarge => "body_too_large",
+            Code::RequestTimeout => "request_timeout",
             Code::UnsupportedMediaType => "unsupported_media_type",
             Code::CrossOrigin => "cross_origin",
             Code::WrongHost => "wrong_host",
@@ -164,6 +167,7 @@ impl Code {
             Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Code::UsernameTaken | Code::UsernameReserved | Code::AccountChanged => StatusCode::CONFLICT,
             Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Code::TokenTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Code::BadPath
@@ -207,6 +211,7 @@ impl Code {
             Code::BadPath => "The request target is not in plain canonical form",
             Code::BadRequest => "The request is not well-formed",
             Code::BodyTooLarge => "The request body is too large",
+            Code::RequestTimeout => "The request did not arrive in time",
             Code::UnsupportedMediaType => "The request body has the wrong content type",
             Code::CrossOrigin => "The request comes from another origin",
             Code::WrongHost => "This server isn't known by the name in the Host field",

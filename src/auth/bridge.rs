@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, StatusCode, header};
+use pingora::ErrorType;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use tower::ServiceExt;
@@ -77,13 +78,16 @@ async fn read_body(session: &mut Session, max: u64) -> Result<Bytes, Rejection> 
                 }
                 Ok(Some(part)) => body.extend_from_slice(&part),
                 Ok(None) => return Ok(body.freeze()),
+                Err(error) if *error.etype() == ErrorType::ReadTimedout => {
+                    return Err(Code::RequestTimeout.into());
+                }
                 Err(_) => return Err(Rejection::from(Code::BadRequest).because("the body broke off")),
             }
         }
     };
     match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Ok(body) => body,
-        Err(_) => Err(Rejection::from(Code::BadRequest).because("the body took too long")),
+        Err(_) => Err(Code::RequestTimeout.into()),
     }
 }
 

@@ -111,6 +111,8 @@ fn is_plain_field(name: &HeaderName, value: &[u8], before: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::BytesMut;
     use pingora::protocols::http::ServerSession;
     use proptest::prelude::*;
@@ -128,7 +130,7 @@ mod tests {
         runtime.block_on(async {
             let (stream, _) = tokio::io::duplex(64);
             let mut session = ServerSession::new_http1(Box::new(stream));
-            super::super::begin(&mut session, BytesMut::from(head), 1);
+            super::super::begin(&mut session, BytesMut::from(head), 1, Duration::from_secs(1));
             session.read_request().await.ok()?.then_some(())?;
             let session_read = session.as_http1()?.get_headers_raw_bytes().len();
             let will_keepalive = session.as_http1()?.will_keepalive();

@@ -1,6 +1,8 @@
 //! How requests begin: whether they may pass, and what can be answered with no more of Pingora than a session, or
 //! without one. For the front door, and for the first of Pingora's phases.
 
+use std::net::IpAddr;
+
 use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -21,6 +23,11 @@ impl Gateway {
     /// Whether requests may be answered past Pingora's proxy.
     pub fn may_forward_itself(&self) -> bool {
         self.editions.load().policy.fast_lane
+    }
+
+    /// Whether this address speaks for others, as `trusted_proxies` says.
+    pub fn is_trusted(&self, address: IpAddr) -> bool {
+        arrive::is_trusted(&self.editions.load().policy, address)
     }
 
     /// Whether the request may pass.

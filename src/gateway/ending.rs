@@ -21,10 +21,10 @@ use crate::rejection::{Code, Rejection};
 
 impl Gateway {
     /// The answer to what is no request, on record as far as it was understood.
-    pub async fn refuse_unreadable(&self, session: &mut Session) {
+    pub async fn refuse_unreadable(&self, session: &mut Session, code: Code) {
         let mut exchange = self.begin();
         exchange.client = arrive::unknown_client(session, &exchange.edition.policy);
-        respond::render_error::unreadable(session, &mut exchange).await;
+        respond::render_error::unreadable(session, &mut exchange, code).await;
         let method = Method::from_bytes(b"-").unwrap_or_default();
         self.record(session, &mut exchange, &method, b"-");
     }
@@ -64,6 +64,10 @@ impl Gateway {
 
     /// The same as [`settle`](Self::settle) for an answer that no session has written.
     fn note(&self, exchange: &mut Exchange, outcome: &Outcome) {
+        // A head that is late never gets as far as a route.
+        if exchange.refused == Some(Code::RequestTimeout) && exchange.route.is_some() {
+            self.metrics.late_clients("body").inc();
+        }
         self.records.note(exchange, outcome);
     }
 

@@ -12,11 +12,13 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::admin_cache::AdminCache;
+use super::admin_listener::AdminListener;
 use super::health::Health;
 use super::open_stores::OpenStores;
 use super::status::Status;
@@ -57,6 +59,8 @@ impl Admin {
     pub async fn open_port(&self, address: SocketAddr, console: Router) -> Result<(), StartError> {
         let listener =
             TcpListener::bind(address).await.map_err(|cause| StartError::Listen { address, cause })?;
+        // The tap does nothing but let the peer be known to the service.
+        let listener = AdminListener::new(listener).tap_io(|_| ());
         let guarded = Router::new()
             .route("/", get(async || Redirect::to("/console/")))
             .merge(self.api.clone())

@@ -3,9 +3,11 @@
 
 mod admin;
 mod admin_cache;
+mod admin_listener;
 mod api;
 mod console;
 mod control;
+mod descriptors;
 mod editions;
 mod guard;
 mod health;
@@ -61,6 +63,7 @@ pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
     let watching = |cause| StartError::Io { doing: "watching the configuration", cause };
     let is_readable_again = load::is_readable_again(config);
     let changes = reload::Changes::follow(config).map_err(watching)?;
+    descriptors::raise_limit();
     let loaded = load::load_tested(config).map_err(|problems| StartError::Config(load::render(&problems)))?;
     let policy = announce(loaded);
     log.set_level(policy.log.level);

@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::tls::TlsSettings;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::listening::Service;
 
-use super::StartError;
 use super::listeners::{Listeners, OnListeners};
 use super::shutdown::{Remains, Signals};
 use super::status::Status;
-use crate::config::policy::{Listen, ProxyListener};
-use crate::front_door::{Connections, FrontDoor};
+use super::{StartError, descriptors};
+use crate::config::policy::{ClientTimeouts, Listen, MaxConnections, ProxyListener};
+use crate::downstream::{ConnectionLimits, Max, Patience, Refused};
+use crate::front_door::{Connections, CountTls, FrontDoor};
 use crate::gateway::Gateway;
+use crate::telemetry::Metrics;
 
 /// Idle connections kept to upstreams. Below the number of concurrent requests it costs half the
 /// throughput (docs/performance.md).
@@ -41,17 +44,22 @@ pub fn run(
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(listen.idle_timeout);
     proxy.server_options = Some(options);
-    let door = FrontDoor::new(gateway, proxy);
+    let limits = Arc::new(limits(listen, &status.metrics));
+    let patience = Arc::new(patience(listen, &status.metrics));
+    let count_tls = CountTls { gateway: gateway.clone(), limits: limits.clone() };
+    let door = FrontDoor::new(gateway, proxy, patience, limits);
     office.spawn(door.watch_idle(listen.idle_timeout));
     let connections = Connections::new(door, remains.connections.clone());
     let mut service = Service::new("proxy".to_owned(), connections);
     for listener in &listen.proxy {
-        let address = listener.address.to_string();
-        match &listener.tls {
-            None => service.add_tcp(&address),
-            Some(_) => service.add_tls_with_settings(&address, None, tls(listener)?),
-        }
+        let endpoint = ListenerConfig::tcp(listener.address.to_string());
+        service.add_listener(match &listener.tls {
+            // Bodies are read in large pieces anyway, and most connections wait for a head.
+            None => endpoint.l4_buffer(L4BufferSettings::default().read(0)),
+            Some(_) => endpoint.tls(tls(listener)?),
+        });
     }
+    service.endpoints().set_pre_tls_callback(Arc::new(count_tls));
     office.spawn(note_when_listening(listeners.addresses(), status.clone()));
     server.add_service(OnListeners { service, listeners: listeners.clone() });
     let signals = Signals {
@@ -65,6 +73,22 @@ pub fn run(
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     remains.settle();
     Ok(())
+}
+
+fn limits(listen: &Listen, metrics: &Metrics) -> ConnectionLimits {
+    let MaxConnections { total, per_address } = listen.max_connections;
+    let max = Max { total: total.unwrap_or_else(descriptors::for_clients), per_address };
+    let refused = Refused {
+        total: metrics.refused_connections("total"),
+        per_address: metrics.refused_connections("per_address"),
+    };
+    ConnectionLimits::new(max, metrics.client_connections.clone(), refused)
+}
+
+fn patience(listen: &Listen, metrics: &Metrics) -> Patience {
+    let ClientTimeouts { header, body, send } = listen.timeouts;
+    let late = |timeout| metrics.late_clients(timeout);
+    Patience { header, body, send, late_header: late("header"), late_send: late("send") }
 }
 
 fn conf(listen: &Listen) -> ServerConf {

@@ -38,6 +38,9 @@ pub struct Metrics {
     pub password_hash_duration: Histogram,
     pub store_errors: IntCounterVec,
     pub http_requests_in_flight: IntGauge,
+    pub client_connections: IntGauge,
+    client_connections_refused: IntCounterVec,
+    client_timeouts: IntCounterVec,
     pub fast_lane_requests: IntCounter,
     pub access_log_dropped: IntCounter,
     pub decision_log_dropped: IntCounter,
@@ -149,6 +152,25 @@ impl Metrics {
                 "http_requests_in_flight",
                 "Requests being handled",
             ),
+            client_connections: int_gauge(&registry, "client_connections", "Connections that clients have"),
+            client_connections_refused: born(
+                counters(
+                    &registry,
+                    "client_connections_refused_total",
+                    "Connections closed at once, by the part of listen.max_connections that they were beyond",
+                    &["limit"],
+                ),
+                &["total", "per_address"],
+            ),
+            client_timeouts: born(
+                counters(
+                    &registry,
+                    "client_timeouts_total",
+                    "Clients that took too long, by the part of listen.timeouts",
+                    &["timeout"],
+                ),
+                &["header", "body", "send"],
+            ),
             fast_lane_requests: counter(
                 &registry,
                 "fast_lane_requests_total",
@@ -195,6 +217,18 @@ impl Metrics {
             .encode(&self.registry.gather(), &mut text)
             .expect("writing to memory, and the names were checked at registration");
         text
+    }
+}
+
+impl Metrics {
+    /// Connections beyond a part of `listen.max_connections`.
+    pub fn refused_connections(&self, limit: &str) -> IntCounter {
+        self.client_connections_refused.with_label_values(&[limit])
+    }
+
+    /// Clients that took longer than a part of `listen.timeouts`.
+    pub fn late_clients(&self, timeout: &str) -> IntCounter {
+        self.client_timeouts.with_label_values(&[timeout])
     }
 }
 
@@ -257,6 +291,14 @@ fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     register(registry, IntCounterVec::new(opts(name, help), labels))
+}
+
+/// With its series there from the start: an alert on a rate needs them before the first event.
+fn born(counters: IntCounterVec, labels: &[&str]) -> IntCounterVec {
+    for label in labels {
+        counters.with_label_values(&[*label]);
+    }
+    counters
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> Gauge {

@@ -30,6 +30,26 @@ fn route<'p>(policy: &'p Policy, name: &str) -> &'p Route {
 }
 
 #[test]
+fn clients_have_limits_of_their_own() {
+    let short = policy("version: 1").listen.clone();
+    assert_eq!(short.timeouts.header, Duration::from_secs(10));
+    assert_eq!(
+        (short.timeouts.body, short.timeouts.send),
+        (Duration::from_secs(60), Duration::from_secs(60))
+    );
+    assert_eq!((short.max_connections.total, short.max_connections.per_address), (None, None));
+
+    let yaml = "listen: { timeouts: { header: 5s, body: 2m, send: 1m30s }, max_connections: { total: 9, per_address: 3 } }";
+    let listen = policy(yaml).listen.clone();
+    assert_eq!(listen.timeouts.header, Duration::from_secs(5));
+    assert_eq!(
+        (listen.timeouts.body, listen.timeouts.send),
+        (Duration::from_secs(120), Duration::from_secs(90))
+    );
+    assert_eq!((listen.max_connections.total, listen.max_connections.per_address), (Some(9), Some(3)));
+}
+
+#[test]
 fn a_file_may_be_as_short_as_one_line() {
     let policy = policy("version: 1");
 

@@ -115,3 +115,22 @@ async fn class_59_bytes_behind_an_upgrade_that_is_not_granted_never_reach_the_ba
     assert_eq!(backend.calls("/smuggled").await, 0);
     assert!(tap.heard().iter().all(|sent| !sent.contains("/smuggled")), "{:?}", tap.heard());
 }
+
+/// `max_body` is for request bodies: what goes through a socket is none.
+#[tokio::test]
+async fn a_websocket_may_carry_more_than_max_body() {
+    let routes = r#"
+        routes:
+          - { path: /ws, upstream: example, websocket: true, access: public, max_body: 1KiB }
+    "#;
+    let gw = harness::gateway(routes).await;
+    let (mut connection, answer) = open(&gw, "gateway", None).await;
+    assert_eq!(answer.status, 101, "{}", answer.head);
+    text(&mut connection).await;
+
+    let message = "x".repeat(100);
+    for _ in 0..100 {
+        connection.send(&masked(&message)).await;
+        assert_eq!(text(&mut connection).await, message);
+    }
+}

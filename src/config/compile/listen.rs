@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use super::Compiler;
 use crate::config::place::Place;
-use crate::config::policy::{ControlSocket, Listen, ProxyListener, TlsFiles, UserStorage};
+use crate::config::policy::{
+    ClientTimeouts, ControlSocket, Listen, MaxConnections, ProxyListener, TlsFiles, UserStorage,
+};
 use crate::config::raw;
 
 const DEFAULT_PROXY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+
+/// More than a process can have open.
+const MOST_CONNECTIONS: u32 = 10_000_000;
 
 /// Some systems take no more, the last of them a zero.
 const MAX_SOCKET_PATH: usize = 103;
@@ -34,6 +39,9 @@ impl Compiler<'_> {
                 raw.idle_timeout,
                 Duration::from_secs(75),
             ),
+            timeouts: self.client_timeouts(raw.timeouts.unwrap_or_default(), &at.key("timeouts")),
+            max_connections: self
+                .max_connections(raw.max_connections.unwrap_or_default(), &at.key("max_connections")),
             drain: self.duration(at, "drain", raw.drain, Duration::ZERO),
             shutdown_timeout: self.duration(
                 at,
@@ -41,6 +49,25 @@ impl Compiler<'_> {
                 raw.shutdown_timeout,
                 Duration::from_secs(30),
             ),
+        }
+    }
+
+    fn client_timeouts(&mut self, raw: raw::ClientTimeouts, at: &Place<'_>) -> ClientTimeouts {
+        let seconds = Duration::from_secs;
+        ClientTimeouts {
+            header: self.positive_duration(at, "header", raw.header, seconds(10)),
+            body: self.positive_duration(at, "body", raw.body, seconds(60)),
+            send: self.positive_duration(at, "send", raw.send, seconds(60)),
+        }
+    }
+
+    fn max_connections(&mut self, raw: raw::MaxConnections, at: &Place<'_>) -> MaxConnections {
+        let mut number = |key, said: Option<u64>| {
+            said.is_some().then(|| self.number(at, key, said, MOST_CONNECTIONS, 1..=MOST_CONNECTIONS))
+        };
+        MaxConnections {
+            total: number("total", raw.total),
+            per_address: number("per_address", raw.per_address),
         }
     }
 

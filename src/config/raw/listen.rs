@@ -11,8 +11,25 @@ pub struct Listen {
     pub admin: Option<String>,
     pub control: Option<String>,
     pub idle_timeout: Option<String>,
+    pub timeouts: Option<ClientTimeouts>,
+    pub max_connections: Option<MaxConnections>,
     pub drain: Option<String>,
     pub shutdown_timeout: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientTimeouts {
+    pub header: Option<String>,
+    pub body: Option<String>,
+    pub send: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaxConnections {
+    pub total: Option<u64>,
+    pub per_address: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

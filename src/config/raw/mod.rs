@@ -33,7 +33,7 @@ pub use auth::{Argon2, Auth, Email, EndpointLimits, Keys, Lockout, Mfa, Password
 pub use cache::{Cache, CacheSettings, Query, VaryBy};
 pub use issuers::{ClaimNames, Issuer, IssuerRoles, Words};
 pub use limits::{By, Limit, OnStoreError};
-pub use listen::{Listen, ProxyListener, Tls};
+pub use listen::{ClientTimeouts, Listen, MaxConnections, ProxyListener, Tls};
 pub use log::{Log, LogLevel};
 pub use mail::{Mail, Smtp, SmtpTls, Template, Templates};
 pub use metrics::Metrics;

@@ -6,3 +6,4 @@ pub mod identity_headers;
 pub mod request_body;
 pub mod reserved;
 pub mod rewrite_request;
+pub mod upload;

@@ -52,6 +52,8 @@ fn of_socket(error: &Error, has_head: bool) -> &'static str {
     let kind = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
     match kind {
         Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => "reset",
+        Some(io::ErrorKind::TimedOut) if has_head => "timeout: body",
+        Some(io::ErrorKind::TimedOut) => "timeout: first byte",
         Some(io::ErrorKind::UnexpectedEof) if has_head => "closed: unfinished body",
         Some(io::ErrorKind::UnexpectedEof) => "closed: no answer",
         _ => "broken connection",

@@ -1,11 +1,17 @@
 //! Which code stands for an error of Pingora's, and the reverse.
 
+use std::io;
+
 use pingora::{Error, ErrorSource, ErrorType};
 
+use crate::downstream::NoAnswer;
 use crate::exchange::Exchange;
 use crate::rejection::Code;
 
 pub fn code_of(error: &Error) -> Code {
+    if is_without_answer(error) {
+        return Code::UpstreamTimeout;
+    }
     match (error.esource(), error.etype()) {
         (_, ErrorType::HTTPStatus(413)) => Code::BodyTooLarge,
         (
@@ -16,6 +22,7 @@ pub fn code_of(error: &Error) -> Code {
             | ErrorType::TLSHandshakeTimedout,
         ) => Code::UpstreamTimeout,
         (ErrorSource::Upstream, _) => Code::UpstreamUnreachable,
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Code::RequestTimeout,
         (ErrorSource::Downstream, _) => Code::BadRequest,
         (ErrorSource::Internal | ErrorSource::Unset, _) => Code::Internal,
     }
@@ -31,5 +38,11 @@ pub fn refuse(exchange: &mut Exchange, code: Code) -> Box<Error> {
 pub fn is_client_gone(error: &Error) -> bool {
     let broken =
         matches!(error.etype(), ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed);
-    *error.esource() == ErrorSource::Downstream && broken
+    *error.esource() == ErrorSource::Downstream && broken && !is_without_answer(error)
+}
+
+/// Whether it was the upstream that took too long, though the client's stream has noticed.
+fn is_without_answer(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    cause.is_some_and(|cause| cause.is::<NoAnswer>())
 }

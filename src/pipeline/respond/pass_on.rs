@@ -1,11 +1,11 @@
 //! An upstream's answer on its way to the client: without what must not pass a gateway, and with
 //! what every answer of ours carries. Both lanes of `forward` come through here.
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 
-use super::harden_headers;
+use super::{framing, harden_headers};
 use crate::answer;
 use crate::exchange::Exchange;
 use crate::pipeline::cache::outcome::CACHE_STATUS;
@@ -17,7 +17,8 @@ pub fn from_upstream(
     exchange: &mut Exchange,
     asked_for_upgrade: bool,
 ) -> Result<()> {
-    if response.status == StatusCode::SWITCHING_PROTOCOLS && !asked_for_upgrade {
+    let may_switch = asked_for_upgrade && response.version == Version::HTTP_11;
+    if response.status == StatusCode::SWITCHING_PROTOCOLS && !may_switch {
         let error =
             Error::explain(ErrorType::InvalidHTTPHeader, "101 to a request that asked for no upgrade");
         return Err(error.into_up());
@@ -33,7 +34,7 @@ pub fn from_upstream(
         span.say("http.response.status_code", response.status.as_str());
     }
     harden_headers::run(response);
-    Ok(())
+    framing::from_upstream(response)
 }
 
 /// As this client gets it, from the upstream or from the cache.

@@ -28,10 +28,10 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange, rejection: &Rej
     }
 }
 
-/// Answers what can't be read as a request (RFC 9112), and closes the connection: nobody knows where
-/// another request would begin.
-pub async fn unreadable(session: &mut Session, exchange: &mut Exchange) {
-    let rejection = Rejection::from(Code::BadRequest);
+/// Answers what can't be read as a request (RFC 9112), or didn't come in time, and closes the connection: there is
+/// no telling where another request would begin.
+pub async fn unreadable(session: &mut Session, exchange: &mut Exchange, code: Code) {
+    let rejection = Rejection::from(code);
     exchange.refused = Some(rejection.code);
     exchange.answered_here = true;
     let body = rejection.problem_json(exchange.request_id.as_str());

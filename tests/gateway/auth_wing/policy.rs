@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis::config::policy::{
-    Admin, Argon2Params, Auth, CacheSettings, ControlSocket, EmailRules, KeyMaterial, KeyRules, Listen, Log,
-    LogLevel, Mail, MailTemplate, MfaRules, PasswordRules, Policy, Revocation, RouteTable, Share,
-    SigningAlgorithm, StateStorage, Storage, TokenKey, Tokens, UserStorage,
+    Admin, Argon2Params, Auth, CacheSettings, ClientTimeouts, ControlSocket, EmailRules, KeyMaterial,
+    KeyRules, Listen, Log, LogLevel, Mail, MailTemplate, MaxConnections, MfaRules, PasswordRules, Policy,
+    Revocation, RouteTable, Share, SigningAlgorithm, StateStorage, Storage, TokenKey, Tokens, UserStorage,
 };
 use portcullis::identity::reserved::ReservedNames;
 use portcullis::identity::secret::Secret;
@@ -23,6 +23,12 @@ pub fn policy() -> Policy {
             control: ControlSocket { path: PathBuf::new(), is_required: false },
             drain: Duration::ZERO,
             idle_timeout: Duration::from_secs(75),
+            timeouts: ClientTimeouts {
+                header: Duration::from_secs(10),
+                body: Duration::from_secs(60),
+                send: Duration::from_secs(60),
+            },
+            max_connections: MaxConnections { total: None, per_address: None },
             shutdown_timeout: Duration::ZERO,
         },
         admin: Admin::default(),

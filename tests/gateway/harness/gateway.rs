@@ -13,7 +13,7 @@ use super::client::{self, Client};
 use super::metrics::Metrics;
 use super::process::Process;
 use super::raw::{RawAnswer, RawConnection};
-use super::setup::{SECRET, Setup, Stores};
+use super::setup::{DESCRIPTORS, SECRET, Setup, Stores};
 use super::upstream::Upstream;
 use super::{PASSWORD, eventually};
 use crate::servers::ports::{self, ReservedPort};
@@ -249,6 +249,21 @@ impl Gateway {
         self.log().matches("configuration refused").count()
     }
 
+    /// The memory that it holds, in KiB (Linux).
+    pub fn resident_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process().id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the system tells it");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// Lowers its limit of open files while it runs (`prlimit`, Linux).
+    pub fn limit_descriptors(&self, limit: u32) {
+        let process = self.process().id().to_string();
+        let limit = format!("--nofile={limit}:{limit}");
+        let status = Command::new("prlimit").args(["--pid", &process, &limit]).status();
+        assert!(status.expect("every Linux has `prlimit`").success());
+    }
+
     /// `HUP`, `TERM`, `STOP`, `CONT`.
     pub fn signal(&self, signal: &str) {
         self.process().signal(signal);
@@ -312,7 +327,16 @@ impl Drop for Gateway {
 }
 
 fn launch(home: &Path, environment: &[(String, String)]) -> Process {
-    let mut command = command(env!("CARGO_BIN_EXE_portcullis"), home, environment);
+    let binary = env!("CARGO_BIN_EXE_portcullis");
+    let limit = environment.iter().find(|(name, _)| name == DESCRIPTORS).map(|(_, limit)| limit);
+    let mut command = match limit {
+        None => command(binary, home, environment),
+        Some(limit) => {
+            let mut command = command("prlimit", home, environment);
+            command.args([format!("--nofile={limit}").as_str(), binary]);
+            command
+        }
+    };
     Process::start(command.args(["serve", "--config", "gateway.yaml"]), home)
 }
 

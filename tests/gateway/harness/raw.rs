@@ -56,6 +56,15 @@ impl RawConnection {
         self.stream.write_all(bytes).await.is_ok()
     }
 
+    /// How many of these bytes were sent before the other side took no more for `patience`, or closed.
+    pub async fn send_until_stuck(&mut self, bytes: &[u8], patience: Duration) -> usize {
+        let mut sent = 0;
+        while let Ok(Ok(length @ 1..)) = timeout(patience, self.stream.write(&bytes[sent..])).await {
+            sent += length;
+        }
+        sent
+    }
+
     /// The next whole answer; `None` when the connection ends first. Interim (1xx) answers are
     /// handed out like others; `HEAD` isn't supported.
     pub async fn answer(&mut self) -> Option<RawAnswer> {

@@ -70,6 +70,9 @@ impl Stores {
     }
 }
 
+/// The variable by which [`Setup::descriptors`] tells how the gateway is started.
+pub(super) const DESCRIPTORS: &str = "TEST_DESCRIPTORS";
+
 pub struct Setup {
     /// By top-level key, in order.
     pub(super) sections: Vec<(String, String)>,
@@ -118,6 +121,11 @@ impl Setup {
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// Starts it with these limits of open files (`prlimit`, Linux).
+    pub fn descriptors(self, soft: u32, hard: u32) -> Self {
+        self.env(DESCRIPTORS, format!("{soft}:{hard}"))
     }
 
     /// A file in the gateway's folder, for `{ file: name }`.
