@@ -24,7 +24,7 @@ const MAX_REFERENCED_BYTES: u64 = 1 << 20;
 
 /// The policy of the file at `path`, or everything that is wrong with it.
 pub fn load(path: &Path) -> Result<Compiled, Vec<Problem>> {
-    load_beside(path, None)
+    load_beside(path, None, false)
 }
 
 /// The same, if its own `tests:` hold.
@@ -35,16 +35,17 @@ pub fn load_tested(path: &Path) -> Result<Compiled, Vec<Problem>> {
 /// The same once more: what stands in the file as in `last` isn't read again. Afterwards `last` is this reading, if
 /// the file could be used.
 pub fn load_tested_again(path: &Path, last: &mut Option<LastReading>) -> Result<Compiled, Vec<Problem>> {
-    let mut compiled = load_beside(path, last.as_ref())?;
+    let mut compiled = load_beside(path, last.as_ref(), true)?;
     *last = compiled.reading.take();
     test(compiled)
 }
 
-fn load_beside(path: &Path, last: Option<&LastReading>) -> Result<Compiled, Vec<Problem>> {
+fn load_beside(path: &Path, last: Option<&LastReading>, is_again: bool) -> Result<Compiled, Vec<Problem>> {
     let name = path.display().to_string();
-    let folder = folder_of(path);
-    let text = read_text(path, MAX_FILE_BYTES).map_err(|reason| vec![Problem::with_file(&name, reason)])?;
-    load_text_beside(&name, &text, last, &Machine { folder })
+    let machine = Machine { folder: folder_of(path), is_again };
+    let text = machine.read(path, MAX_FILE_BYTES);
+    let text = text.map_err(|reason| vec![Problem::with_file(&name, reason)])?;
+    load_text_beside(&name, &text, last, &machine)
 }
 
 /// Where relative paths of the file begin. One that comes through a pipe, as from `<(…)` of a shell, lies in no folder.
@@ -60,9 +61,13 @@ pub fn is_readable_again(path: &Path) -> bool {
     std::fs::metadata(path).map_or(true, |found| found.is_file())
 }
 
+/// What a file is refused for that is read again and brings nothing that somebody has written meanwhile.
+const REPLACED: &str = "another file took its place outside, and what this process sees is the old one: mount the \
+    folder that the file lies in, not the file, or change the file in place";
+
 /// Whether the name leads to a file that has no name any more. A container that a single file is mounted into keeps
 /// seeing the file of before when another one takes its place outside.
-pub fn is_replaced_elsewhere(path: &Path) -> bool {
+fn is_replaced_elsewhere(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.nlink() == 0)
 }
 
@@ -93,7 +98,7 @@ impl Reach {
     pub fn of(path: &Path) -> Self {
         let text = read_text(path, MAX_FILE_BYTES).ok();
         let document = text.and_then(|text| Document::read("", &text).ok());
-        let machine = Machine { folder: path.parent().map(Path::to_path_buf).unwrap_or_default() };
+        let machine = Machine::beside(path);
         let said = |section: &str, key: &str| {
             let mut value = document.as_ref()?.tree.get(section)?.get(key)?.clone();
             substitute(&mut value, &machine, &mut Problems::default());
@@ -127,7 +132,7 @@ pub fn load_text_beside(
 
 /// The patterns of the `include:` of a file with this text, as paths that this process can open.
 pub fn included_patterns(path: &Path, text: &[u8]) -> Vec<PathBuf> {
-    let machine = Machine { folder: path.parent().map(Path::to_path_buf).unwrap_or_default() };
+    let machine = Machine::beside(path);
     // Reading a long file only to find that it has no such key would be felt.
     let text = std::str::from_utf8(text).ok().filter(|text| text.contains("include"));
     let Some(document) = text.and_then(|text| Document::read("", text).ok()) else {
@@ -185,6 +190,21 @@ pub fn render(problems: &[Problem]) -> String {
 pub struct Machine {
     /// Where gateway.yaml lies; paths in it are relative to this.
     pub folder: PathBuf,
+    /// Whether the running gateway reads its files once more.
+    is_again: bool,
+}
+
+impl Machine {
+    fn beside(path: &Path) -> Self {
+        Self { folder: path.parent().map(Path::to_path_buf).unwrap_or_default(), is_again: false }
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> Result<String, String> {
+        match self.is_again && is_replaced_elsewhere(path) {
+            true => Err(REPLACED.to_owned()),
+            false => read_text(path, limit),
+        }
+    }
 }
 
 impl Surroundings for Machine {
@@ -193,7 +213,7 @@ impl Surroundings for Machine {
     }
 
     fn file(&self, path: &str) -> Result<String, String> {
-        read_text(&self.locate(path), MAX_REFERENCED_BYTES)
+        self.read(&self.locate(path), MAX_REFERENCED_BYTES)
     }
 
     fn matching(&self, pattern: &str) -> Result<Vec<String>, String> {
@@ -208,7 +228,7 @@ impl Surroundings for Machine {
     }
 
     fn included(&self, path: &str) -> Result<String, String> {
-        read_text(&self.locate(path), MAX_INCLUDED_BYTES)
+        self.read(&self.locate(path), MAX_INCLUDED_BYTES)
     }
 
     fn locate(&self, path: &str) -> PathBuf {

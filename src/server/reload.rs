@@ -130,7 +130,8 @@ impl Reload {
 
     /// `asked`: by a person, who wants to hear even that nothing changed.
     async fn reload(&self, asked: bool) {
-        if let Some(problem) = self.why_not_again() {
+        if !self.is_readable_again {
+            let problem = "this was read from a pipe, which gives its content once; start the gateway again";
             return self.refuse(vec![self.problem(problem.to_owned())]);
         }
         let (path, reading) = (self.path.clone(), self.reading.clone());
@@ -156,18 +157,6 @@ impl Reload {
             Err(problem) => self.refuse(vec![self.problem(problem)]),
         }
         self.let_go().await;
-    }
-
-    /// Why reading the file again can't bring what somebody has written meanwhile.
-    fn why_not_again(&self) -> Option<&'static str> {
-        if !self.is_readable_again {
-            return Some("this was read from a pipe, which gives its content once; start the gateway again");
-        }
-        let is_replaced = load::is_replaced_elsewhere(&self.path);
-        is_replaced.then_some(
-            "another file took its place outside, and what this process sees is the old one: mount the folder \
-             that the file lies in, not the file, or change the file in place",
-        )
     }
 
     fn put_in_force(&self, edition: Edition) {

@@ -53,6 +53,27 @@ async fn a_file_that_was_replaced_outside_of_its_mount_is_not_taken_for_the_new_
     assert_eq!(gw.anonymous().get("/public/hello").await.status(), 200);
 }
 
+/// Secrets are mounted one by one as often.
+#[tokio::test]
+async fn a_secret_that_was_replaced_outside_of_its_mount_is_not_taken_for_the_new_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outside = folder.path().join("rate");
+    fs::write(&outside, "100/s").expect("writable");
+    let mounted = File::open(&outside).expect("it is there");
+    let path = format!("/proc/{}/fd/{}", std::process::id(), mounted.as_raw_fd());
+    let limits = format!("limits: {{ unused: {{ rate: {{ file: {path} }}, by: user }} }}");
+    let gw = harness::gateway(&*limits).await;
+    assert!(gw.cli(&["reload"]).status.success(), "it is the same file so far");
+
+    fs::write(folder.path().join("new"), "200/s").expect("writable");
+    fs::rename(folder.path().join("new"), &outside).expect("both lie in one folder");
+    let reload = gw.cli(&["reload"]);
+
+    let said = String::from_utf8_lossy(&reload.stderr);
+    assert!(!reload.status.success() && said.contains("mount the folder"), "{said}");
+    assert!(said.contains("limits.unused.rate"), "{said}");
+}
+
 #[tokio::test]
 async fn a_configuration_may_come_through_a_pipe() {
     let upstream = Upstream::start().await;

@@ -141,8 +141,8 @@ fn scheme_of(said: &str) -> Option<&'static str> {
     }
 }
 
-/// In lower case; and `localhost.` is `localhost`: the final dot only says that the name is complete (RFC 3986 §3.2.2). Takes a valid
-/// authority.
+/// In lower case; and `localhost.` is `localhost`: the final dot only says that the name is complete (RFC 3986
+/// §3.2.2). Takes a valid authority.
 pub fn plain_authority(authority: &str) -> String {
     let mut authority = authority.to_ascii_lowercase();
     let port = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
