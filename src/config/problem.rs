@@ -99,6 +99,15 @@ pub struct Problems {
     /// Where something is known to be wrong, so that what follows from it need not be said.
     known: BTreeSet<Path>,
     suggestions: usize,
+    outside: Vec<Outside>,
+}
+
+/// A value that came from a variable or a file and may be a secret.
+#[derive(Debug)]
+struct Outside {
+    value: String,
+    /// How the file refers to it.
+    reference: String,
 }
 
 #[derive(Debug)]
@@ -111,6 +120,8 @@ struct Finding {
 }
 
 const MAX_TOLD: usize = 1000;
+/// Shorter values are no secrets, and could be a part of any word.
+const SHORTEST_SECRET: usize = 6;
 /// Looking for a near name costs time in proportion to the number of names.
 const MAX_SUGGESTIONS: usize = 100;
 
@@ -142,6 +153,13 @@ impl Problems {
     pub fn missing(&mut self, place: &Place<'_>, key: &str, remedy: &str) {
         if !self.is_known(&place.key(key)) {
             self.error(place, format!("`{key}` is missing; {remedy}"));
+        }
+    }
+
+    /// From now on, messages show `reference` in place of this value.
+    pub fn conceal(&mut self, value: &str, reference: String) {
+        if value.len() >= SHORTEST_SECRET {
+            self.outside.push(Outside { value: value.to_owned(), reference });
         }
     }
 
@@ -182,7 +200,10 @@ impl Problems {
     }
 
     /// Everything found, in the order of the files: errors, then warnings.
-    pub fn into_lines(self, document: &Document) -> (Vec<Problem>, Vec<Problem>) {
+    pub fn into_lines(mut self, document: &Document) -> (Vec<Problem>, Vec<Problem>) {
+        for found in &mut self.found {
+            self.outside.iter().for_each(|outside| outside.take_from(&mut found.message));
+        }
         let mut lines: Vec<(usize, Problem)> =
             self.found.into_iter().map(|found| found.locate(document)).collect();
         lines.sort_by(|(file, a), (other, b)| {
@@ -193,6 +214,21 @@ impl Problems {
             lines.push(Problem::with_file(document.name(), format!("… and {} more problems", self.untold)));
         }
         lines.into_iter().partition(|line| line.severity == Severity::Error)
+    }
+}
+
+impl Outside {
+    /// Replaces the value, and any longer line of it, as it is and as `{:?}` writes it.
+    fn take_from(&self, message: &mut String) {
+        let lines = self.value.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_SECRET);
+        for text in std::iter::once(self.value.as_str()).chain(lines) {
+            let escaped = text.escape_debug().to_string();
+            for shown in [text, escaped.as_str()] {
+                if message.contains(shown) {
+                    *message = message.replace(shown, &self.reference);
+                }
+            }
+        }
     }
 }
 

@@ -32,7 +32,7 @@ pub fn substitute(tree: &mut Value, surroundings: &dyn Surroundings, problems: &
 fn replace(value: &mut Value, at: &Place<'_>, surroundings: &dyn Surroundings, problems: &mut Problems) {
     pace::step();
     match value {
-        Value::String(text) if may_refer(text) => match expand(text, surroundings) {
+        Value::String(text) if may_refer(text) => match expand(text, surroundings, problems) {
             Ok(expanded) => *text = expanded,
             Err(message) => {
                 problems.error(at, message);
@@ -62,7 +62,7 @@ fn may_refer(text: &str) -> bool {
 }
 
 /// The text with every reference replaced; `$${` stands for `${` itself.
-fn expand(text: &str, surroundings: &dyn Surroundings) -> Result<String, String> {
+fn expand(text: &str, surroundings: &dyn Surroundings, problems: &mut Problems) -> Result<String, String> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(dollar) = rest.find("${") {
@@ -76,7 +76,7 @@ fn expand(text: &str, surroundings: &dyn Surroundings) -> Result<String, String>
         let Some(length) = rest[dollar..].find('}') else {
             return Err("`${` has no `}`; write `$${` for the two characters themselves".to_owned());
         };
-        expanded.push_str(&resolve(&rest[dollar + 2..dollar + length], surroundings)?);
+        expanded.push_str(&resolve(&rest[dollar + 2..dollar + length], surroundings, problems)?);
         rest = &rest[dollar + length + 1..];
     }
     expanded.push_str(rest);
@@ -85,7 +85,11 @@ fn expand(text: &str, surroundings: &dyn Surroundings) -> Result<String, String>
 
 /// One reference without its braces: `VAR` or `VAR:-default`. As in a shell, the default also
 /// stands in for an empty variable.
-fn resolve(reference: &str, surroundings: &dyn Surroundings) -> Result<String, String> {
+fn resolve(
+    reference: &str,
+    surroundings: &dyn Surroundings,
+    problems: &mut Problems,
+) -> Result<String, String> {
     let (name, default) = match reference.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (reference, None),
@@ -96,7 +100,10 @@ fn resolve(reference: &str, surroundings: &dyn Surroundings) -> Result<String, S
         ));
     }
     match (surroundings.variable(name), default) {
-        (Some(value), _) if !value.is_empty() => Ok(value),
+        (Some(value), _) if !value.is_empty() => {
+            problems.conceal(&value, format!("${{{name}}}"));
+            Ok(value)
+        }
         (_, Some(default)) => Ok(default.to_owned()),
         (Some(empty), None) => Ok(empty),
         (None, None) => Err(format!(
@@ -126,7 +133,11 @@ fn read_file(
         return Value::Null;
     };
     match surroundings.file(path) {
-        Ok(text) => Value::String(text.trim_end_matches(['\r', '\n']).to_owned()),
+        Ok(text) => {
+            let text = text.trim_end_matches(['\r', '\n']);
+            problems.conceal(text, format!("{{ file: {path} }}"));
+            Value::String(text.to_owned())
+        }
         Err(reason) => {
             problems.error(at, format!("{path}: {reason}"));
             Value::Null
@@ -175,14 +186,15 @@ mod tests {
         ];
 
         for (text, expected) in cases {
-            assert_eq!(expand(text, &Fixed).as_deref(), Ok(expected), "{text}");
+            let expanded = expand(text, &Fixed, &mut Problems::default());
+            assert_eq!(expanded.as_deref(), Ok(expected), "{text}");
         }
     }
 
     #[test]
     fn a_reference_that_leads_nowhere_is_refused() {
         for text in ["${MISSING}", "${NAME", "${}", "${1A}", "${NAME:?no}", "${A B}"] {
-            assert!(expand(text, &Fixed).is_err(), "{text}");
+            assert!(expand(text, &Fixed, &mut Problems::default()).is_err(), "{text}");
         }
     }
 
