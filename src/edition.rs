@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use prometheus::{Histogram, IntCounter};
+use zeroize::Zeroizing;
 
 use crate::balancer::Balancer;
 use crate::clock::{Timestamp, now};
@@ -40,6 +41,8 @@ pub struct Secrets {
     pub keys: Arc<KeyRing>,
     pub refresh_keys: Arc<RefreshKeys>,
     pub vault: Arc<Vault>,
+    /// Makes TLS session tickets.
+    pub tickets: Zeroizing<[u8; 32]>,
     /// If an upstream wants any.
     pub assertions: Option<Arc<Assertions>>,
 }

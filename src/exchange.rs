@@ -60,6 +60,8 @@ pub struct Exchange {
     pub would_deny: Option<Code>,
     /// The limits with `mode: observe` that would have, by index.
     pub would_refuse: Vec<usize>,
+    /// Whether the client left before it had the whole answer.
+    pub client_left: bool,
     /// Whether the answer was written here (a refusal or the auth wing's) and not by an upstream.
     pub answered_here: bool,
     /// When the stages before forwarding were done.
@@ -73,6 +75,12 @@ pub struct Exchange {
     /// Of the server that is being asked, until its answer begins.
     pub upstream_span: Option<OpenSpan>,
     pub body_received: u64,
+    /// When the last byte of that answer came, if the upload goes on over HTTP/2.
+    pub answer_ended: Option<Instant>,
+    /// Of the request's body, after that.
+    pub body_after_answer: u64,
+    /// Whether the upload was given up because of that. The client has its answer.
+    pub upload_cut: bool,
     /// What became of a request to a cached route; a label and the base of `Cache-Status`.
     pub cache_outcome: Option<&'static str>,
     /// The fields of a 304 by which the upstream has confirmed what is stored.
@@ -200,6 +208,7 @@ impl Exchange {
             excused: None,
             would_deny: None,
             would_refuse: Vec::new(),
+            client_left: false,
             answered_here: false,
             arrived_after: None,
             tried: Vec::new(),
@@ -207,6 +216,9 @@ impl Exchange {
             trace: None,
             upstream_span: None,
             body_received: 0,
+            answer_ended: None,
+            body_after_answer: 0,
+            upload_cut: false,
             cache_outcome: None,
             confirmation: None,
             cache_visit: None,
@@ -224,6 +236,15 @@ impl Exchange {
     /// A call to another program, until this is dropped; `None` unless the request is traced.
     pub fn span(&self, name: &'static str) -> Option<OpenSpan> {
         self.trace.as_ref().map(|trace| trace.open(name))
+    }
+
+    /// Why the request was refused, or `ok`; a client that left was refused nothing.
+    pub fn reason(&self) -> &'static str {
+        match self.refused {
+            Some(code) => code.as_str(),
+            None if self.client_left => "client_left",
+            None => "ok",
+        }
     }
 
     /// Whether the stages before forwarding are done.

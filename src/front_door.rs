@@ -1,17 +1,19 @@
-//! The front door: a client's HTTP/1 connection, one request after the other. What needs no more of
-//! Pingora than its session is answered right here; everything else is handed to Pingora's proxy.
+//! A client's connection, after the TLS handshake where there is one. HTTP/2 has a file of its own. Over HTTP/1, one
+//! request comes after the other. What needs no more of Pingora than its session is answered right here; everything
+//! else is handed to Pingora's proxy.
 //!
 //! Pingora makes one future of a request's whole way, some 80 KB, and moves it twice for each request,
 //! a fifth of what a request costs outside the kernel (docs/performance.md). Here, what a connection
 //! keeps is made once, and is small.
 
 mod await_request;
-mod count_tls;
 mod head;
+mod http2;
 mod open_connections;
 mod plain_request;
 mod waiting_room;
 
+use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +28,6 @@ use pingora::proxy::{HttpProxy, Session};
 use pingora::server::ShutdownWatch;
 use tokio::time::Instant;
 
-pub use self::count_tls::CountTls;
 use self::head::{beyond_head, body_of, is_plain_line, is_plainly_framed};
 pub use self::open_connections::{Connections, OpenConnections};
 use self::plain_request::{Origin, PlainRequest};
@@ -35,6 +36,7 @@ use crate::downstream::{BodyEnd, ClientStream, ConnectionLimits, Patience};
 use crate::exchange::Exchange;
 use crate::gateway::{Arrival, Gateway, Standing, into_http1};
 use crate::rejection::{Code, Rejection};
+use crate::tls::Listeners;
 
 /// Requests per connection; closing now and then frees what a connection holds.
 const MAX_REQUESTS: u32 = 100_000;
@@ -50,9 +52,20 @@ const KEEP_ALIVE: u64 = 60;
 pub struct FrontDoor {
     gateway: Gateway,
     proxy: Arc<HttpProxy<Gateway>>,
+    listeners: Arc<Listeners>,
+    idle_timeout: Duration,
     waiting_room: Arc<WaitingRoom>,
     patience: Arc<Patience>,
     limits: Arc<ConnectionLimits>,
+    /// Dropped when no connection can come any more.
+    _watch: Box<dyn Any + Send + Sync>,
+}
+
+/// What connections of clients are served by.
+pub struct Clients {
+    pub listeners: Arc<Listeners>,
+    pub patience: Arc<Patience>,
+    pub limits: Arc<ConnectionLimits>,
 }
 
 /// A request on its connection, of which nothing was answered yet.
@@ -79,9 +92,14 @@ type Arrived = (Box<Exchange>, Result<(), Rejection>);
 #[async_trait]
 impl ServerApp for FrontDoor {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let stream = self.admit(stream)?;
+        let counted = self.limits.add(limited_address(&self.gateway, peer_address(&stream)))?;
+        let stream = self.listeners.open(stream).await?;
+        let stream = ClientStream::new(stream, self.patience.clone(), Some(counted));
         if stream.is_http2() {
-            return self.proxy.process_new(Box::new(stream.into_http2()), shutdown).await;
+            let stream = Box::new(stream.into_http2());
+            // Boxed, so that the connections of HTTP/1 don't carry its size.
+            Box::pin(http2::serve(self.clone(), stream, shutdown.clone(), self.idle_timeout)).await;
+            return None;
         }
         // Until its first request is there, a connection has no more than this.
         let stream = Box::new(stream);
@@ -98,27 +116,22 @@ impl ServerApp for FrontDoor {
 }
 
 impl FrontDoor {
+    /// `watch` is dropped when the service ends, however it does.
     pub fn new(
         gateway: Gateway,
         proxy: HttpProxy<Gateway>,
-        patience: Arc<Patience>,
-        limits: Arc<ConnectionLimits>,
+        clients: Clients,
+        idle_timeout: Duration,
+        watch: Box<dyn Any + Send + Sync>,
     ) -> Self {
-        Self { gateway, proxy: Arc::new(proxy), waiting_room: Arc::default(), patience, limits }
+        let Clients { listeners, patience, limits } = clients;
+        let (proxy, waiting_room) = (Arc::new(proxy), Arc::default());
+        Self { gateway, proxy, listeners, idle_timeout, waiting_room, patience, limits, _watch: watch }
     }
 
     /// Lets connections hear how time passes; those that were idle for so long are closed.
-    pub fn watch_idle(&self, idle_timeout: Duration) -> impl Future<Output = ()> + use<> {
-        self.waiting_room.clone().watch_the_clock(idle_timeout)
-    }
-
-    /// `None` if there are too many connections. Those with TLS were counted before their handshake.
-    fn admit(&self, stream: Stream) -> Option<ClientStream> {
-        let counted = match stream.get_ssl_digest() {
-            Some(_) => None,
-            None => Some(self.limits.add(limited_address(&self.gateway, peer_address(&stream)))?),
-        };
-        Some(ClientStream::new(stream, self.patience.clone(), counted))
+    pub fn watch_idle(&self) -> impl Future<Output = ()> + use<> {
+        self.waiting_room.clone().watch_the_clock(self.idle_timeout)
     }
 
     /// A connection from its first request to its last.

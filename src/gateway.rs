@@ -3,10 +3,12 @@
 mod beginning;
 mod ending;
 mod records;
+pub mod upload;
 
 use std::any::Any;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -270,6 +272,19 @@ impl ProxyHttp for Gateway {
         respond::pass_on::to_client(response, exchange, cache.map(|(_, status)| status))
     }
 
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        exchange: &mut Self::CTX,
+    ) -> Result<Option<Duration>> {
+        if end_of_stream {
+            self.note_end_of_answer(session, body.as_ref().map_or(0, Bytes::len), exchange);
+        }
+        Ok(None)
+    }
+
     async fn fail_to_proxy(
         &self,
         session: &mut Session,
@@ -280,10 +295,13 @@ impl ProxyHttp for Gateway {
         FailToProxy { error_code: code.status().as_u16(), can_reuse_downstream: false }
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, exchange: &mut Self::CTX) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Self::CTX) {
         match session.subrequest_ctx.is_none() {
             true => self.settle(session, exchange),
             false => exchange.is_settled = true,
+        }
+        if session.downstream_session.is_http2() {
+            Box::pin(self.let_upload_end(session, error.is_some(), exchange)).await;
         }
     }
 

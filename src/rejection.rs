@@ -28,6 +28,7 @@ pub enum Code {
     BadRequest,
     BodyTooLarge,
     RequestTimeout,
+    HeadersTooLarge,
     UnsupportedMediaType,
     CrossOrigin,
     WrongHost,
@@ -52,7 +53,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 41] = [
+    pub const ALL: [Code; 42] = [
         Code::NoCredentials,
         Code::TokenMalformed,
         Code::TokenTooLarge,
@@ -73,6 +74,7 @@ impl Code {
         Code::BadRequest,
         Code::BodyTooLarge,
         Code::RequestTimeout,
+        Code::HeadersTooLarge,
         Code::UnsupportedMediaType,
         Code::CrossOrigin,
         Code::WrongHost,
@@ -118,6 +120,7 @@ impl Code {
             Code::BadRequest => "bad_request",
             Code::BodyTooLarge => "body_too_large",
             Code::RequestTimeout => "request_timeout",
+            Code::HeadersTooLarge => "headers_too_large",
             Code::UnsupportedMediaType => "unsupported_media_type",
             Code::CrossOrigin => "cross_origin",
             Code::WrongHost => "wrong_host",
@@ -168,7 +171,7 @@ impl Code {
             Code::UsernameTaken | Code::UsernameReserved | Code::AccountChanged => StatusCode::CONFLICT,
             Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Code::TokenTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Code::TokenTooLarge | Code::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Code::BadPath
             | Code::BadRequest
@@ -212,6 +215,7 @@ impl Code {
             Code::BadRequest => "The request is not well-formed",
             Code::BodyTooLarge => "The request body is too large",
             Code::RequestTimeout => "The request did not arrive in time",
+            Code::HeadersTooLarge => "The request has too many header fields, or too long ones",
             Code::UnsupportedMediaType => "The request body has the wrong content type",
             Code::CrossOrigin => "The request comes from another origin",
             Code::WrongHost => "This server isn't known by the name in the Host field",

@@ -100,7 +100,7 @@ pub struct Settings {
 impl Settings {
     /// `None` of a simulated request, which reaches no endpoint.
     pub fn of(edition: &Edition) -> Option<Self> {
-        let Secrets { keys, refresh_keys, vault, assertions } = edition.secrets.clone()?;
+        let Secrets { keys, refresh_keys, vault, assertions, .. } = edition.secrets.clone()?;
         Some(Self { policy: edition.policy.clone(), keys, refresh_keys, vault, assertions })
     }
 }

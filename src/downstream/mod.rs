@@ -8,5 +8,5 @@ mod stream;
 mod timer;
 
 pub use body_end::BodyEnd;
-pub use count::{ConnectionLimits, Counted, Max, Refused};
+pub use count::{ConnectionLimits, Max, Refused};
 pub use stream::{ClientStream, NoAnswer, Patience};

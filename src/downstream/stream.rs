@@ -26,6 +26,8 @@ use super::timer::Timer;
 const PIECE: usize = 4 * 1024;
 /// Kept of what comes ahead of the next request; beyond, the client waits.
 const MAX_HELD: usize = 64 * 1024;
+/// For the answer to a client that has said over TLS that it sends no more; then it counts as gone.
+const WAIT_FOR_ANSWER: Duration = Duration::from_secs(30);
 /// By which a connection of HTTP/2 begins (RFC 9113 §3.4).
 const PREFACE: usize = 24;
 
@@ -68,6 +70,7 @@ pub struct ClientStream {
     answer_within: AtomicU64,
     stalled: Timer,
     silent: Timer,
+    leaving: Timer,
     patience: Arc<Patience>,
     counted: Option<Counted>,
 }
@@ -99,6 +102,7 @@ impl ClientStream {
             answer_within: AtomicU64::new(0),
             stalled: Timer::default(),
             silent: Timer::default(),
+            leaving: Timer::default(),
             patience,
             counted,
         }
@@ -137,6 +141,7 @@ impl ClientStream {
         *self.is_last.get_mut() = false;
         *self.answer_within.get_mut() = 0;
         self.silent.stop();
+        self.leaving.stop();
     }
 
     /// What comes next is the body of the request whose head was read; beyond it nothing is given out.
@@ -240,9 +245,17 @@ impl ClientStream {
             }
         }
         if self.has_ended && self.held.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-            return Poll::Ready(Ok(()));
+            // Over TLS that was close_notify, not the end of the connection: many programs send it right after their
+            // request, and read the answer.
+            if !self.is_over_tls() || self.leaving.poll(cx, WAIT_FOR_ANSWER).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
         }
         self.poll_silence(cx)
+    }
+
+    fn is_over_tls(&self) -> bool {
+        self.inner.as_ref().is_some_and(|inner| inner.get_ssl_digest().is_some())
     }
 
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -32,30 +32,57 @@ impl Gateway {
     /// Says what went wrong, if there is anybody and nothing was said yet.
     pub async fn fail(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> Code {
         let code = exchange.refused.unwrap_or_else(|| failure::code_of(error));
+        if exchange.upload_cut {
+            return code;
+        }
         if code.is_failure_of_upstream() && exchange.failure.is_none() {
             exchange.failure = Some(cause::of(error, exchange.upstream_took.is_some()));
         }
-        if session.response_written().is_none() && !failure::is_client_gone(error) {
+        if failure::is_client_gone(error) {
+            exchange.client_left = true;
+        } else if session.response_written().is_none() {
             announce_close(session);
             let rejection = Rejection::from(code);
             respond::render_error::run(session, exchange, &rejection).await;
         } else {
             exchange.refused = Some(code);
+            session.downstream_session.shutdown_with_reason(failure::reset_code(error));
         }
         code
     }
 
     /// Counts the request and writes its line into the access log.
     pub fn settle(&self, session: &Session, exchange: &mut Exchange) {
+        self.settle_as(session, None, session.body_bytes_sent(), exchange);
+    }
+
+    /// The same, once, with the status of an answer that is about to be written and the bytes of its body.
+    pub(super) fn settle_as(
+        &self,
+        session: &Session,
+        status: Option<u16>,
+        body_bytes: usize,
+        exchange: &mut Exchange,
+    ) {
+        if exchange.is_settled {
+            return;
+        }
         let request = session.req_header();
-        self.record(session, exchange, &request.method, request.raw_path());
+        let outcome = Outcome {
+            method: &request.method,
+            target: request.raw_path(),
+            status: status.unwrap_or_else(|| status_of(session)),
+            body_bytes: Some(body_bytes),
+            took: exchange.started.elapsed(),
+        };
+        self.note(exchange, &outcome);
     }
 
     fn record(&self, session: &Session, exchange: &mut Exchange, method: &Method, target: &[u8]) {
         let outcome = Outcome {
             method,
             target,
-            status: session.response_written().map_or(499, |response| response.status.as_u16()),
+            status: status_of(session),
             body_bytes: Some(session.body_bytes_sent()),
             took: exchange.started.elapsed(),
         };
@@ -95,7 +122,7 @@ impl Gateway {
         mut exchange: Box<Exchange>,
     ) -> Option<Stream> {
         let written = send(&mut stream, &mut message).await;
-        exchange.refused = written.as_ref().err().map(|error| failure::code_of(error));
+        exchange.client_left = written.is_err();
         let outcome = Outcome {
             method: &request.method,
             target: request.raw_path(),
@@ -106,6 +133,10 @@ impl Gateway {
         self.note(&mut exchange, &outcome);
         written.is_ok().then_some(stream)
     }
+}
+
+fn status_of(session: &Session) -> u16 {
+    session.response_written().map_or(499, |response| response.status.as_u16())
 }
 
 pub fn into_http1(session: Session) -> Option<HttpSession> {

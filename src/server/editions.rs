@@ -10,6 +10,7 @@ use crate::balancer::{Balancer, RESOLVE_EVERY};
 use crate::clock::now;
 use crate::config::policy::{Issuer, Policy, TokenKey, Tokens, Upstream};
 use crate::edition::{Edition, Meters, Secrets};
+use crate::identity::derived::derive;
 use crate::identity::refresh::RefreshKeys;
 use crate::identity::token::KeyRing;
 use crate::identity::token::assertion::Assertions;
@@ -19,6 +20,9 @@ use crate::issuers::TrustedIssuer;
 use crate::pace;
 use crate::telemetry::Metrics;
 use crate::telemetry::otlp::Exporter;
+
+/// What session tickets of TLS are made with, apart from the other uses of a token key.
+const TICKETS: &[u8] = b"portcullis tls tickets v1";
 
 pub struct Builder {
     generated: Option<Generated>,
@@ -143,6 +147,7 @@ fn secrets(policy: &Policy, tokens: &Tokens) -> Result<Secrets, String> {
     Ok(Secrets {
         refresh_keys: Arc::new(RefreshKeys::new(&tokens.keys)),
         vault: Arc::new(Vault::new(&tokens.keys)),
+        tickets: tokens.keys.first().map(|key| derive(key, TICKETS)).unwrap_or_default(),
         keys: Arc::new(KeyRing::new(tokens).map_err(|error| error.to_string())?),
         assertions: Assertions::wanted(policy, tokens)?,
     })

@@ -13,6 +13,7 @@ use super::status::Status;
 use crate::config::policy::{Access, Destination, OnStoreError, Policy, Route};
 use crate::edition::Edition;
 use crate::store::{Accounts, Revocations, StoreError};
+use crate::tls::{Listeners, ServedCertificate};
 
 /// A store that doesn't answer within this is down.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -23,6 +24,7 @@ const PROBE_EVERY: Duration = Duration::from_millis(250);
 pub struct Health {
     editions: Arc<ArcSwap<Edition>>,
     status: Arc<Status>,
+    listeners: Arc<Listeners>,
     accounts: Arc<dyn Accounts>,
     revocations: Arc<dyn Revocations>,
     cache: AdminCache,
@@ -50,13 +52,20 @@ pub struct Readiness {
     pub cause: Option<String>,
     pub revocations: &'static str,
     pub last_reload: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<ServedCertificate>,
 }
 
 impl Health {
-    pub fn new(editions: Arc<ArcSwap<Edition>>, status: Arc<Status>, stores: &OpenStores) -> Self {
+    pub fn new(
+        editions: Arc<ArcSwap<Edition>>,
+        status: Arc<Status>,
+        listeners: Arc<Listeners>,
+        stores: &OpenStores,
+    ) -> Self {
         let (accounts, revocations) = (stores.accounts.clone(), stores.revocations.clone());
         let cache = AdminCache::new(stores);
-        Self { editions, status, accounts, revocations, cache, probed: Arc::default() }
+        Self { editions, status, listeners, accounts, revocations, cache, probed: Arc::default() }
     }
 
     /// Not ready while starting or draining, and when the state store is down or takes no writes, unless the
@@ -93,6 +102,7 @@ impl Health {
             },
             cause: state.or(accounts),
             last_reload: if self.status.has_reload_failed() { "refused" } else { "ok" },
+            certificates: self.listeners.certificates(),
         };
         (ready, readiness)
     }

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::config::compile::{Compiled, compile};
 use crate::config::document::Document;
 use crate::config::include;
@@ -140,6 +142,25 @@ pub fn included_patterns(path: &Path, text: &[u8]) -> Vec<PathBuf> {
     };
     let patterns = include::patterns(&document, &machine);
     patterns.into_iter().map(|(_, pattern)| machine.locate(&pattern)).collect()
+}
+
+/// The certificates and keys that the listeners of a file with this text serve, as paths that this process can open.
+pub fn certificate_files(path: &Path, text: &[u8]) -> Vec<PathBuf> {
+    let machine = Machine { folder: path.parent().map(Path::to_path_buf).unwrap_or_default() };
+    let text = std::str::from_utf8(text).ok().filter(|text| text.contains("tls"));
+    let Some(document) = text.and_then(|text| Document::read("", text).ok()) else { return Vec::new() };
+    let listeners = document.tree.get("listen").and_then(|listen| listen.get("proxy")?.as_array());
+    let tls = listeners.into_iter().flatten().filter_map(|listener| listener.get("tls"));
+    let given = tls.flat_map(|tls| [tls.get("cert"), tls.get("key")]).flatten();
+    given.filter_map(|given| named_file(given, &machine)).collect()
+}
+
+/// The file behind a path or a `{ file: path }`.
+fn named_file(given: &Value, machine: &Machine) -> Option<PathBuf> {
+    let mut path = given.get("file").unwrap_or(given).clone();
+    substitute(&mut path, machine, &mut Problems::default());
+    let path = path.as_str().filter(|path| !path.contains("-----BEGIN"))?;
+    Some(machine.locate(path))
 }
 
 /// The files that a pattern names, in order.

@@ -5,6 +5,7 @@ mod admin;
 mod admin_cache;
 mod admin_listener;
 mod api;
+mod certificates;
 mod console;
 mod control;
 mod descriptors;
@@ -52,8 +53,8 @@ pub enum StartError {
     Listen { address: std::net::SocketAddr, cause: std::io::Error },
     #[error("opening the control socket {}: {cause}", .path.display())]
     Control { path: PathBuf, cause: String },
-    #[error("reading the certificate of {address}: {cause}")]
-    Tls { address: std::net::SocketAddr, cause: String },
+    #[error("setting up TLS: {0}")]
+    Tls(rustls::Error),
     #[error("{doing}: {cause}")]
     Io { doing: &'static str, cause: std::io::Error },
 }
@@ -79,6 +80,7 @@ pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
         builder,
         editions: shared.editions.clone(),
         status: shared.status.clone(),
+        listeners: shared.listeners.clone(),
         log,
         reading: Arc::default(),
         retired: Mutex::default(),
@@ -87,7 +89,8 @@ pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
     let control = office.block_on(shared.open_admin(&policy.listen, reloads))?;
     let run_file = RunFile::write(config, control.as_ref().map(|placed| placed.path()), policy.listen.admin);
     let remains = shared.remains(Traces { control, run_file });
-    let ran = proxy::run(gateway, &policy.listen, office.handle(), shared.status.clone(), remains.clone());
+    let (listeners, status) = (shared.listeners.clone(), shared.status.clone());
+    let ran = proxy::run(gateway, &policy.listen, listeners, office.handle(), status, remains.clone());
     if ran.is_err() {
         remains.settle();
     }

@@ -4,8 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::apps::HttpServerOptions;
-use pingora::listeners::tls::TlsSettings;
 use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
@@ -16,11 +14,12 @@ use super::listeners::{Listeners, OnListeners};
 use super::shutdown::{Remains, Signals};
 use super::status::Status;
 use super::{StartError, descriptors};
-use crate::config::policy::{ClientTimeouts, Listen, MaxConnections, ProxyListener};
+use crate::config::policy::{ClientTimeouts, Listen, MaxConnections};
 use crate::downstream::{ConnectionLimits, Max, Patience, Refused};
-use crate::front_door::{Connections, CountTls, FrontDoor};
+use crate::front_door::{Clients, Connections, FrontDoor};
 use crate::gateway::Gateway;
 use crate::telemetry::Metrics;
+use crate::tls;
 
 /// Idle connections kept to upstreams. Below the number of concurrent requests it costs half the
 /// throughput (docs/performance.md).
@@ -33,6 +32,7 @@ const GRACE: Duration = Duration::from_secs(10);
 pub fn run(
     gateway: Gateway,
     listen: &Listen,
+    served: Arc<tls::Listeners>,
     office: &tokio::runtime::Handle,
     status: Arc<Status>,
     remains: Remains,
@@ -40,15 +40,15 @@ pub fn run(
     let listeners = Listeners::bind(listen.proxy.iter().map(|listener| listener.address)).map(Arc::new)?;
     let mut server = Server::new_with_opt_and_conf(None, conf(listen));
     server.bootstrap();
-    let mut proxy = http_proxy(&server.configuration, gateway.clone());
-    let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(listen.idle_timeout);
-    proxy.server_options = Some(options);
-    let limits = Arc::new(limits(listen, &status.metrics));
-    let patience = Arc::new(patience(listen, &status.metrics));
-    let count_tls = CountTls { gateway: gateway.clone(), limits: limits.clone() };
-    let door = FrontDoor::new(gateway, proxy, patience, limits);
-    office.spawn(door.watch_idle(listen.idle_timeout));
+    let proxy = http_proxy(&server.configuration, gateway.clone());
+    let alive = Box::new(Alive { status: status.clone(), remains: remains.clone() });
+    let clients = Clients {
+        listeners: served,
+        patience: Arc::new(patience(listen, &status.metrics)),
+        limits: Arc::new(limits(listen, &status.metrics)),
+    };
+    let door = FrontDoor::new(gateway, proxy, clients, listen.idle_timeout, alive);
+    office.spawn(door.watch_idle());
     let connections = Connections::new(door, remains.connections.clone());
     let mut service = Service::new("proxy".to_owned(), connections);
     for listener in &listen.proxy {
@@ -56,10 +56,9 @@ pub fn run(
         service.add_listener(match &listener.tls {
             // Bodies are read in large pieces anyway, and most connections wait for a head.
             None => endpoint.l4_buffer(L4BufferSettings::default().read(0)),
-            Some(_) => endpoint.tls(tls(listener)?),
+            Some(_) => endpoint,
         });
     }
-    service.endpoints().set_pre_tls_callback(Arc::new(count_tls));
     office.spawn(note_when_listening(listeners.addresses(), status.clone()));
     server.add_service(OnListeners { service, listeners: listeners.clone() });
     let signals = Signals {
@@ -91,6 +90,23 @@ fn patience(listen: &Listen, metrics: &Metrics) -> Patience {
     Patience { header, body, send, late_header: late("header"), late_send: late("send") }
 }
 
+/// Held by the service that takes connections. Pingora goes on without it after a panic, as a process that
+/// listens nowhere; then it is better to end, so that it is started again.
+struct Alive {
+    status: Arc<Status>,
+    remains: Remains,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if !self.status.is_draining() {
+            tracing::error!("the proxy's listeners have ended; so does the process");
+            self.remains.settle();
+            std::process::exit(1);
+        }
+    }
+}
+
 fn conf(listen: &Listen) -> ServerConf {
     ServerConf {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -102,20 +118,6 @@ fn conf(listen: &Listen) -> ServerConf {
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()
     }
-}
-
-fn tls(listener: &ProxyListener) -> Result<TlsSettings, StartError> {
-    let problem = |cause: String| StartError::Tls { address: listener.address, cause };
-    let Some(files) = &listener.tls else { return Err(problem("no files".into())) };
-    let (Some(cert), Some(key)) = (files.cert.to_str(), files.key.to_str()) else {
-        return Err(problem("the path is not UTF-8".into()));
-    };
-    for path in [cert, key] {
-        std::fs::File::open(path).map_err(|error| problem(format!("{path}: {error}")))?;
-    }
-    let mut settings = TlsSettings::intermediate(cert, key).map_err(|error| problem(error.to_string()))?;
-    settings.enable_h2();
-    Ok(settings)
 }
 
 /// `/readyz` is true only once every proxy port takes connections.

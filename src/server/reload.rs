@@ -14,12 +14,13 @@ use tokio::time::MissedTickBehavior;
 
 use super::editions::{Builder, beside_requests};
 use super::status::{LastTry, Status};
-use super::{load, watch};
+use super::{certificates, load, watch};
 use crate::config::policy::Policy;
 use crate::config::problem::Problem;
 use crate::config::unchanged_routes::LastReading;
 use crate::edition::Edition;
 use crate::telemetry::log::Log;
+use crate::tls::Listeners;
 
 /// How often each gateway reads the keys that it has not been given by the file. `keys rotate` leaves it
 /// several times as long.
@@ -32,6 +33,7 @@ pub struct Reload {
     pub builder: Builder,
     pub editions: Arc<ArcSwap<Edition>>,
     pub status: Arc<Status>,
+    pub listeners: Arc<Listeners>,
     pub log: Log,
     /// Of the file as it could last be used.
     pub reading: Arc<Mutex<Option<LastReading>>>,
@@ -142,7 +144,8 @@ impl Reload {
             Err(panic) => return self.refuse(vec![self.problem(panic.to_string())]),
         };
         let running = self.editions.load_full();
-        if running.policy.digest == policy.digest && !asked {
+        let is_same = running.policy.digest == policy.digest && running.policy.listen == policy.listen;
+        if is_same && !asked {
             return self.status.note_reload(Vec::new());
         }
         note_fixed(&running.policy, &policy);
@@ -160,6 +163,7 @@ impl Reload {
     }
 
     fn put_in_force(&self, edition: Edition) {
+        certificates::serve(&edition, &self.listeners, &self.status.metrics);
         let old = self.editions.swap(Arc::new(edition));
         self.retired.lock().push(old);
     }
@@ -187,7 +191,7 @@ impl Reload {
 /// Says which changes wait for a restart.
 fn note_fixed(running: &Policy, next: &Policy) {
     let fixed = [
-        ("listen", running.listen != next.listen),
+        ("listen", !running.listen.may_become(&next.listen)),
         ("storage", running.storage != next.storage),
         ("cache.memory", running.cache.memory != next.cache.memory),
         (

@@ -22,7 +22,7 @@ use super::reload::Reloads;
 use super::shutdown::{Remains, Traces};
 use super::signing_key::KeyPlace;
 use super::status::Status;
-use super::{StartError, console};
+use super::{StartError, certificates, console};
 use crate::auth::bridge::Bridge;
 use crate::auth::console::Door;
 use crate::auth::{self, Mailer, PasswordQueue};
@@ -38,6 +38,7 @@ use crate::store::memory::LocalCounters;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::decisions::Decisions;
 use crate::telemetry::{Metrics, known_labels};
+use crate::tls::Listeners;
 
 /// A look takes one question of the account store.
 const NOTICES_EVERY: Duration = Duration::from_secs(5);
@@ -45,6 +46,7 @@ const NOTICES_EVERY: Duration = Duration::from_secs(5);
 pub struct Shared {
     pub editions: Arc<ArcSwap<Edition>>,
     pub status: Arc<Status>,
+    pub listeners: Arc<Listeners>,
     stores: OpenStores,
     passwords: PasswordQueue,
     mailer: Mailer,
@@ -62,9 +64,12 @@ impl Shared {
         let generated = generated_keys(policy, &stores).await?;
         let builder = Builder::new(generated, metrics.clone(), Handle::current());
         let first = builder.build(policy.clone(), None).await.map_err(StartError::Config)?;
+        let listeners = certificates::listeners(&policy.listen, &metrics)?;
+        certificates::serve(&first, &listeners, &metrics);
         let shared = Self {
             editions: Arc::new(ArcSwap::from_pointee(first)),
             status: Arc::new(Status::new(metrics.clone())),
+            listeners,
             passwords: passwords(policy, &metrics)?,
             mailer: Mailer::new(stores.for_auth(), metrics.clone()),
             meter: meter(&stores, &metrics),
@@ -99,7 +104,8 @@ impl Shared {
 
     /// The admin port, and the control socket if there can be one. Must run in the office.
     pub async fn open_admin(&self, listen: &Listen, reloads: Reloads) -> Result<Option<Placed>, StartError> {
-        let health = Health::new(self.editions.clone(), self.status.clone(), &self.stores);
+        let health =
+            Health::new(self.editions.clone(), self.status.clone(), self.listeners.clone(), &self.stores);
         let policy = self.policy_api(reloads);
         let console = console::router(self.console(health.clone(), policy.clone()));
         let api = self.admin_api(vec![policy_api::router(policy), AdminCache::new(&self.stores).router()]);

@@ -1,4 +1,5 @@
-//! Notices that the content of the configuration has changed: of the file, or of one that it includes.
+//! Notices that the content of the configuration has changed: of the file, of one that it includes, or of a
+//! certificate.
 //!
 //! Folders are watched, not files: editors replace files, and Kubernetes swaps the symlink
 //! `..data` beside them. Whatever happens there, only the content counts. A slow poll stands in
@@ -44,6 +45,7 @@ pub fn watch(path: &Path, on_change: impl FnMut() + Send + 'static) -> io::Resul
         main: path.to_path_buf(),
         print: None,
         patterns: Vec::new(),
+        certificates: Vec::new(),
         interest,
         watcher: watcher.as_ref().map(Arc::downgrade).unwrap_or_default(),
         watched: HashSet::new(),
@@ -104,6 +106,8 @@ struct Files {
     /// Of the main file when its patterns were read.
     print: Option<Digest>,
     patterns: Vec<PathBuf>,
+    /// What the listeners serve; followed like the files that are included.
+    certificates: Vec<PathBuf>,
     interest: Arc<Mutex<Interest>>,
     watcher: Weak<Mutex<RecommendedWatcher>>,
     watched: HashSet<PathBuf>,
@@ -119,6 +123,7 @@ impl Files {
             let print = digest(&SHA256, &content);
             if self.print.as_ref().is_none_or(|known| known.as_ref() != print.as_ref()) {
                 self.patterns = load::included_patterns(&self.main, &content);
+                self.certificates = load::certificate_files(&self.main, &content);
                 self.print = Some(print);
             }
             let included: Vec<PathBuf> = self
@@ -126,6 +131,7 @@ impl Files {
                 .iter()
                 .filter_map(|pattern| load::matching_files(pattern).ok())
                 .flatten()
+                .chain(self.certificates.iter().cloned())
                 .collect();
             // What changed before its folder was watched needs another look.
             let is_new = self.attend([self.patterns.as_slice(), &included].concat());

@@ -48,6 +48,7 @@ pub struct Metrics {
     pub audit_records_lost: IntCounter,
     pub config_last_reload_successful: IntGauge,
     pub config_last_reload_success_timestamp: Gauge,
+    pub certificate_expiry: IntGaugeVec,
 }
 
 impl Metrics {
@@ -205,6 +206,12 @@ impl Metrics {
                 &registry,
                 "config_last_reload_success_timestamp_seconds",
                 "When a configuration last took effect",
+            ),
+            certificate_expiry: gauges(
+                &registry,
+                "tls_certificate_expiry_timestamp_seconds",
+                "When the certificate ends that a listener serves",
+                &["listener"],
             ),
             registry,
         }

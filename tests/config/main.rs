@@ -1,6 +1,7 @@
 //! The configuration as an operator meets it: the shipped file, its documentation, and what is
 //! said of files that are wrong.
 
+mod certificates;
 mod corpus;
 mod documentation;
 mod example;
@@ -10,6 +11,7 @@ mod included;
 mod meaning;
 mod problems;
 mod schema;
+mod secrets;
 mod surroundings;
 mod unchanged;
 mod warnings;

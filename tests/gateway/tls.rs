@@ -84,12 +84,15 @@ async fn assert_protected(client: &Client) {
 }
 
 #[tokio::test]
-async fn plain_http_on_the_tls_port_gets_nothing_and_harms_nothing() {
+async fn plain_http_on_the_tls_port_is_told_so_and_harms_nothing() {
     let gw = gateway().await;
     let mut connection = RawConnection::open(gw.tls_address()).await;
 
     connection.send(b"GET /echo HTTP/1.1\r\nHost: gateway\r\n\r\n").await;
 
+    let answer = connection.answer().await.expect("an answer");
+    assert_eq!(answer.status, 400);
+    assert!(String::from_utf8_lossy(&answer.body).contains("HTTPS"), "{answer:?}");
     assert!(connection.is_closed_within(harness::PATIENCE).await);
     assert_eq!(gw.upstream_calls("/echo").await, 0);
     assert_eq!(gw.anonymous_over_tls().get("/echo").await.status(), 200);

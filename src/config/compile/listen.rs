@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Compiler;
 use crate::config::place::Place;
 use crate::config::policy::{
-    ClientTimeouts, ControlSocket, Listen, MaxConnections, ProxyListener, TlsFiles, UserStorage,
+    ClientTimeouts, ControlSocket, Listen, MaxConnections, ProxyListener, UserStorage,
 };
 use crate::config::raw;
 
@@ -16,6 +16,8 @@ const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr:
 /// More than a process can have open.
 const MOST_CONNECTIONS: u32 = 10_000_000;
 
+/// The parser of HTTP/1 has room for a few more.
+const MAX_FIELDS: u32 = 250;
 /// Some systems take no more, the last of them a zero.
 const MAX_SOCKET_PATH: usize = 103;
 
@@ -33,6 +35,7 @@ impl Compiler<'_> {
             proxy,
             admin,
             control: self.control_socket(raw.control, users, &at.key("control")),
+            max_fields: self.number(at, "max_fields", raw.max_fields, 100, 16..=MAX_FIELDS),
             idle_timeout: self.positive_duration(
                 at,
                 "idle_timeout",
@@ -130,37 +133,6 @@ impl Compiler<'_> {
         let example = format!("127.0.0.1:{}", port.unwrap_or(8080));
         self.problems.error(at, format!("{text:?} isn't an IP address with a port; write it like {example}"));
         None
-    }
-
-    fn tls(&mut self, raw: raw::Tls, at: &Place<'_>) -> Option<TlsFiles> {
-        let cert = self.pem_file(raw.cert, "CERTIFICATE", at, "cert");
-        let key = self.pem_file(raw.key, "PRIVATE KEY", at, "key");
-        Some(TlsFiles { cert: cert?, key: key? })
-    }
-
-    /// The path of a PEM file, after a look inside: a listener that can't start is found here.
-    fn pem_file(
-        &mut self,
-        path: Option<String>,
-        label: &str,
-        at: &Place<'_>,
-        key: &str,
-    ) -> Option<std::path::PathBuf> {
-        let Some(path) = path else {
-            self.problems.missing(at, key, "TLS needs `cert` and `key`, both paths of PEM files");
-            return None;
-        };
-        match self.surroundings.file(&path) {
-            Ok(text) if text.contains(&format!("{label}-----")) => Some(self.surroundings.locate(&path)),
-            Ok(_) => {
-                self.problems.error(&at.key(key), format!("{path} holds no PEM block `{label}`"));
-                None
-            }
-            Err(reason) => {
-                self.problems.error(&at.key(key), format!("{path}: {reason}"));
-                None
-            }
-        }
     }
 }
 

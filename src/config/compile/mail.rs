@@ -96,7 +96,8 @@ impl Compiler<'_> {
         }
         self.check_ca(raw.ca.as_deref(), &at.key("ca"));
         let port = self.number(at, "port", raw.port, usual_port, 1..=65_535);
-        SmtpServer { host, port: u16::try_from(port).unwrap_or(u16::MAX), tls, login, ca: raw.ca }
+        let ca = raw.ca.or_else(|| self.trusted_by_environment());
+        SmtpServer { host, port: u16::try_from(port).unwrap_or(u16::MAX), tls, login, ca }
     }
 
     fn template(

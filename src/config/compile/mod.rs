@@ -5,6 +5,7 @@ mod admin;
 mod aliases;
 mod auth;
 mod cache;
+mod certificates;
 mod endpoint_limits;
 mod foreign_names;
 mod issuers;
@@ -120,6 +121,7 @@ impl Compiler<'_> {
     ) -> Option<Policy> {
         let root = Place::Root;
         self.version(gateway.version, &root.key("version"));
+        self.check_trusted_by_environment();
         let storage = self.storage(gateway.storage.unwrap_or_default(), &root.key("storage"));
         let users = storage.as_ref().map(|storage| &storage.users);
         let listen = self.listen(gateway.listen.unwrap_or_default(), users, &root.key("listen"));
@@ -185,6 +187,7 @@ impl Compiler<'_> {
             cache,
         };
         self.warn_of_policy(&policy);
+        self.warn_of_uncovered_hosts(&policy, &root.key("listen"));
         self.check_foreign_names(&policy);
         Some(policy)
     }

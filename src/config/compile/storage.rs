@@ -22,7 +22,9 @@ impl Compiler<'_> {
             _ => PathBuf::from("data"),
         };
         self.check_state_ca(raw.state_ca.as_deref(), &state, at);
-        let parsed_state = state_storage(&state, raw.state_ca, &folder)
+        let ca =
+            raw.state_ca.or_else(|| self.trusted_by_environment().filter(|_| state.starts_with("rediss")));
+        let parsed_state = state_storage(&state, ca, &folder)
             .map_err(|message| self.problems.error(&at.key("state"), message));
         if parsed_users.is_ok() {
             self.warn_of_password(&users, &at.key("users"));

@@ -1,16 +1,20 @@
-//! Where the gateway listens. Fixed at start; a reload that changes it says so in the log.
+//! Where the gateway listens. Fixed at start, but for the certificates; a reload that changes it says so in the log.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::UserStorage;
+use crate::certificate::Certificate;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     pub proxy: Vec<ProxyListener>,
     pub admin: SocketAddr,
     pub control: ControlSocket,
+    /// Header fields of a request; more are refused. A reload changes it.
+    pub max_fields: u32,
     /// A client's connection without a request is closed after this; up to a quarter later over HTTP/1.
     pub idle_timeout: Duration,
     pub timeouts: ClientTimeouts,
@@ -65,11 +69,25 @@ impl ControlSocket {
 pub struct ProxyListener {
     pub address: SocketAddr,
     /// HTTPS and, by ALPN, HTTP/2.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<Arc<Certificate>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    pub cert: PathBuf,
-    pub key: PathBuf,
+impl Listen {
+    /// Whether a gateway that runs with this can take up `next` without a restart: other certificates and bounds
+    /// of requests, and nothing else.
+    pub fn may_become(&self, next: &Self) -> bool {
+        let mut renewed = self.clone();
+        for (listener, next) in renewed.proxy.iter_mut().zip(&next.proxy) {
+            if let (Some(certificate), Some(next)) = (&mut listener.tls, &next.tls) {
+                *certificate = next.clone();
+            }
+        }
+        renewed.max_fields = next.max_fields;
+        renewed == *next
+    }
+
+    /// The proxy's addresses, each with its certificate if it speaks TLS.
+    pub fn certificates(&self) -> impl Iterator<Item = (SocketAddr, Option<&Arc<Certificate>>)> {
+        self.proxy.iter().map(|listener| (listener.address, listener.tls.as_ref()))
+    }
 }

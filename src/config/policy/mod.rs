@@ -32,7 +32,7 @@ pub use issuers::{
     Tenants, tenant,
 };
 pub use limits::{Limit, LimitBy, OnStoreError, Quota};
-pub use listen::{ClientTimeouts, ControlSocket, Listen, MaxConnections, ProxyListener, TlsFiles};
+pub use listen::{ClientTimeouts, ControlSocket, Listen, MaxConnections, ProxyListener};
 pub use log::{Log, LogLevel, Share};
 pub use mail::{Mail, MailDelivery, MailTemplate, SmtpServer, SmtpTls};
 pub use revocation::Revocation;

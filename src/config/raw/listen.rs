@@ -10,6 +10,7 @@ pub struct Listen {
     pub proxy: Option<List<ProxyListener>>,
     pub admin: Option<String>,
     pub control: Option<String>,
+    pub max_fields: Option<u64>,
     pub idle_timeout: Option<String>,
     pub timeouts: Option<ClientTimeouts>,
     pub max_connections: Option<MaxConnections>,

@@ -12,7 +12,6 @@ use crate::rejection::{Code, Rejection};
 pub const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
-const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 pub fn run(arrival: &Arrival<'_>, exchange: &mut Exchange) -> Result<(), Rejection> {
@@ -23,7 +22,7 @@ pub fn run(arrival: &Arrival<'_>, exchange: &mut Exchange) -> Result<(), Rejecti
         );
     }
     exchange.method = request.method.clone();
-    check_headers(&request.headers)?;
+    check_headers(&request.headers, exchange.edition.policy.listen.max_fields)?;
     let host = host(request)?;
     exchange.client =
         client::identify(arrival.peer, arrival.tls, host, &request.headers, &exchange.edition.policy);
@@ -81,12 +80,11 @@ fn without_scheme(target: &[u8]) -> Option<&[u8]> {
 }
 
 /// Their bytes were checked by the parsers: `httparse` and `h2` let no control character into a value.
-fn check_headers(headers: &HeaderMap) -> Result<(), Rejection> {
+fn check_headers(headers: &HeaderMap, max_fields: u32) -> Result<(), Rejection> {
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
-        return Err(
-            Rejection::from(Code::BadRequest).because("more than 100 header fields or 64 KiB of them")
-        );
+    if headers.len() as u64 > u64::from(max_fields) || bytes > MAX_HEADER_BYTES {
+        let why = format!("more than {max_fields} header fields or 64 KiB of them");
+        return Err(Rejection::from(Code::HeadersTooLarge).because(why));
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ pub fn write(line: &mut Vec<u8>, exchange: &Exchange, outcome: &Outcome, share: 
     line.extend_from_slice(b",\"route\":");
     string(line, exchange.route_name().as_bytes());
     plain(line, ",\"decision\":", if exchange.is_denied() { "deny" } else { "allow" });
-    plain(line, ",\"reason\":", exchange.refused.map_or("ok", |code| code.as_str()));
+    plain(line, ",\"reason\":", exchange.reason());
     if let Some(cause) = &exchange.failure {
         line.extend_from_slice(b",\"cause\":");
         string(line, cause.as_bytes());

@@ -9,7 +9,7 @@ pub fn run(decisions: &Decisions, exchange: &Exchange, outcome: &Outcome) {
     let decided = Decided {
         route: exchange.route_name(),
         decision: if exchange.is_denied() { Decision::Deny } else { Decision::Allow },
-        reason: exchange.refused.map_or("ok", |code| code.as_str()),
+        reason: exchange.reason(),
         user: exchange.identity.as_ref().map(|identity| (identity.user_id, identity.username.as_str())),
         status: outcome.status,
     };

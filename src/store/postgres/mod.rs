@@ -16,7 +16,7 @@ mod users;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, PgPool};
 use tokio::time::error::Elapsed;
 
@@ -42,13 +42,23 @@ impl PostgresUsers {
     /// refuses a migration. Several gateways may do this at once: a lock lets one of them migrate.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let options: PgConnectOptions = url.parse().map_err(failed)?;
-        let options = options.application_name("portcullis");
+        let options = verified_by_its_root(options, url).application_name("portcullis");
         migrate(&options).await?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(options);
         Ok(Self { pool })
+    }
+}
+
+/// As libpq does: who names a root certificate wants the server's checked against it, with `sslmode=require` too.
+fn verified_by_its_root(options: PgConnectOptions, url: &str) -> PgConnectOptions {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let names_root = query.split('&').any(|part| part.starts_with("sslrootcert="));
+    match options.get_ssl_mode() {
+        PgSslMode::Require if names_root => options.ssl_mode(PgSslMode::VerifyCa),
+        _ => options,
     }
 }
 
@@ -94,4 +104,22 @@ fn version(column: i64) -> Result<u64, StoreError> {
 /// The reverse of [`version`]; what doesn't fit is beyond every version there is.
 fn signed(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_certificate_is_never_ignored() {
+        let mode = |query: &str| {
+            let url = format!("postgres://gateway@db/portcullis{query}");
+            verified_by_its_root(url.parse().expect("a URL"), &url).get_ssl_mode()
+        };
+
+        assert!(matches!(mode("?sslmode=require&sslrootcert=/ca.pem"), PgSslMode::VerifyCa));
+        assert!(matches!(mode("?sslrootcert=/ca.pem&sslmode=verify-full"), PgSslMode::VerifyFull));
+        assert!(matches!(mode("?sslmode=require"), PgSslMode::Require));
+        assert!(matches!(mode(""), PgSslMode::Prefer));
+    }
 }

@@ -18,6 +18,7 @@ pub fn policy() -> Policy {
     Policy {
         digest: String::new(),
         listen: Listen {
+            max_fields: 100,
             proxy: Vec::new(),
             admin: ([127, 0, 0, 1], 0).into(),
             control: ControlSocket { path: PathBuf::new(), is_required: false },

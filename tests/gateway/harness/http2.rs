@@ -52,6 +52,14 @@ impl Http2 {
         read(answer.await?).await
     }
 
+    /// A request whose body is still to be sent.
+    pub async fn begin(
+        &self,
+        request: Request<()>,
+    ) -> Result<(h2::client::ResponseFuture, h2::SendStream<Bytes>), h2::Error> {
+        self.ready().await?.send_request(request, false)
+    }
+
     async fn ready(&self) -> Result<SendRequest<Bytes>, h2::Error> {
         self.requests.clone().ready().await
     }
@@ -72,7 +80,8 @@ pub(super) async fn connect(gateway: &Gateway) -> TlsStream<TcpStream> {
     tls
 }
 
-async fn read(answer: Response<h2::RecvStream>) -> Result<Response<Bytes>, h2::Error> {
+/// The whole answer.
+pub async fn read(answer: Response<h2::RecvStream>) -> Result<Response<Bytes>, h2::Error> {
     let (head, mut stream) = answer.into_parts();
     let mut body = BytesMut::new();
     while let Some(part) = poll_fn(|cx| stream.poll_data(cx)).await {

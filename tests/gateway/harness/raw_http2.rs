@@ -60,3 +60,19 @@ pub async fn raw_http2(gateway: &Gateway, fields: &[Vec<u8>]) -> Outcome {
         }
     }
 }
+
+/// The types of all frames that come on an idle connection until it is closed.
+pub async fn frames_until_closed(gateway: &Gateway) -> Vec<u8> {
+    let mut connection = connect(gateway).await;
+    connection.write_all(&[PREFACE, &EMPTY_SETTINGS].concat()).await.expect("the gateway reads");
+    let (mut types, mut head) = (Vec::new(), [0; 9]);
+    while connection.read_exact(&mut head).await.is_ok() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        if connection.read_exact(&mut payload).await.is_err() {
+            break;
+        }
+        types.push(head[3]);
+    }
+    types
+}
