@@ -51,7 +51,7 @@ async fn class_93_a_name_has_no_twin_in_another_spelling() {
         let refusal = register(&client, &json!({ "username": name, "password": PASSWORD })).await;
         assert_eq!(refusal, (400, "bad_request"), "{name:?}");
     }
-    let too_long = json!({ "username": "a".repeat(65), "password": PASSWORD });
+    let too_long = json!({ "username": "a".repeat(129), "password": PASSWORD });
     assert_eq!(register(&client, &too_long).await, (400, "bad_request"));
 
     let credentials = json!({ "username": "ALICE", "password": PASSWORD });

@@ -47,6 +47,7 @@ mod confirmed_addresses;
 mod console;
 mod console_accounts;
 mod contract;
+mod control_socket;
 mod decision_log;
 mod deployment;
 mod documented;

@@ -5,6 +5,7 @@ mod access;
 mod admin;
 mod aliases;
 mod auth;
+mod auth_endpoint;
 mod cache;
 mod issuers;
 mod limits;
@@ -23,9 +24,8 @@ mod upstreams;
 pub use access::{Access, Owner, Requirement};
 pub use admin::Admin;
 pub use aliases::{Alias, AnswerMember, AnswerShape, RequestShape, Translation};
-pub use auth::{
-    Argon2Params, Auth, AuthEndpoint, EmailRules, KeyRules, LockoutRule, MfaRules, PasswordRules,
-};
+pub use auth::{Argon2Params, Auth, EmailRules, KeyRules, LockoutRule, MfaRules, PasswordRules};
+pub use auth_endpoint::AuthEndpoint;
 pub use cache::{CacheRule, CacheSettings, QueryKey, VaryBy};
 pub use issuers::{
     AcceptedIssuers, Audience, ClaimNames, ForeignAlgorithm, ForeignRoles, Issuer, KeySource, TENANT,

@@ -107,8 +107,8 @@ async fn what_is_no_position_is_told_so(audit: Arc<impl AuditLog>) {
 }
 
 async fn hostile_text_is_recorded_and_long_names_are_cut(audit: Arc<impl AuditLog>) {
-    let name = format!("\0\r\n'; DROP TABLE audit_log; --{}", "é".repeat(100));
-    let cut: String = name.chars().take(64).collect();
+    let name = format!("\0\r\n'; DROP TABLE audit_log; --{}", "é".repeat(200));
+    let cut: String = name.chars().take(128).collect();
     let hostile = AuditRecord { detail: Some("a\0b".to_owned()), ..record(AuditEvent::LoginFailed, &name) };
 
     audit.append(&hostile).await.unwrap();

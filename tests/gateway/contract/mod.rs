@@ -23,6 +23,7 @@ mod responses;
 mod revocations;
 mod second_factors;
 mod sentinel;
+mod session_bounds;
 mod session_rotations;
 mod sessions;
 mod sqlite;

@@ -19,9 +19,6 @@ contract!([redis_state, strict_redis, mirrored_redis, cluster_state, strict_clus
     a_noted_account_shows_in_the_session
     the_living_sessions_of_a_user_are_listed_newest_first
     noting_an_account_does_not_revive_an_ended_session
-    the_least_recently_used_session_makes_room_for_one_more
-    of_many_sessions_that_start_at_once_no_more_are_left_than_there_may_be
-    sessions_are_listed_page_by_page
     a_session_is_never_lifted_to_other_credentials_nor_set_back
     a_session_from_before_credentials_gets_them_while_its_account_is_the_same
     no_session_of_a_revoked_version_starts
@@ -31,7 +28,7 @@ contract!([redis_state, strict_redis, mirrored_redis, cluster_state, strict_clus
 });
 
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
-const ALL: SessionPage = SessionPage { after: None, limit: 1000 };
+pub(super) const ALL: SessionPage = SessionPage { after: None, limit: 1000 };
 
 /// More than any test has, but those about it.
 pub(super) fn bound() -> Bound {
@@ -250,63 +247,6 @@ async fn no_session_survives_what_revokes_its_version_at_the_same_time(state: Ar
     .await;
 
     assert_eq!(state.list(user, ALL, now()).await.unwrap(), []);
-}
-
-async fn the_least_recently_used_session_makes_room_for_one_more(state: Arc<impl State>) {
-    let first = started(&*state).await;
-    let of_the_same = || Session { user_id: first.user_id, ..session() };
-    let bound = Bound { most: 3, ..bound() };
-    let (second, third, fourth) = (of_the_same(), of_the_same(), of_the_same());
-    let other = started(&*state).await;
-    for session in [&second, &third] {
-        assert_eq!(state.start(session, bound).await.unwrap(), Start::Started { ended: vec![] });
-    }
-    // The first was used after the second began.
-    present(&*state, &first, 1, MINUTE).await;
-
-    let start = state.start(&fourth, bound).await.unwrap();
-
-    assert_eq!(start, Start::Started { ended: vec![second.id] });
-    let left: Vec<_> = state.list(first.user_id, ALL, now()).await.unwrap();
-    assert_eq!(left.iter().map(|session| session.id).collect::<Vec<_>>(), [fourth.id, third.id, first.id]);
-    assert_eq!(standing(&*state, &second).await, Standing::Revoked);
-    assert_eq!(standing(&*state, &first).await, Standing::Good);
-    assert_eq!(state.find(other.id, now()).await.unwrap(), Some(other));
-}
-
-async fn of_many_sessions_that_start_at_once_no_more_are_left_than_there_may_be(state: Arc<impl State>) {
-    let user = Uuid::now_v7();
-    let bound = Bound { most: 5, ..bound() };
-
-    in_parallel(20, |_| {
-        let state = state.clone();
-        async move { state.start(&Session { user_id: user, ..session() }, bound).await.unwrap() }
-    })
-    .await;
-
-    assert_eq!(state.list(user, ALL, now()).await.unwrap().len(), 5);
-}
-
-async fn sessions_are_listed_page_by_page(state: Arc<impl State>) {
-    let first = started(&*state).await;
-    let mut ids = vec![first.id];
-    for _ in 0..4 {
-        let next = Session { user_id: first.user_id, ..session() };
-        state.start(&next, bound()).await.unwrap();
-        ids.push(next.id);
-    }
-    ids.sort_unstable_by(|one, other| other.cmp(one));
-
-    let (mut seen, mut page) = (Vec::new(), SessionPage { after: None, limit: 2 });
-    loop {
-        let sessions = state.list(first.user_id, page, now()).await.unwrap();
-        assert!(sessions.len() <= 2);
-        let Some(last) = sessions.last() else { break };
-        page.after = Some(last.id);
-        seen.extend(sessions.iter().map(|session| session.id));
-    }
-
-    assert_eq!(seen, ids);
 }
 
 async fn noting_an_account_does_not_revive_an_ended_session(state: Arc<impl State>) {
