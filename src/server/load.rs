@@ -146,7 +146,7 @@ pub fn included_patterns(path: &Path, text: &[u8]) -> Vec<PathBuf> {
 
 /// The certificates and keys that the listeners of a file with this text serve, as paths that this process can open.
 pub fn certificate_files(path: &Path, text: &[u8]) -> Vec<PathBuf> {
-    let machine = Machine { folder: path.parent().map(Path::to_path_buf).unwrap_or_default() };
+    let machine = Machine::beside(path);
     let text = std::str::from_utf8(text).ok().filter(|text| text.contains("tls"));
     let Some(document) = text.and_then(|text| Document::read("", text).ok()) else { return Vec::new() };
     let listeners = document.tree.get("listen").and_then(|listen| listen.get("proxy")?.as_array());
