@@ -101,6 +101,7 @@ mod proxying;
 mod readiness;
 mod readme;
 mod redis_cluster;
+mod redis_failover;
 mod redis_sentinel;
 mod redis_tls;
 mod refusal;

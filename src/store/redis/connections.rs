@@ -27,7 +27,9 @@ impl Connections {
     pub fn open(servers: &RedisServers, ca: Option<&str>) -> RedisResult<Self> {
         let ca = ca.map(Arc::from);
         Ok(match servers {
-            RedisServers::One(url) => Self::Server(Server::at(&String::from_utf8_lossy(url.expose()), &ca)?),
+            RedisServers::One(url) => {
+                Self::Server(Server::primary(&String::from_utf8_lossy(url.expose()), &ca)?)
+            }
             RedisServers::Cluster { seeds, access } => Self::Cluster(Cluster::new(seeds, access, ca)?),
             RedisServers::Sentinel { sentinels, sentinel_access, master, access, database } => {
                 let sentinel = |address| Server::at(&sentinel_access.url(address, 0), &ca);
@@ -84,11 +86,15 @@ impl Connections {
         }
     }
 
-    /// `Err` when it is another server by now that holds the revocations, as far as that isn't
-    /// told by the server itself.
-    pub async fn confirm(&self, address: Option<&RedisAddress>) -> RedisResult<()> {
+    /// `Err` when it is another server by now that holds the revocations, as far as reading from the old one
+    /// wouldn't tell.
+    pub async fn confirm(
+        &self,
+        connection: &mut MultiplexedConnection,
+        address: Option<&RedisAddress>,
+    ) -> RedisResult<()> {
         match self {
-            Self::Server(server) => server.confirm(address).await,
+            Self::Server(server) => server.confirm(connection, address).await,
             Self::Cluster(_) => Ok(()),
         }
     }

@@ -43,6 +43,7 @@ mod mirror;
 mod purges;
 mod responses;
 mod revocations;
+mod role;
 mod script;
 mod sentinels;
 mod server;

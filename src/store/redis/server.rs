@@ -19,6 +19,7 @@ use redis::{
 };
 use tokio::runtime;
 
+use super::role::{demoted, is_demotion, is_replica};
 use super::sentinels::Sentinels;
 use crate::config::policy::RedisAddress;
 
@@ -44,7 +45,11 @@ pub(super) type Ca = Option<Arc<str>>;
 
 /// Where it is.
 enum Place {
+    /// One server, whatever its role is: a sentinel, or a node of a cluster.
     Fixed(Client),
+    /// The primary behind a name or an address. After a failover that leads to another server, while old
+    /// connections still lead to the one that was demoted.
+    Named(Client),
     /// Whatever server is the master when a connection is opened.
     Elected(Sentinels),
 }
@@ -94,8 +99,14 @@ impl<'a> Question<'a> {
 }
 
 impl Server {
+    /// A sentinel, or a node of a cluster.
     pub fn at(url: &str, ca: &Ca) -> RedisResult<Self> {
         Ok(Self::new(Place::Fixed(client(url, ca)?)))
+    }
+
+    /// The primary behind this URL.
+    pub fn primary(url: &str, ca: &Ca) -> RedisResult<Self> {
+        Ok(Self::new(Place::Named(client(url, ca)?)))
     }
 
     pub fn elected(sentinels: Sentinels) -> Self {
@@ -127,7 +138,7 @@ impl Server {
     /// `Err` says why it is of no use to try again: not when it is merely away.
     pub async fn check_access(&self) -> Result<(), String> {
         let name = match &self.place {
-            Place::Fixed(client) => client.get_connection_info().addr().to_string(),
+            Place::Fixed(client) | Place::Named(client) => client.get_connection_info().addr().to_string(),
             Place::Elected(sentinels) => {
                 sentinels.check_access().await?;
                 "the master".to_owned()
@@ -148,23 +159,39 @@ impl Server {
             Place::Fixed(client) => {
                 Ok((client.get_multiplexed_async_connection_with_config(config).await?, None))
             }
+            Place::Named(client) => {
+                let mut connection = client.get_multiplexed_async_connection_with_config(config).await?;
+                match is_replica(&mut connection).await {
+                    true => Err(demoted()),
+                    false => Ok((connection, None)),
+                }
+            }
             Place::Elected(sentinels) => {
                 let (connection, master) = sentinels.connect(config).await?;
-                self.close_all_but(&master);
+                self.close_all_but(Some(&master));
                 Ok((connection, Some(master)))
             }
         }
     }
 
-    /// `Err` when the sentinels name another server than `master` by now: all connections are opened
-    /// anew then. A server that was cut off from the sentinels doesn't know that it was replaced.
-    pub async fn confirm(&self, master: Option<&RedisAddress>) -> RedisResult<()> {
+    /// `Err` when `connection` leads to a server that was demoted, or when the sentinels name another one than
+    /// `master` by now: all connections are opened anew then. A server that was cut off from the sentinels
+    /// doesn't know that it was replaced.
+    pub async fn confirm(
+        &self,
+        connection: &mut MultiplexedConnection,
+        master: Option<&RedisAddress>,
+    ) -> RedisResult<()> {
+        if matches!(self.place, Place::Named(_)) && is_replica(connection).await {
+            self.close_all_but(None);
+            return Err(demoted());
+        }
         let (Place::Elected(sentinels), Some(master)) = (&self.place, master) else {
             return Ok(());
         };
         match sentinels.master().await {
             Ok(now) if now != *master => {
-                self.close_all_but(&now);
+                self.close_all_but(Some(&now));
                 Err(RedisError::from((ErrorKind::Client, "the sentinels name another master")))
             }
             // Without sentinels nobody is elected.
@@ -172,10 +199,11 @@ impl Server {
         }
     }
 
-    fn close_all_but(&self, master: &RedisAddress) {
+    /// Of none, all are closed.
+    fn close_all_but(&self, master: Option<&RedisAddress>) {
         for line in self.lines.read().values() {
             let mut state = line.state.lock();
-            if matches!(&*state, State::Open(open) if open.master.as_ref() != Some(master)) {
+            if matches!(&*state, State::Open(open) if master.is_none() || open.master.as_ref() != master) {
                 *state = State::Closed;
             }
         }
@@ -203,11 +231,10 @@ impl Server {
         answer
     }
 
-    /// Whether the connection is of no more use. A master that was replaced refuses to write.
+    /// Whether the connection is of no more use. In a cluster the map of the slots tells who is the primary.
     fn is_over(&self, error: &RedisError) -> bool {
-        let is_elected = matches!(self.place, Place::Elected(_));
-        let is_replaced = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
-        error.is_unrecoverable_error() || (is_elected && is_replaced)
+        let has_primary = !matches!(self.place, Place::Fixed(_));
+        error.is_unrecoverable_error() || (has_primary && is_demotion(error))
     }
 
     fn line(&self) -> Arc<Line> {
@@ -311,7 +338,9 @@ impl Line {
         if !is_current {
             return;
         }
-        if error.is_timeout() {
+        // A connection that was opened just now and is refused would be refused again.
+        let is_pointless = is_over && open.opened_at.elapsed() < REST && is_demotion(error);
+        if error.is_timeout() || is_pointless {
             *state = State::down(error);
         } else if is_over {
             *state = State::Closed;

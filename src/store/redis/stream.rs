@@ -55,14 +55,15 @@ impl Line {
     /// The connection, and whether it is a new one. It is kept only if it is given back with
     /// [`keep`](Self::keep): after an error the next one is new.
     pub async fn take(&mut self) -> Result<(MultiplexedConnection, bool), StoreError> {
-        let Some(connection) = self.connection.take() else {
+        let Some(mut connection) = self.connection.take() else {
             let (connection, server) = self.connections.connect(&self.config).await.map_err(failed)?;
             (self.server, self.confirmed_at) = (server, Instant::now());
             return Ok((connection, true));
         };
-        // A server that was replaced without knowing it would have nothing new to tell.
+        // A server that was replaced would have nothing new to tell, or only what its successor tells it.
         if self.confirmed_at.elapsed() >= self.confirm_every {
-            self.connections.confirm(self.server.as_ref()).await.map_err(failed)?;
+            let confirm = self.connections.confirm(&mut connection, self.server.as_ref());
+            confirm.await.map_err(failed)?;
             self.confirmed_at = Instant::now();
         }
         Ok((connection, false))
