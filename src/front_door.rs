@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
+use http::Method;
 use pingora::ErrorType;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::Stream;
@@ -28,7 +29,7 @@ use pingora::proxy::{HttpProxy, Session};
 use pingora::server::ShutdownWatch;
 use tokio::time::Instant;
 
-use self::head::{beyond_head, body_of, is_plain_line, is_plainly_framed};
+use self::head::{beyond_head, body_of, is_hopeless, is_plain_line, is_plainly_framed};
 pub use self::open_connections::{Connections, OpenConnections};
 use self::plain_request::{Origin, PlainRequest};
 use self::waiting_room::WaitingRoom;
@@ -202,7 +203,8 @@ impl FrontDoor {
         if *shutdown.borrow() {
             session.set_keepalive(None);
         }
-        if !self.gateway.may_forward_itself() {
+        // Pingora would refuse CONNECT in its own words.
+        if !self.gateway.may_forward_itself() && session.req_header().method != Method::CONNECT {
             let stream = into_http1(session)?.into_inner();
             let caller = Caller { stream, read, remaining, shutdown };
             return Box::pin(self.hand_over(caller, None)).await;
@@ -244,6 +246,10 @@ impl FrontDoor {
         remaining: u32,
     ) -> Option<(Session, BytesMut)> {
         let mut client = ClientStream::again(stream)?;
+        if is_hopeless(&read) {
+            Box::pin(self.refuse(Session::new_h1(client), Code::BadRequest)).await;
+            return None;
+        }
         if let Some(beyond) = beyond_head(&mut read) {
             client.put_back(beyond);
         }

@@ -12,12 +12,20 @@ const LONGEST: usize = 96 * 1024;
 /// Whether the head has come to its end, however that is written (RFC 9112 §2.2), or never will. The first
 /// `looked_at` bytes are known to hold no end.
 pub fn is_complete(read: &[u8], looked_at: usize) -> bool {
-    let new = read.get(looked_at..).unwrap_or_default();
-    read.ends_with(b"\r\n\r\n")
-        || new.windows(2).any(|two| two == b"\n\n")
-        || new.windows(3).any(|three| three == b"\n\r\n")
+    holds_end(read.get(looked_at..).unwrap_or_default())
         || read.len() >= LONGEST
         || read.first().is_some_and(|&first| !is_token_char(first))
+}
+
+/// Whether this is no head, however much may still come.
+pub fn is_hopeless(read: &[u8]) -> bool {
+    read.first().is_some_and(|&first| !is_token_char(first)) || (read.len() >= LONGEST && !holds_end(read))
+}
+
+fn holds_end(read: &[u8]) -> bool {
+    read.ends_with(b"\r\n\r\n")
+        || read.windows(2).any(|two| two == b"\n\n")
+        || read.windows(3).any(|three| three == b"\n\r\n")
 }
 
 /// Empty lines before a request are no part of it (RFC 9112 §2.2).
@@ -90,7 +98,8 @@ mod tests {
         {
             assert!(is_complete(head.as_bytes(), 0), "{head:?}");
         }
-        assert!(is_complete(&[b'a'; LONGEST], LONGEST));
+        assert!(is_complete(&[b'a'; LONGEST], LONGEST) && is_hopeless(&[b'a'; LONGEST]));
+        assert!(is_hopeless(b"\x16\x03") && !is_hopeless(b"GET"));
         for head in ["GET", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nA: b\r\n"] {
             assert!(!is_complete(head.as_bytes(), 0), "{head:?}");
         }

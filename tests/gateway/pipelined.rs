@@ -12,6 +12,11 @@ const ROUTES: &str = r#"
     routes:
       - { path: "/slow/{*rest}", upstream: slow, access: public }
       - { path: /protected, upstream: example }
+      - path: /public/hello
+        methods: [GET]
+        upstream: example
+        access: public
+        cache: { ttl: 60s, vary_by: shared }
       - { path: "/{*rest}", upstream: example, access: public }
 "#;
 
@@ -54,7 +59,7 @@ async fn what_comes_while_a_request_runs_waits_for_its_turn() {
         let mut upstream = slow.request().await;
         assert!(client.send(ahead).await);
         assert!(client.send(NEXT).await);
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
+        let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\n\r\n";
         upstream.write_all(answer).await.expect("the gateway reads");
         for piece in [b"01234", b"56789"] {
             upstream.write_all(piece).await.expect("the gateway reads");
@@ -81,6 +86,8 @@ async fn pipelined_requests_are_answered_in_their_order() {
             200,
             "/echo?3",
         ),
+        ("GET /public/hello HTTP/1.1\r\nHost: gateway\r\n\r\n", 200, "Hello"),
+        ("GET /public/hello HTTP/1.1\r\nHost: gateway\r\n\r\n", 200, "Hello"),
         ("\r\nGET /echo?4 HTTP/1.1\r\nHost: gateway\r\n\r\n", 200, "/echo?4"),
         ("GET /auth/me HTTP/1.1\r\nHost: gateway\r\n\r\n", 401, "no_credentials"),
         ("GET /echo?5 HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n", 200, "/echo?5"),
