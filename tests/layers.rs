@@ -40,6 +40,11 @@ const NEVER: &[(&str, &[&str])] = &[
     ("rejection.rs", &["auth", "pipeline", "gateway", "server", "cli", "store", "config", "pingora"]),
     ("clock.rs", &["auth", "pipeline", "gateway", "server", "cli", "store", "config", "pingora"]),
     ("gateway.rs", &["server", "cli"]),
+    (
+        "certificate",
+        &["auth", "pipeline", "gateway", "server", "cli", "store", "config", "telemetry", "pingora", "tokio"],
+    ),
+    ("tls", &["auth", "pipeline", "gateway", "server", "cli", "store", "config", "telemetry"]),
     ("front_door", &["auth", "pipeline", "config", "store", "server", "cli"]),
 ];
 
