@@ -50,7 +50,7 @@ fn load_beside(path: &Path, last: Option<&LastReading>, is_again: bool) -> Resul
     load_text_beside(&name, &text, last, &machine)
 }
 
-/// Where relative paths of the file begin. One that comes through a pipe, as from `<(…)` of a shell, lies in no folder.
+/// Where relative paths of the file begin. One that comes through a pipe, as from `<(…)` of a shell, has no folder.
 fn folder_of(path: &Path) -> PathBuf {
     match is_readable_again(path) {
         true => path.parent().map(Path::to_path_buf).unwrap_or_default(),

@@ -3,7 +3,9 @@
 
 use http::{Request, Version};
 
-use crate::harness::{self, ByHand, Echo, Gateway, Http2, RawAnswer, Reason, Setup};
+use crate::harness::{
+    self, ByHand, Echo, Gateway, Http2, Outcome, RawAnswer, Reason, Setup, field, raw_http2,
+};
 
 const ROUTES: &str = r#"
     routes:
@@ -148,4 +150,23 @@ async fn a_head_over_http2_gets_our_502_whole() {
         assert_eq!(answer.headers()["portcullis-reason"], "upstream_unreachable");
         assert_eq!(answer.body().is_empty(), method == "HEAD");
     }
+}
+
+/// The HTTP/2 library cuts the fragment off before anything sees the target.
+#[tokio::test]
+async fn class_44_a_fragment_over_http2_is_neither_decided_on_nor_forwarded() {
+    let gw = harness::gateway(Setup::from(ROUTES).tls()).await;
+    let ask = async |authority: &str, path: &str| {
+        let pseudo = [(":method", "GET"), (":scheme", "https"), (":authority", authority), (":path", path)];
+        let fields: Vec<_> =
+            pseudo.iter().map(|(name, value)| field(name.as_bytes(), value.as_bytes())).collect();
+        raw_http2(&gw, &fields).await
+    };
+
+    assert!(matches!(ask("admin.test", "/x#/../echo").await, Outcome::Answered(_)));
+    assert!(gw.logged(|line| line["path"] == "/x").await["reason"] == "no_credentials");
+    assert_eq!(gw.upstream_calls("/x").await, 0);
+
+    assert!(matches!(ask("localhost", "/echo#/x").await, Outcome::Answered(_)));
+    assert_eq!(gw.upstream_calls("/echo").await, 1);
 }
