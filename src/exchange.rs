@@ -132,19 +132,22 @@ pub struct CacheVisit {
     pub has_store_failed: AtomicBool,
     /// Whether another request's answer was waited for.
     pub is_collapsed: AtomicBool,
+    /// Whether the answer to this request would be kept; otherwise others compute it.
+    pub fills: bool,
     /// Held while this request computes the answer for the fleet.
     pub flight: Mutex<Option<Flight>>,
     pub trace: Option<Arc<Trace>>,
 }
 
 impl CacheVisit {
-    pub fn new(label: Label, trace: Option<Arc<Trace>>) -> Self {
+    pub fn new(label: Label, fills: bool, trace: Option<Arc<Trace>>) -> Self {
         Self {
             label,
             trace,
             has_store_failed: AtomicBool::new(false),
             is_collapsed: AtomicBool::new(false),
             flight: Mutex::new(None),
+            fills,
         }
     }
 }

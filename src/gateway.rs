@@ -15,10 +15,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{StatusCode, Version};
 use pingora::cache::key::HashBinary;
-use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, HitHandler, NoCacheReason, RespCacheable};
+use pingora::cache::{
+    CacheKey, CacheMeta, CachePhase, ForcedFreshness, HitHandler, NoCacheReason, RespCacheable,
+};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
-use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::protocols::http::conditional_filter::not_modified_filter;
+use pingora::proxy::{FailToProxy, ProxyHttp, RangeType, Session, range_header_filter};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
@@ -32,8 +35,12 @@ pub use crate::pipeline::Standing;
 pub use crate::pipeline::arrive::Arrival;
 use crate::pipeline::cache::enable::Cache;
 use crate::pipeline::forward::fast_lane::FastLane;
+use crate::pipeline::forward::sent_fields::SentFields;
 use crate::pipeline::{arrive, cache, forward, respond};
 use crate::telemetry::Metrics;
+
+/// A request for more ranges of an answer gets all of it.
+const MOST_RANGES: usize = 200;
 
 /// Cheap to clone: Pingora's proxy holds one, the front door another.
 #[derive(Clone)]
@@ -97,6 +104,7 @@ impl ProxyHttp for Gateway {
         if exchange.has_arrived() {
             return Ok(false);
         }
+        cache::part::ask_for_whole(session);
         let arrived = self.arrive(&Arrival::from(&*session), exchange).await;
         match self.answer(session, exchange, arrived).await? {
             Standing::Answered => Ok(true),
@@ -114,8 +122,9 @@ impl ProxyHttp for Gateway {
         if let Some(key) = exchange.cache_key.take() {
             return Ok(key);
         }
-        match cache::key::run(session.req_header(), exchange) {
-            Some(key) => Ok(self.cache.storage.expect(key, exchange)),
+        let request = session.req_header();
+        match cache::key::run(request, exchange) {
+            Some(key) => Ok(self.cache.storage.expect(key, request, exchange)),
             None => Error::e_explain(ErrorType::InternalError, "the cache is enabled only by a rule"),
         }
     }
@@ -144,10 +153,10 @@ impl ProxyHttp for Gateway {
     fn cache_vary_filter(
         &self,
         meta: &CacheMeta,
-        _: &mut Self::CTX,
+        exchange: &mut Self::CTX,
         request: &RequestHeader,
     ) -> Option<HashBinary> {
-        cache::vary::run(meta, request)
+        cache::vary::run(meta, SentFields::of(&request.headers, exchange)?)
     }
 
     /// A client that declines what is stored gets it confirmed or computed anew.
@@ -161,6 +170,27 @@ impl ProxyHttp for Gateway {
     ) -> Result<Option<ForcedFreshness>> {
         let is_declined = |rule| cache::enable::is_declined(session.req_header(), rule);
         Ok(exchange.cache_rule().is_some_and(is_declined).then_some(ForcedFreshness::ForceExpired))
+    }
+
+    /// What comes from the upstream to be stored goes to the client whole: Pingora would stop reading it after a 304.
+    fn cache_not_modified_filter(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        _: &mut Self::CTX,
+    ) -> Result<bool> {
+        let is_being_stored = matches!(session.cache.phase(), CachePhase::Miss | CachePhase::Expired);
+        Ok(!is_being_stored && not_modified_filter(session.req_header(), response))
+    }
+
+    fn range_header_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        _: &mut Self::CTX,
+    ) -> RangeType {
+        cache::part::drop_empty_suffixes(session.req_header_mut());
+        range_header_filter(session.req_header(), response, Some(MOST_RANGES))
     }
 
     /// What the rule allows is in the stored answer itself; `None` asks for serving while it is
@@ -177,6 +207,7 @@ impl ProxyHttp for Gateway {
     /// Hits don't come here, so what a hit was spared is charged now. A request that is refused here has
     /// passed everything else.
     async fn proxy_upstream_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<bool> {
+        cache::part::step_aside(session, exchange);
         if exchange.owes.is_none() {
             return Ok(true);
         }

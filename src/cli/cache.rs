@@ -82,6 +82,7 @@ async fn perform(cache: &CacheArgs, args: &PurgeArgs, policy: &Policy) -> Result
         _ => Purge::Everything,
     };
     let what = what.check()?;
+    server::check_purge(&what, policy)?;
     match policy.storage.state {
         StateStorage::Redis { .. } => stores.purges.purge(&what).await.map_err(|error| error.to_string())?,
         StateStorage::Embedded(_) => {

@@ -51,7 +51,7 @@ impl Admin {
         health: Health,
         api: Router,
     ) -> Self {
-        let (revocations, cache) = (stores.revocations.clone(), AdminCache::new(stores));
+        let (revocations, cache) = (stores.revocations.clone(), AdminCache::new(editions.clone(), stores));
         Self { editions, status, revocations, cache, health, api: Router::new().nest("/api", api) }
     }
 

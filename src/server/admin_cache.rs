@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::extract::State;
 use axum::{Extension, Json, Router};
 use serde::Serialize;
@@ -11,6 +12,8 @@ use utoipa::ToSchema;
 use super::open_stores::OpenStores;
 use crate::auth::api::call::Sent;
 use crate::auth::{Described, Refusal};
+use crate::config::policy::Policy;
+use crate::edition::Edition;
 use crate::identity::Identity;
 use crate::pipeline::cache::process_tier::ProcessTier;
 use crate::rejection::{Code, Rejection};
@@ -18,6 +21,7 @@ use crate::store::{Purge, Purges, Responses};
 
 #[derive(Clone)]
 pub struct AdminCache {
+    editions: Arc<ArcSwap<Edition>>,
     purges: Arc<dyn Purges>,
     responses: Arc<dyn Responses>,
     process_tier: Arc<ProcessTier>,
@@ -37,8 +41,9 @@ struct Purged {
 }
 
 impl AdminCache {
-    pub fn new(stores: &OpenStores) -> Self {
+    pub fn new(editions: Arc<ArcSwap<Edition>>, stores: &OpenStores) -> Self {
         Self {
+            editions,
             purges: stores.purges.clone(),
             responses: stores.responses.clone(),
             process_tier: stores.process_tier.clone(),
@@ -66,6 +71,16 @@ impl AdminCache {
     }
 }
 
+/// `Err` for a route that isn't there: nothing would be purged.
+pub fn check_purge(what: &Purge, policy: &Policy) -> Result<(), String> {
+    match what {
+        Purge::Route(name) if !policy.routes.routes().iter().any(|route| route.name == *name) => {
+            Err(format!("no route is named {name:?}; `portcullis explain` says what routes are called"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Let stored answers no longer be served, by any gateway.
 #[utoipa::path(
     post, path = "/cache/purge", operation_id = "purge_cache", tag = "cache",
@@ -80,6 +95,8 @@ async fn purge(
     Sent(what): Sent<Purge>,
 ) -> Result<Json<Purged>, Refusal> {
     let purged = what.check().map_err(|problem| Rejection::from(Code::BadRequest).because(problem))?;
+    check_purge(&purged, &cache.editions.load().policy)
+        .map_err(|problem| Rejection::from(Code::BadRequest).because(problem))?;
     cache.purges.purge(&purged).await?;
     tracing::info!(?purged, operator = operator.username, "purged from the response cache");
     Ok(Json(Purged { purged }))

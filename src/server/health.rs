@@ -64,7 +64,7 @@ impl Health {
         stores: &OpenStores,
     ) -> Self {
         let (accounts, revocations) = (stores.accounts.clone(), stores.revocations.clone());
-        let cache = AdminCache::new(stores);
+        let cache = AdminCache::new(editions.clone(), stores);
         Self { editions, status, listeners, accounts, revocations, cache, probed: Arc::default() }
     }
 

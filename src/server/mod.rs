@@ -25,6 +25,8 @@ pub mod signing_key;
 pub mod status;
 pub mod watch;
 
+pub use admin_cache::check_purge;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -33,6 +33,7 @@ use crate::pipeline::arrive::api_keys::KnownKeys;
 use crate::pipeline::arrive::meter::Meter;
 use crate::pipeline::cache::enable::Cache;
 use crate::pipeline::cache::storage::ResponseStorage;
+use crate::pipeline::cache::undelivered::Undelivered;
 use crate::pipeline::forward::fast_lane::FastLane;
 use crate::store::memory::LocalCounters;
 use crate::telemetry::access_log::AccessLog;
@@ -108,7 +109,8 @@ impl Shared {
             Health::new(self.editions.clone(), self.status.clone(), self.listeners.clone(), &self.stores);
         let policy = self.policy_api(reloads);
         let console = console::router(self.console(health.clone(), policy.clone()));
-        let api = self.admin_api(vec![policy_api::router(policy), AdminCache::new(&self.stores).router()]);
+        let cache = AdminCache::new(self.editions.clone(), &self.stores);
+        let api = self.admin_api(vec![policy_api::router(policy), cache.router()]);
         let admin = Admin::new(self.editions.clone(), self.status.clone(), &self.stores, health, api);
         admin.open_port(listen.admin, console).await?;
         admin.open_socket(&listen.control).await
@@ -200,6 +202,7 @@ fn meter(stores: &OpenStores, metrics: &Arc<Metrics>) -> Arc<Meter> {
 
 fn cache(stores: &OpenStores, metrics: &Arc<Metrics>) -> Cache {
     Cache::new(ResponseStorage {
+        undelivered: Undelivered::default(),
         responses: stores.responses.clone(),
         purges: stores.purges.clone(),
         flights: stores.flights.clone(),

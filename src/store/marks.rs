@@ -1,7 +1,7 @@
 //! This gateway's copy of the log of purges: what the request path reads before it serves a stored
 //! answer. A copy that isn't current vouches for no answer at all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ const MOST_ANSWERS: usize = 16 * 1024;
 
 pub struct Marks {
     set: RwLock<Set>,
+    held: RwLock<Held>,
     /// Changes with every mark, so that what was checked once needn't be again.
     generation: AtomicU64,
     /// `None` when nobody else writes the log.
@@ -54,6 +55,7 @@ impl Marks {
     fn new(max_staleness: Option<Duration>) -> Self {
         Self {
             set: RwLock::default(),
+            held: RwLock::default(),
             generation: AtomicU64::new(1),
             max_staleness,
             start: Instant::now(),
@@ -72,7 +74,34 @@ impl Marks {
 
     /// Whether no purge concerns the answer. `false` also when that isn't known.
     pub fn allows(&self, label: &Label) -> bool {
-        self.is_current() && self.set.read().allows(label)
+        self.is_current() && self.set.read().allows(label) && self.held.read().allows(label)
+    }
+
+    /// Allows no answer with this key until it is released: the log couldn't be told of a purge.
+    pub fn hold(&self, key: AnswerKey) {
+        self.change_held(|held| {
+            held.answers.insert(key);
+        });
+    }
+
+    /// After the purge is in the log, and in these marks.
+    pub fn release(&self, key: AnswerKey) {
+        self.change_held(|held| {
+            held.answers.remove(&key);
+        });
+    }
+
+    pub fn hold_everything(&self) {
+        self.change_held(|held| held.everything = true);
+    }
+
+    pub fn release_everything(&self) {
+        self.change_held(|held| held.everything = false);
+    }
+
+    fn change_held(&self, change: impl FnOnce(&mut Held)) {
+        change(&mut self.held.write());
+        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
     pub fn is_current(&self) -> bool {
@@ -116,6 +145,19 @@ impl Marks {
     pub fn restart(&self) {
         *self.set.write() = Set::default();
         self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Purges that aren't in the log yet.
+#[derive(Default)]
+struct Held {
+    answers: HashSet<AnswerKey>,
+    everything: bool,
+}
+
+impl Held {
+    fn allows(&self, label: &Label) -> bool {
+        !self.everything && !self.answers.contains(&label.key)
     }
 }
 
@@ -239,6 +281,22 @@ mod tests {
             marks.insert(at, what);
             assert!(!marks.allows(&purged), "{at:?}");
         }
+    }
+
+    #[test]
+    fn what_is_held_is_allowed_again_once_it_is_released_even_if_the_log_begins_anew() {
+        let marks = Marks::own();
+        let [one, other] = [5, 6].map(|key| Label { key, ..label(&marks, "/") });
+
+        marks.hold(5);
+        marks.restart();
+        assert!(!marks.allows(&one) && marks.allows(&other));
+        marks.release(5);
+        assert!(marks.allows(&one));
+        marks.hold_everything();
+        assert!(!marks.allows(&one) && !marks.allows(&other));
+        marks.release_everything();
+        assert!(marks.allows(&one) && marks.allows(&other));
     }
 
     #[test]

@@ -33,7 +33,11 @@ fn every_oddity_is_told_at_its_place() {
         ),
         (
             &["path: /a, cache: { ttl: 1m, vary_by: user }"],
-            "gateway.yaml:3:35 warning: routes[0].cache: POST passes here, too",
+            "gateway.yaml:3:35 warning: routes[0].cache: POST passes here, too, and it drops the kept answer to its own URL",
+        ),
+        (
+            &["path: /a, cache: { ttl: 1m, vary_by: shared }"],
+            "gateway.yaml:3:37 warning: routes[0].cache: POST passes here, too, and it drops no kept answer",
         ),
         (
             &["path: /a, access: { roles: [editro] }", "path: /b, access: { roles: [editor, editor] }"],
@@ -59,6 +63,7 @@ fn what_is_meant_as_it_stands_is_not_warned_of() {
         &["path: /a", "path: /b, host: api.example.com"],
         &["path: /a, methods: [GET], cache: { ttl: 1m, vary_by: user }"],
         &["path: '/a/{*rest}', access: public", "path: /b"],
+        &["path: '/a/{*rest}', methods: [OPTIONS], access: public", "path: /a/b, methods: [GET]"],
         &["path: /a, access: { roles: [admin] }"],
     ];
 

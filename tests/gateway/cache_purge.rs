@@ -225,7 +225,7 @@ async fn an_answer_that_is_on_its_way_while_the_unsafe_request_goes_well_is_not_
         let mut upstream = ByHand::start().await;
         let yaml = format!(
             "upstreams: {{ odd: {{ servers: [\"{}\"] }} }}
-routes: [{{ path: /page, upstream: odd, access: public, cache: {{ ttl: 1h, vary_by: shared }} }}]",
+routes: [{{ path: /page, upstream: odd, access: public, cache: {{ ttl: 1h, vary_by: shared, invalidate: true }} }}]",
             upstream.address()
         );
         let gw = harness::gateway(Setup::from(&*yaml).stores(&stores)).await;

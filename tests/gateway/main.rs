@@ -14,10 +14,14 @@ mod bad_input;
 
 mod cache_chaos;
 mod cache_costs;
+mod cache_heads_and_parts;
 mod cache_long_bodies;
 mod cache_purge;
+mod cache_sent_requests;
 mod cache_single_flight;
 mod cache_tiers;
+mod cache_undelivered;
+mod changed_limits;
 mod changed_standing;
 mod class_accounts;
 mod class_cache;

@@ -51,6 +51,7 @@ impl Compiler<'_> {
         Some(CacheRule {
             query: self.cache_query(raw.query, &at.key("query")),
             headers: self.cache_headers(raw.headers.unwrap_or_default(), &at.key("headers")),
+            forward: self.cache_headers(raw.forward.unwrap_or_default(), &at.key("forward")),
             max_size: usize::try_from(max_size).unwrap_or(usize::MAX),
             statuses: self.cache_statuses(raw.statuses, &at.key("statuses")),
             respect_origin: raw.respect_origin.unwrap_or(true),
@@ -63,6 +64,7 @@ impl Compiler<'_> {
             stale_if_error: self.duration(at, "stale_if_error", raw.stale_if_error, zero),
             respect_client: raw.respect_client.unwrap_or(false),
             hit_cost: self.hit_cost(raw.hit_cost, &at.key("hit_cost")),
+            invalidate: raw.invalidate.unwrap_or(vary_by == Some(VaryBy::User)),
             ttl: ttl?,
             vary_by: vary_by?,
         })

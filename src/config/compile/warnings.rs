@@ -32,7 +32,10 @@ impl Compiler<'_> {
     /// A public wildcard makes everything public that isn't named beside it, misspellings included.
     fn warn_of_public_wildcards(&mut self, table: &RouteTable, items: &[Option<usize>], at: &Place<'_>) {
         let public = table.routes().iter().zip(items).filter_map(|(route, item)| match &route.access {
-            Access::Public => Some(((*item)?, route, pattern::wildcard_prefix(&route.path)?)),
+            // Whoever asks for the methods of a path learns nothing that is behind it.
+            Access::Public if !takes_options_only(&route.methods) => {
+                Some(((*item)?, route, pattern::wildcard_prefix(&route.path)?))
+            }
             _ => None,
         });
         let mut public = public.peekable();
@@ -140,8 +143,14 @@ impl Compiler<'_> {
     fn warn_of_cached_changes(&mut self, routes: &Routes<'_>, at: &Place<'_>) {
         for (item, route) in routes.iter().filter(|(_, route)| route.cache.is_some()) {
             let Some(method) = UNSAFE.iter().find(|method| route.methods.contains(method)) else { continue };
+            let drops = match route.cache.as_ref().is_some_and(|rule| rule.invalidate) {
+                true => {
+                    "it drops the kept answer to its own URL and caller only, while whatever else it changes is kept"
+                }
+                false => "it drops no kept answer, so that what it changes is kept",
+            };
             let message = format!(
-                "{method} passes here, too, and it drops the kept answer to its own URL and caller only, while whatever else it changes is kept until `ttl` is over; write `methods: [GET]` and give the others a route of their own"
+                "{method} passes here, too, and {drops} until `ttl` is over; write `methods: [GET]` and give the others a route of their own"
             );
             self.problems.warning(&at.item(*item).key("cache"), message);
         }
@@ -195,6 +204,12 @@ impl Compiler<'_> {
             self.problems.warning(at, message);
         }
     }
+}
+
+/// As CORS asks for them, in a route of their own.
+fn takes_options_only(methods: &MethodSet) -> bool {
+    methods.contains(&Method::OPTIONS)
+        && !UNSAFE.iter().chain([&Method::GET, &Method::HEAD]).any(|method| methods.contains(method))
 }
 
 /// Other issuers' accounts aren't made here.

@@ -19,6 +19,8 @@ pub struct CacheRule {
     pub query: QueryKey,
     /// Request headers (lower case) whose values are part of the key.
     pub headers: Vec<String>,
+    /// Others (lower case) that the upstream is sent all the same.
+    pub forward: Vec<String>,
     /// Bodies over this many bytes are never stored.
     pub max_size: usize,
     pub statuses: Vec<u16>,
@@ -29,6 +31,8 @@ pub struct CacheRule {
     pub respect_client: bool,
     /// Thousandths of a request that limits charge for a hit.
     pub hit_cost: u32,
+    /// Whether an unsafe request that went well drops what is kept for its target.
+    pub invalidate: bool,
 }
 
 /// Which part of the caller's identity belongs to the key. There is no default.
@@ -42,7 +46,7 @@ pub enum VaryBy {
     Shared,
 }
 
-/// Which query parameters belong to the key; their order never counts.
+/// Which query parameters belong to the key: all as they are written, or some in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueryKey {
     All,

@@ -14,6 +14,7 @@ pub struct Cache {
     pub vary_by: Option<VaryBy>,
     pub query: Option<Query>,
     pub headers: Option<List<String>>,
+    pub forward: Option<List<String>>,
     pub max_size: Option<String>,
     pub statuses: Option<List<u64>>,
     pub respect_origin: Option<bool>,
@@ -21,6 +22,7 @@ pub struct Cache {
     pub stale_if_error: Option<String>,
     pub respect_client: Option<bool>,
     pub hit_cost: Option<String>,
+    pub invalidate: Option<bool>,
 }
 
 /// What holds for the cache as a whole.

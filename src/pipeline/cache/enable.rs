@@ -48,6 +48,10 @@ pub fn run(session: &mut Session, exchange: &Exchange, cache: Cache) {
     if !may_use(request, exchange) || (rule.respect_client && asks(request, "no-store")) {
         return;
     }
+    // Over HTTP/2 a body needs no field that says so.
+    if !session.is_body_empty() {
+        return;
+    }
     session.cache.enable(cache.storage, None, Some(cache.uncacheable), Some(cache.lock), None);
     session.cache.set_max_file_size_bytes(rule.max_size);
 }
@@ -80,7 +84,7 @@ fn asks(request: &RequestHeader, directive: &str) -> bool {
     directives.any(|said| said.trim_ascii().eq_ignore_ascii_case(directive.as_bytes()))
 }
 
-/// A GET with a body isn't in the key (class 79).
+/// A body isn't in the key (class 79).
 fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")

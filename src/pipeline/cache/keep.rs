@@ -10,7 +10,9 @@ use pingora::cache::filters::calculate_expires_header_time;
 use pingora::cache::{CacheMeta, NoCacheReason};
 use pingora::http::ResponseHeader;
 
+use super::vary;
 use crate::config::policy::CacheRule;
+use crate::pipeline::forward::sent_fields::OF_ONE_REQUEST;
 
 pub fn run(response: &ResponseHeader, rule: &CacheRule) -> RespCacheable {
     // What is meant for shared caches alone comes before what is meant for all (RFC 9213).
@@ -78,12 +80,7 @@ fn forbidden(
     if headers.contains_key(header::SET_COOKIE) {
         return Some("set-cookie");
     }
-    let varies_on_all = headers
-        .get_all(header::VARY)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .any(|name| name.trim_ascii() == b"*");
-    if varies_on_all {
+    if is_for_one_request(headers) {
         return Some("vary");
     }
     // `private` and `no-cache` also when they name fields: leaving out just those isn't worth it.
@@ -98,6 +95,14 @@ fn forbidden(
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     length.is_some_and(|length| length > rule.max_size).then_some("size")
+}
+
+/// Whether the answer depends on more than the key and what can be compared. `Vary` that isn't text may say anything.
+fn is_for_one_request(headers: &HeaderMap) -> bool {
+    let is_of_one =
+        |name: &str| name == "*" || OF_ONE_REQUEST.iter().any(|own| own.eq_ignore_ascii_case(name));
+    headers.get_all(header::VARY).iter().any(|value| value.to_str().is_err())
+        || vary::names(headers).any(is_of_one)
 }
 
 /// `s-maxage`, `max-age` or `Expires` where the route respects them, else the route's `ttl`; less
@@ -177,6 +182,8 @@ mod tests {
             stale_if_error: Duration::ZERO,
             respect_client: false,
             hit_cost: 1000,
+            forward: Vec::new(),
+            invalidate: false,
         }
     }
 
@@ -262,6 +269,8 @@ mod tests {
             [("Cache-Control", "no-cache")],
             [("Cache-Control", "max-age=0")],
             [("Vary", "Accept, *")],
+            [("Vary", "X-Forwarded-For")],
+            [("Vary", "Accept, x-request-id")],
             [("Content-Length", "101")],
             [("Content-Range", "bytes 0-1/2")],
         ] {

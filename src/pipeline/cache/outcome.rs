@@ -62,7 +62,10 @@ fn phase(session: &Session) -> (&'static str, &'static str) {
         CachePhase::Expired => ("expired", "fwd=stale; stored"),
         CachePhase::Revalidated => ("revalidated", "hit; fwd=stale; fwd-status=304"),
         CachePhase::RevalidatedNoCache(_) => ("uncacheable", "fwd=stale"),
-        CachePhase::Disabled(NoCacheReason::NeverEnabled) => ("bypass", "fwd=bypass"),
+        // It asked for less than what is stored.
+        CachePhase::Disabled(NoCacheReason::NeverEnabled | NoCacheReason::Deferred) => {
+            ("bypass", "fwd=bypass")
+        }
         CachePhase::Disabled(_) => ("uncacheable", "fwd=uri-miss"),
         CachePhase::Uninit | CachePhase::Bypass | CachePhase::CacheKey => ("bypass", "fwd=bypass"),
     }

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use pingora::cache::key::HashBinary;
-use pingora::http::RequestHeader;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::stored_head::StoredHead;
 use super::{head_lines, vary};
 use crate::answer;
+use crate::pipeline::forward::sent_fields::SentFields;
 use crate::store::{Label, Marks, bounded};
 
 /// After this the store is asked again: another gateway may have put something newer there.
@@ -128,7 +128,7 @@ impl ReadyAnswer {
     }
 
     /// Whether it is fresh, and meant for such a request.
-    pub fn answers(&self, request: &RequestHeader, now: SystemTime) -> bool {
+    pub fn answers(&self, request: SentFields<'_>, now: SystemTime) -> bool {
         vary::is_meant(self.variance, &self.headers, request) && self.fresh_until > now
     }
 

@@ -17,6 +17,7 @@ use super::{enable, head_lines, key, outcome};
 use crate::answer;
 use crate::exchange::Exchange;
 use crate::field_values::{Fields, FieldsOfMap};
+use crate::pipeline::forward::sent_fields::SentFields;
 
 /// In bytes, for the value of `Cache-Status`.
 const ROOM: usize = 64;
@@ -50,7 +51,8 @@ pub async fn find(request: &RequestHeader, exchange: &mut Exchange, cache: Cache
     let checked = exchange.arrived_after.unwrap_or_default();
     let now = SystemTime::from(exchange.arrived_at) + checked;
     let ready = storage.process_tier.find(&key, storage.purges.marks(), exchange.started + checked);
-    let (answer, tier) = match ready.filter(|answer| answer.answers(request, now)) {
+    let sent = SentFields::of(&request.headers, exchange)?;
+    let (answer, tier) = match ready.filter(|answer| answer.answers(sent, now)) {
         Some(answer) => (answer, "process"),
         // Boxed: this future is made and moved for every request.
         None => (Box::pin(ask_store(request, exchange, cache, key)).await?, storage.responses.tier()),
@@ -121,10 +123,11 @@ async fn ask_store(
     cache: Cache,
     key: Vec<u8>,
 ) -> Option<Arc<ReadyAnswer>> {
-    let mut key = cache.storage.expect(key, exchange);
-    let answer = match cache.may_hold(&key) {
-        true => cache.storage.find_ready(&mut key, request).await,
-        false => None,
+    let mut key = cache.storage.expect(key, request, exchange);
+    let sent = SentFields::of(&request.headers, exchange);
+    let answer = match sent.filter(|_| cache.may_hold(&key)) {
+        Some(sent) => cache.storage.find_ready(&mut key, sent).await,
+        None => None,
     };
     exchange.cache_key = Some(key);
     answer

@@ -22,7 +22,7 @@ pub async fn run(storage: &ResponseStorage, key: &CacheKey, mut found: Option<Fo
         land(visit);
         return found;
     }
-    if visit.flight.lock().is_some() || visit.has_store_failed.load(Ordering::Acquire) {
+    if !visit.fills || visit.flight.lock().is_some() || visit.has_store_failed.load(Ordering::Acquire) {
         return found;
     }
     let name = name(key);

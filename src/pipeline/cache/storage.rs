@@ -21,9 +21,11 @@ use super::hit::Hit;
 use super::miss::{LAST_READERS, Miss};
 use super::process_tier::{ProcessTier, ReadyAnswer};
 use super::stored_head::StoredHead;
-use super::{keep, single_flight, tags, vary};
+use super::undelivered::Undelivered;
+use super::{keep, part, single_flight, tags, vary};
 use crate::config::policy::VaryBy;
 use crate::exchange::{CacheVisit, Exchange};
+use crate::pipeline::forward::sent_fields::SentFields;
 use crate::store::{
     AnswerKey, Flights, Label, Purge, Purges, Responses, StoreError, StoredBody, StoredResponse,
 };
@@ -45,13 +47,14 @@ pub struct ResponseStorage {
     /// `None` when no other gateway shares the store.
     pub flights: Option<Arc<dyn Flights>>,
     pub process_tier: Arc<ProcessTier>,
+    pub undelivered: Undelivered,
     pub metrics: Arc<Metrics>,
 }
 
 impl ResponseStorage {
     /// Pingora's key for a request, with what the storage has to know beside it. Before the upstream
     /// is asked: a purge from now on concerns its answer.
-    pub fn expect(&self, key: Vec<u8>, exchange: &mut Exchange) -> CacheKey {
+    pub fn expect(&self, key: Vec<u8>, request: &RequestHeader, exchange: &mut Exchange) -> CacheKey {
         let per_user = exchange.cache_rule().is_some_and(|rule| rule.vary_by == VaryBy::User);
         let (mut key, hash) = hashed(key);
         let label = Label {
@@ -62,20 +65,23 @@ impl ResponseStorage {
             user: exchange.identity.as_ref().filter(|_| per_user).map(|identity| identity.user_id),
             tags: Vec::new(),
         };
-        let visit = Arc::new(CacheVisit::new(label, exchange.trace.clone()));
+        let visit = Arc::new(CacheVisit::new(label, !part::is_wanted(request), exchange.trace.clone()));
         exchange.cache_visit = Some(visit.clone());
         key.extensions.insert(visit);
         key
     }
 
     /// What is stored under the key no longer holds (RFC 9111 §4.4), at any gateway, nor does what is on its way.
-    pub async fn invalidate(&self, key: Vec<u8>) {
+    pub async fn invalidate(&'static self, key: Vec<u8>) {
         self.process_tier.forget(&key);
         let (key, hash) = hashed(key);
         let (name, mark) = (name(&key), Purge::Answer(hash));
-        let (_, marked) = tokio::join!(self.forget(&name), self.purges.purge(&mark));
-        if let Err(error) = marked {
-            self.note(&error);
+        let (forgotten, marked) = tokio::join!(self.responses.forget(&name), self.purges.purge(&mark));
+        for error in [forgotten.as_ref().err(), marked.as_ref().err()].into_iter().flatten() {
+            self.note(error);
+        }
+        if forgotten.is_err() || marked.is_err() {
+            Undelivered::keep(self, hash, name);
         }
     }
 
@@ -95,7 +101,7 @@ impl ResponseStorage {
     pub(super) async fn find_ready(
         &self,
         key: &mut CacheKey,
-        request: &RequestHeader,
+        request: SentFields<'_>,
     ) -> Option<Arc<ReadyAnswer>> {
         let found = match self.find_stored(key).await {
             Some(Stored { label, head, body: StoredBody::Whole(body), .. })

@@ -71,9 +71,18 @@ pub fn set(
         // Role names hold no comma (`identity::name::is_role`), so joining loses nothing.
         let groups = match identity.roles.as_slice() {
             [only] => values.put(only)?,
+            _ if cached == Some(VaryBy::Role) => values.put(set_of_roles(identity).join(","))?,
             roles => values.put(roles.join(","))?,
         };
         headers.insert(names.groups, groups);
     }
     Ok(())
+}
+
+/// The roles as one set, whatever their order: so they stand in the key, and so the upstream is told them.
+pub fn set_of_roles(identity: &Identity) -> Vec<&str> {
+    let mut roles: Vec<&str> = identity.roles.iter().map(String::as_str).collect();
+    roles.sort_unstable();
+    roles.dedup();
+    roles
 }

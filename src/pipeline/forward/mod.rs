@@ -7,3 +7,4 @@ pub mod request_body;
 pub mod reserved;
 pub mod rewrite_request;
 pub mod upload;
+pub mod sent_fields;

@@ -108,6 +108,13 @@ fn starts_with_folded(name: &str, prefix: &str) -> bool {
     name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(byte, own)| fold(byte) == own)
 }
 
+/// Whether some server reads `name` as `other`, which is another name.
+pub fn is_spelling_of(name: &str, other: &str) -> bool {
+    name != other
+        && name.len() == other.len()
+        && name.bytes().zip(other.bytes()).all(|(a, b)| fold(a) == fold(b))
+}
+
 fn fold(byte: u8) -> u8 {
     match byte {
         b'_' | b'.' => b'-',

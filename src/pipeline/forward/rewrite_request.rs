@@ -12,12 +12,12 @@ use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::choose_upstream::upstream;
 use super::identity_headers;
-use super::reserved::{is_reserved, is_reserved_by};
+use super::sent_fields::is_sent;
 use crate::config::policy::{CacheRule, QueryKey, Upstream, VaryBy};
 use crate::edition::Secrets;
 use crate::exchange::Exchange;
 use crate::field_values::FieldValues;
-use crate::identity::{Identity, credentials};
+use crate::identity::Identity;
 use crate::pipeline::arrive;
 use crate::pipeline::arrive::begin_trace::{self, TRACEPARENT, TRACESTATE};
 use crate::pipeline::cache::key::selected_query;
@@ -51,7 +51,7 @@ pub fn run(
     let ends_with_head = request.send_end_stream().unwrap_or(true);
     let placeholder = Request::new(()).into_parts().0;
     let mut parts = Parts::from(std::mem::replace(request, RequestHeader::from(placeholder)));
-    parts.headers = fields(&parts.headers, peer, exchange, cached.map(|rule| rule.vary_by))?;
+    parts.headers = fields(&parts.headers, peer, exchange, cached)?;
     if !has_body {
         announce_empty_body(&parts.method, &mut parts.headers);
     }
@@ -62,8 +62,8 @@ pub fn run(
 
 /// A parameter that doesn't tell stored answers apart mustn't shape one (class 79).
 fn remove_unkeyed_query(request: &mut RequestHeader, keyed: &QueryKey) -> Result<()> {
-    let (QueryKey::Only(_), Some(query)) = (keyed, request.uri.query()) else { return Ok(()) };
-    let kept = selected_query(query, keyed).join("&");
+    let (QueryKey::Only(names), Some(query)) = (keyed, request.uri.query()) else { return Ok(()) };
+    let kept = selected_query(query, names).join("&");
     let path = request.uri.path();
     let target = if kept.is_empty() { path.to_owned() } else { format!("{path}?{kept}") };
     request.set_raw_path(target.as_bytes())
@@ -77,27 +77,31 @@ pub fn fields(
     received: &HeaderMap,
     peer: Option<IpAddr>,
     exchange: &Exchange,
-    cached: Option<VaryBy>,
+    cached: Option<&CacheRule>,
 ) -> Result<HeaderMap> {
     let Some(upstream) = upstream(exchange) else {
         return Error::e_explain(ErrorType::InternalError, "only routes with an upstream are forwarded");
     };
     let keeps_authorization = upstream.keep_authorization && cached.is_none();
-    let mut fields = passed_on(received, keeps_authorization, upstream)?;
-    if cached.is_none()
-        && let Some(cookies) = foreign_cookies(received)
-    {
-        fields.insert(header::COOKIE, cookies);
-    }
+    let mut fields = passed_on(received, keeps_authorization, upstream, cached)?;
     let mut values = FieldValues::with_room(ROOM);
-    if fields.get(header::HOST).is_some_and(|host| has_final_dot(host.as_bytes(), exchange)) {
+    if cached.is_some() {
+        // As it is in the key.
         fields.insert(header::HOST, values.put(&exchange.client.host)?);
+    } else {
+        if let Some(cookies) = foreign_cookies(received) {
+            fields.insert(header::COOKIE, cookies);
+        }
+        if fields.get(header::HOST).is_some_and(|host| has_final_dot(host.as_bytes(), exchange)) {
+            fields.insert(header::HOST, values.put(&exchange.client.host)?);
+        }
     }
+    let vary_by = cached.map(|rule| rule.vary_by);
     if let Some(identity) = &exchange.identity {
-        identity_headers::set(&mut fields, upstream.identity, identity, cached, &mut values)?;
+        identity_headers::set(&mut fields, upstream.identity, identity, vary_by, &mut values)?;
         // It names one user, so that an answer for others mustn't be made of it.
         if upstream.assertion
-            && matches!(cached, None | Some(VaryBy::User))
+            && matches!(vary_by, None | Some(VaryBy::User))
             && let Some(assertion) = assertion(identity, upstream, exchange)
         {
             fields.insert(X_AUTH_ASSERTION, assertion);
@@ -156,18 +160,19 @@ fn set_trace(
     Ok(())
 }
 
-/// Everything but the reserved names, cookies, our API keys and, unless it is kept, the bearer token.
-fn passed_on(received: &HeaderMap, keeps_authorization: bool, upstream: &Upstream) -> Result<HeaderMap> {
+/// Everything but the reserved names, cookies, our API keys and, unless it is kept, the bearer token; for an answer
+/// that may be stored, what may shape it.
+fn passed_on(
+    received: &HeaderMap,
+    keeps_authorization: bool,
+    upstream: &Upstream,
+    cached: Option<&CacheRule>,
+) -> Result<HeaderMap> {
     let too_many = "too many header fields";
     let mut fields = HeaderMap::try_with_capacity(received.len() + ADDED)
         .or_err(ErrorType::InvalidHTTPHeader, too_many)?;
     for (name, value) in received {
-        let is_withheld = *name == header::COOKIE
-            || (*name == header::AUTHORIZATION && !keeps_authorization)
-            || is_reserved(name.as_str())
-            || is_reserved_by(&upstream.reserved, name.as_str())
-            || credentials::is_api_key(name, value.as_bytes());
-        if !is_withheld {
+        if is_sent(name, value, (keeps_authorization, &upstream.reserved), cached) {
             fields.try_append(name.clone(), value.clone()).or_err(ErrorType::InvalidHTTPHeader, too_many)?;
         }
     }
