@@ -54,6 +54,7 @@ mod contract;
 mod control_socket;
 mod decision_log;
 mod deployment;
+mod differential;
 mod documented;
 mod drain;
 mod email;

@@ -10,7 +10,7 @@ mod faults;
 mod fleet;
 mod outcome;
 mod person;
-mod random;
+pub mod random;
 mod rules;
 mod sessions;
 mod traffic;
