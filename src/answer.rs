@@ -1,7 +1,5 @@
 //! What every answer of the gateway carries, whichever wing or upstream gave it.
 
-use std::sync::Arc;
-
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, Response, StatusCode};
 use pingora::http::ResponseHeader;
@@ -9,9 +7,8 @@ use pingora::{ErrorType, OrErr, Result};
 
 use crate::clock::seconds_up;
 use crate::config::policy::Limit;
-use crate::exchange::Exchange;
+use crate::exchange::{Charged, Exchange};
 use crate::field_values::{Fields, FieldsOfMap};
-use crate::store::Verdict;
 
 /// Room for all that is added, so that the map grows once.
 pub const ADDED: usize = 6;
@@ -60,18 +57,22 @@ pub fn put_signature(fields: &mut impl Fields, exchange: &Exchange) -> Result<()
 }
 
 /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
-fn put_rate_limits(fields: &mut impl Fields, verdicts: &[(Arc<Limit>, Verdict)]) -> Result<()> {
+fn put_rate_limits(fields: &mut impl Fields, verdicts: &[Charged]) -> Result<()> {
     if verdicts.is_empty() {
         return Ok(());
     }
     fields.put(&RATELIMIT_POLICY, |list| {
-        for (at, (limit, _)) in verdicts.iter().enumerate() {
+        for (at, Charged { limit, quota, .. }) in verdicts.iter().enumerate() {
             append(list, if at == 0 { "" } else { ", " });
-            append(list, &limit.policy);
+            match *quota == limit.quota {
+                true => append(list, &limit.policy),
+                // Of a role.
+                false => append(list, &Limit::policy(&limit.name, quota)),
+            }
         }
     })?;
     fields.put(&RATELIMIT, |list| {
-        for (at, (limit, verdict)) in verdicts.iter().enumerate() {
+        for (at, Charged { limit, verdict, .. }) in verdicts.iter().enumerate() {
             for part in [if at == 0 { "\"" } else { ", \"" }, &limit.name, "\""] {
                 append(list, part);
             }

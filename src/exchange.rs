@@ -13,10 +13,10 @@ use prometheus::IntGauge;
 
 use crate::balancer::Target;
 use crate::clock::{Timestamp, now};
-use crate::config::policy::{AuthEndpoint, CacheRule, Destination, Limit, Params, Route};
+use crate::config::policy::{AuthEndpoint, CacheRule, Destination, Limit, Params, Quota, Route};
 use crate::edition::Edition;
-use crate::identity::Identity;
 use crate::identity::foreign::Refused;
+use crate::identity::{Identity, UserId};
 use crate::rejection::Code;
 use crate::store::{Flight, Label, Price, Verdict};
 use crate::telemetry::RouteMeters;
@@ -43,7 +43,11 @@ pub struct Exchange {
     pub path: String,
     pub identity: Option<Arc<Identity>>,
     /// The limits this request was charged to and how they stood, for the answer's headers.
-    pub verdicts: Vec<(Arc<Limit>, Verdict)>,
+    pub verdicts: Vec<Charged>,
+    /// The limit that refuses the request; of several, the one that does so for longest.
+    pub refused_by: Option<Arc<Limit>>,
+    /// Whose request it is, if their limits refuse it: there is no identity then.
+    pub limited_user: Option<UserId>,
     /// What is still to be charged if the cache has no answer.
     pub owes: Option<Price>,
     /// Whether the limits that need no identity were charged in full, for an API key that had to be looked up.
@@ -128,12 +132,12 @@ impl Drop for Exchange {
 pub struct CacheVisit {
     /// For the answer, should it be kept.
     pub label: Label,
+    /// Whether the answer to this request would be kept; otherwise others compute it.
+    pub fills: bool,
     /// Whether the store failed, so that nothing is found or kept.
     pub has_store_failed: AtomicBool,
     /// Whether another request's answer was waited for.
     pub is_collapsed: AtomicBool,
-    /// Whether the answer to this request would be kept; otherwise others compute it.
-    pub fills: bool,
     /// Held while this request computes the answer for the fleet.
     pub flight: Mutex<Option<Flight>>,
     pub trace: Option<Arc<Trace>>,
@@ -143,12 +147,26 @@ impl CacheVisit {
     pub fn new(label: Label, fills: bool, trace: Option<Arc<Trace>>) -> Self {
         Self {
             label,
+            fills,
             trace,
             has_store_failed: AtomicBool::new(false),
             is_collapsed: AtomicBool::new(false),
             flight: Mutex::new(None),
-            fills,
         }
+    }
+}
+
+/// A limit that a request was charged to.
+pub struct Charged {
+    pub limit: Arc<Limit>,
+    /// By which it was judged: some roles have one of their own.
+    pub quota: Quota,
+    pub verdict: Verdict,
+}
+
+impl From<((Arc<Limit>, Quota), Verdict)> for Charged {
+    fn from(((limit, quota), verdict): ((Arc<Limit>, Quota), Verdict)) -> Self {
+        Self { limit, quota, verdict }
     }
 }
 
@@ -203,6 +221,8 @@ impl Exchange {
             path: String::new(),
             identity: None,
             verdicts: Vec::new(),
+            refused_by: None,
+            limited_user: None,
             owes: None,
             address_paid: false,
             refused: None,

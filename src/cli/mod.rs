@@ -11,6 +11,7 @@ mod import_file;
 mod init;
 mod key;
 mod keys;
+mod limit;
 mod operator;
 mod progress;
 mod reload;
@@ -71,6 +72,8 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Purge the response cache, and see what it holds
     Cache(cache::CacheArgs),
+    /// See how far a limit is used up, and reset it
+    Limit(limit::LimitArgs),
     /// Ask the running gateway whether it is ready
     Health(health::Health),
     /// Print the version
@@ -130,6 +133,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Token(args) => token::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Cache(args) => cache::run(&args),
+        Command::Limit(args) => limit::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Version => print(&format!("portcullis {}", env!("CARGO_PKG_VERSION"))),
     };

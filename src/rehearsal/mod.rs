@@ -26,7 +26,7 @@ use crate::issuers::TrustedIssuer;
 use crate::pipeline::arrive::api_keys::KnownKeys;
 use crate::pipeline::arrive::meter::Meter;
 use crate::pipeline::arrive::{self, Arrival};
-use crate::store::memory::LocalCounters;
+use crate::store::memory::Fallback;
 use crate::store::{ApiKeys, Gatekeeper};
 use crate::telemetry::Metrics;
 use crate::telemetry::request_id::RequestId;
@@ -91,7 +91,7 @@ impl Rehearsal {
         let onlooker = Arc::new(Onlooker::new(self.gatekeeper.clone().filter(|_| is_real)));
         let meter = Meter {
             gatekeeper: onlooker.clone(),
-            fallback: LocalCounters::default(),
+            fallback: Fallback::default(),
             metrics: self.metrics.clone(),
         };
         let keys = KnownKeys::new(

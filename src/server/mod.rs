@@ -3,6 +3,7 @@
 
 mod admin;
 mod admin_cache;
+mod admin_limits;
 mod admin_listener;
 mod api;
 mod certificates;
@@ -12,6 +13,7 @@ mod descriptors;
 mod editions;
 mod guard;
 mod health;
+pub mod limit_counters;
 mod listeners;
 pub mod load;
 pub mod open_stores;

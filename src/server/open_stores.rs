@@ -10,8 +10,8 @@ use crate::store::postgres::PostgresUsers;
 use crate::store::redis::{RedisGatekeeper, RedisState};
 use crate::store::sqlite::{SqliteState, SqliteUsers};
 use crate::store::{
-    Accounts, ApiKeys, AuditLog, Flights, Gatekeeper, GeneratedKeys, Lockouts, Notices, OneTimeTokens,
-    Purges, Responses, Revocations, SecondFactors, Sessions, StoreError,
+    Accounts, ApiKeys, AuditLog, Counters, Flights, Gatekeeper, GeneratedKeys, Lockouts, Notices,
+    OneTimeTokens, Purges, Responses, Revocations, SecondFactors, Sessions, StoreError,
 };
 
 /// Of the cache's memory, with embedded storage: the store gets this part of four, ready answers the rest.
@@ -29,6 +29,7 @@ pub struct OpenStores {
     pub one_time_tokens: Arc<dyn OneTimeTokens>,
     pub second_factors: Arc<dyn SecondFactors>,
     pub gatekeeper: Arc<dyn Gatekeeper>,
+    pub counters: Arc<dyn Counters>,
     pub responses: Arc<dyn Responses>,
     pub purges: Arc<dyn Purges>,
     pub flights: Option<Arc<dyn Flights>>,
@@ -74,6 +75,7 @@ pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreErro
         StateStorage::Embedded(path) => {
             let state = Arc::new(SqliteState::open(path).await?);
             let responses = Arc::new(MemoryResponses::new(memory / 4 * STORE_PARTS));
+            let gatekeeper = Arc::new(LocalGatekeeper::new(state.clone()));
             Ok(OpenStores {
                 accounts,
                 api_keys,
@@ -84,7 +86,8 @@ pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreErro
                 keys,
                 sessions: state.clone(),
                 lockouts: state.clone(),
-                gatekeeper: Arc::new(LocalGatekeeper::new(state.clone())),
+                gatekeeper: gatekeeper.clone(),
+                counters: gatekeeper,
                 revocations: state,
                 responses: responses.clone(),
                 purges: responses,
@@ -113,6 +116,7 @@ pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreErro
                 revocations: state.clone(),
                 lockouts: state.clone(),
                 gatekeeper: Arc::new(RedisGatekeeper::new(state.clone())),
+                counters: state.clone(),
                 responses: state.clone(),
                 purges: state.clone(),
                 flights: Some(state),

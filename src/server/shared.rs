@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 
 use super::admin::Admin;
 use super::admin_cache::AdminCache;
+use super::admin_limits::AdminLimits;
 use super::control::Placed;
 use super::editions::{Builder, Generated};
 use super::health::Health;
@@ -35,7 +36,7 @@ use crate::pipeline::cache::enable::Cache;
 use crate::pipeline::cache::storage::ResponseStorage;
 use crate::pipeline::cache::undelivered::Undelivered;
 use crate::pipeline::forward::fast_lane::FastLane;
-use crate::store::memory::LocalCounters;
+use crate::store::memory::Fallback;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::decisions::Decisions;
 use crate::telemetry::{Metrics, known_labels};
@@ -109,8 +110,9 @@ impl Shared {
             Health::new(self.editions.clone(), self.status.clone(), self.listeners.clone(), &self.stores);
         let policy = self.policy_api(reloads);
         let console = console::router(self.console(health.clone(), policy.clone()));
-        let cache = AdminCache::new(self.editions.clone(), &self.stores);
-        let api = self.admin_api(vec![policy_api::router(policy), cache.router()]);
+        let cache = AdminCache::new(self.editions.clone(), &self.stores).router();
+        let limits = AdminLimits::new(self.editions.clone(), &self.stores).router();
+        let api = self.admin_api(vec![policy_api::router(policy), cache, limits]);
         let admin = Admin::new(self.editions.clone(), self.status.clone(), &self.stores, health, api);
         admin.open_port(listen.admin, console).await?;
         admin.open_socket(&listen.control).await
@@ -195,7 +197,7 @@ fn passwords(policy: &Policy, metrics: &Arc<Metrics>) -> Result<PasswordQueue, S
 fn meter(stores: &OpenStores, metrics: &Arc<Metrics>) -> Arc<Meter> {
     Arc::new(Meter {
         gatekeeper: stores.gatekeeper.clone(),
-        fallback: LocalCounters::default(),
+        fallback: Fallback::default(),
         metrics: metrics.clone(),
     })
 }

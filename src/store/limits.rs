@@ -6,6 +6,9 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+
+use super::StoreError;
 use crate::config::policy::Quota;
 
 impl Quota {
@@ -17,6 +20,15 @@ impl Quota {
     /// The highest level a request may leave behind.
     pub fn tolerance_us(&self) -> u64 {
         self.emission_us.saturating_mul(u64::from(self.burst)).min(LONGEST_US)
+    }
+
+    /// The level of a counter by this quota, whatever it was filled under.
+    pub fn clamp_us(&self, level_us: u64) -> u64 {
+        level_us.min(self.ceiling_us())
+    }
+
+    pub fn ceiling_us(&self) -> u64 {
+        self.ceiling_us.min(LONGEST_US)
     }
 
     /// What a part of a request adds to the level.
@@ -103,4 +115,25 @@ pub struct Verdict {
     pub reset_after: Duration,
     /// Until the next request would pass; zero when allowed.
     pub retry_after: Duration,
+}
+
+impl Verdict {
+    /// The stricter of both, of two counters for the same requests.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            allowed: self.allowed && other.allowed,
+            remaining: self.remaining.min(other.remaining),
+            reset_after: self.reset_after.max(other.reset_after),
+            retry_after: self.retry_after.max(other.retry_after),
+        }
+    }
+}
+
+/// The counters of limits by their names, for operators.
+#[async_trait]
+pub trait Counters: Send + Sync {
+    /// In microseconds until each is at rest, in order.
+    async fn levels_us(&self, counters: &[String]) -> Result<Vec<u64>, StoreError>;
+    /// Back to rest; what a gateway remembers of a counter it forgets within a second.
+    async fn reset(&self, counters: &[String]) -> Result<(), StoreError>;
 }

@@ -35,7 +35,7 @@ pub use audit::{AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPage, AuditP
 pub use bounded::bounded;
 pub use flights::{FLIGHT_LEASE, Flight, Flights, Landing, Landings};
 pub use keys::GeneratedKeys;
-pub use limits::{Charge, Price, Verdict};
+pub use limits::{Charge, Counters, Price, Verdict};
 pub use lockouts::Lockouts;
 pub use marks::Marks;
 pub use notices::{NoticeBounds, NoticeKind, Notices, QueuedNotice};

@@ -116,6 +116,11 @@ pub trait Gatekeeper: Send + Sync {
         None
     }
 
+    /// How high the charge's counter stood by the store's last word, in microseconds; also while the store is away.
+    fn last_level_us(&self, _charge: &Charge) -> u64 {
+        0
+    }
+
     /// How the bearer stands, when this process knows for sure; also while the store is away.
     fn known_standing(&self, _bearer: Bearer) -> Option<Standing> {
         None

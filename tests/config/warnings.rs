@@ -37,7 +37,7 @@ fn every_oddity_is_told_at_its_place() {
         ),
         (
             &["path: /a, cache: { ttl: 1m, vary_by: shared }"],
-            "gateway.yaml:3:37 warning: routes[0].cache: POST passes here, too, and it drops no kept answer",
+            "gateway.yaml:3:35 warning: routes[0].cache: POST passes here, too, and it drops no kept answer",
         ),
         (
             &["path: /a, access: { roles: [editro] }", "path: /b, access: { roles: [editor, editor] }"],

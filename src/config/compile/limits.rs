@@ -48,6 +48,10 @@ impl Compiler<'_> {
             return None;
         };
         let quota = self.quota(&rate, burst, &at.key("rate"))?;
+        let all: Vec<Quota> = roles.values().copied().chain([quota]).collect();
+        let beside = |quota: Quota| quota.beside(all.iter().copied());
+        let quota = beside(quota);
+        let roles = roles.into_iter().map(|(role, quota)| (role, beside(quota))).collect();
         Some(Limit {
             policy: Limit::policy(name, &quota),
             name: name.to_owned(),

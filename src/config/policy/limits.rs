@@ -21,6 +21,12 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// What a caller with these roles may do: the most generous quota among the roles, or the limit's own.
+    pub fn quota_of<'r>(&self, roles: impl IntoIterator<Item = &'r String>) -> Quota {
+        let own = roles.into_iter().filter_map(|role| self.roles.get(role));
+        own.min_by_key(|quota| quota.emission_us).copied().unwrap_or(self.quota)
+    }
+
     /// A member of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers). The name needs no escaping within the
     /// structured field's quotes: the configuration lets no quote in.
     pub fn policy(name: &str, quota: &Quota) -> String {
@@ -71,17 +77,29 @@ pub struct Quota {
     /// As configured, for `RateLimit-Policy`.
     pub count: u32,
     pub window: Duration,
+    /// No counter stands higher than this, in microseconds. One that does was filled under another quota of the same
+    /// name, from before a reload.
+    pub ceiling_us: u64,
 }
 
 impl Quota {
     /// `burst` is `count` unless the limit says otherwise.
     pub fn new(count: NonZeroU32, window: Duration, burst: NonZeroU32) -> Self {
         let window_us = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
+        let emission_us = (window_us / u64::from(count.get())).max(1);
         Self {
-            emission_us: (window_us / u64::from(count.get())).max(1),
+            emission_us,
             burst: burst.get(),
             count: count.get(),
             window,
+            ceiling_us: emission_us.saturating_mul(u64::from(burst.get())),
         }
+    }
+
+    /// The same beside others for the same counters: no higher than the highest of them may a counter stand. By its own
+    /// alone, a caller with two quotas could empty with the smaller one what the larger one has counted.
+    pub fn beside(self, others: impl IntoIterator<Item = Self>) -> Self {
+        let highest = others.into_iter().map(|other| other.ceiling_us).max();
+        Self { ceiling_us: self.ceiling_us.max(highest.unwrap_or_default()), ..self }
     }
 }

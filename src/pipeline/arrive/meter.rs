@@ -11,17 +11,17 @@ use pingora::http::RequestHeader;
 use super::authenticate::Presented;
 use super::charges::{applicable, charge, price};
 use crate::config::policy::{Limit, OnStoreError};
-use crate::exchange::Exchange;
+use crate::exchange::{Charged, Exchange};
 use crate::identity::Identity;
 use crate::rejection::{Code, Rejection};
-use crate::store::memory::LocalCounters;
+use crate::store::memory::Fallback;
 use crate::store::{Admission, Bearer, Charge, Gatekeeper, Price, Quota, Standing, StoreError, Verdict};
 use crate::telemetry::Metrics;
 
 pub struct Meter {
     pub gatekeeper: Arc<dyn Gatekeeper>,
     /// Counts for limits with `on_store_error: local` while the store is away.
-    pub fallback: LocalCounters,
+    pub fallback: Fallback,
     pub metrics: Arc<Metrics>,
 }
 
@@ -99,7 +99,7 @@ impl Meter {
         (price, step): (Price, Step),
     ) -> Result<(), Rejection> {
         let mut paid = std::mem::take(&mut exchange.verdicts);
-        paid.retain(|(limit, _)| exchange.address_paid && limit.by.is_before_identity());
+        paid.retain(|charged| exchange.address_paid && charged.limit.by.is_before_identity());
         let taken = self.take(request, exchange, identity, limits, (price, step)).await;
         exchange.verdicts.splice(0..0, paid);
         taken
@@ -125,7 +125,12 @@ impl Meter {
         let bearer = identity.map(Bearer::from);
         if bearer.is_some() || !charges.is_empty() {
             let admission = self.ask(exchange, bearer, &limits, &charges).await?;
-            self.judge(exchange, limits, &charges, admission, step)?;
+            let is_good = admission.standing == Standing::Good;
+            let judged = self.judge(exchange, limits, &charges, admission, step);
+            if judged.is_err() && is_good {
+                exchange.limited_user = identity.map(|identity| identity.user_id);
+            }
+            judged?;
         }
         for limit in &observed {
             let charge = charge(limit, exchange);
@@ -172,12 +177,12 @@ impl Meter {
         charges: &[Charge],
     ) -> Result<Admission, Rejection> {
         if let Some(admission) = self.admit_at_once(bearer, charges) {
-            return Ok(admission);
+            return Ok(self.after_outage(limits, charges, admission));
         }
         self.metrics.rate_limit_store_calls.inc();
         let mut span = exchange.span("store: admit");
         match self.gatekeeper.admit(bearer, charges).await {
-            Ok(admission) => Ok(admission),
+            Ok(admission) => Ok(self.after_outage(limits, charges, admission)),
             Err(error) => {
                 if let Some(span) = &mut span {
                     span.fail(Code::StoreUnavailable.as_str());
@@ -185,6 +190,21 @@ impl Meter {
                 self.without_store(exchange, bearer, limits, charges, &error)
             }
         }
+    }
+
+    /// The store doesn't know what passed while it was away.
+    fn after_outage(&self, limits: &[Arc<Limit>], charges: &[Charge], mut admission: Admission) -> Admission {
+        if !self.fallback.is_busy() || admission.verdicts.iter().any(|verdict| !verdict.allowed) {
+            return admission;
+        }
+        let is_good = admission.standing == Standing::Good;
+        let judged = limits.iter().zip(charges).filter(|(_, charge)| is_good || charge.before_identity);
+        for ((limit, charge), verdict) in judged.zip(&mut admission.verdicts) {
+            if limit.on_store_error == OnStoreError::Local {
+                *verdict = verdict.and(self.fallback.recount(charge));
+            }
+        }
+        admission
     }
 
     fn admit_at_once(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Option<Admission> {
@@ -229,7 +249,7 @@ impl Meter {
             verdicts.push(match limit.on_store_error {
                 OnStoreError::Deny => return Err(unavailable()),
                 OnStoreError::Allow => unlimited(&charge.quota),
-                OnStoreError::Local => self.fallback.take(std::slice::from_ref(charge))[0],
+                OnStoreError::Local => self.fallback.take(charge, self.gatekeeper.last_level_us(charge)),
             });
         }
         Ok(Admission { standing, verdicts, runs_low: false })
@@ -248,11 +268,11 @@ impl Meter {
             .into_iter()
             .zip(charges)
             .filter(|(_, charge)| !only_before_identity || charge.before_identity)
-            .map(|(limit, _)| limit);
-        exchange.verdicts = judged.zip(admission.verdicts).collect();
+            .map(|(limit, charge)| (limit, charge.quota));
+        exchange.verdicts = judged.zip(admission.verdicts).map(Charged::from).collect();
         let is_refused =
-            only_before_identity || exchange.verdicts.iter().any(|(_, verdict)| !verdict.allowed);
-        for (limit, verdict) in &exchange.verdicts {
+            only_before_identity || exchange.verdicts.iter().any(|charged| !charged.verdict.allowed);
+        for Charged { limit, verdict, .. } in &exchange.verdicts {
             if let Some(meters) = exchange.edition.limit_meters(limit.index) {
                 match (verdict.allowed, step) {
                     (true, Step::First) if !is_refused => {}
@@ -261,8 +281,10 @@ impl Meter {
                 }
             }
         }
-        let waits = exchange.verdicts.iter().filter(|(_, verdict)| !verdict.allowed);
-        if let Some(wait) = waits.map(|(_, verdict)| verdict.retry_after).max() {
+        let refusals = exchange.verdicts.iter().filter(|charged| !charged.verdict.allowed);
+        if let Some(refusal) = refusals.max_by_key(|charged| charged.verdict.retry_after) {
+            let wait = refusal.verdict.retry_after;
+            exchange.refused_by = Some(refusal.limit.clone());
             return Err(Rejection::from(Code::RateLimited).retry_after(wait));
         }
         match admission.standing {

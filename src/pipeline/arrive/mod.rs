@@ -11,6 +11,7 @@ pub mod begin_trace;
 mod charges;
 mod client;
 mod content_length;
+pub mod counter_names;
 mod excuse;
 pub use arrival::Arrival;
 pub use client::{is_trusted, peer_address, readable_hops, unknown as unknown_client};

@@ -6,5 +6,5 @@ pub mod identity_headers;
 pub mod request_body;
 pub mod reserved;
 pub mod rewrite_request;
-pub mod upload;
 pub mod sent_fields;
+pub mod upload;

@@ -45,15 +45,19 @@ pub fn write(line: &mut Vec<u8>, exchange: &Exchange, outcome: &Outcome, share: 
     if let Some(code) = exchange.would_deny {
         plain(line, ",\"would_deny\":", code.as_str());
     }
+    if let Some(limit) = &exchange.refused_by {
+        plain(line, ",\"limit\":", &limit.name);
+    }
     if let Some(refused) = &exchange.refused_token {
         line.extend_from_slice(b",\"token_issuer\":");
         string(line, refused.issuer.as_bytes());
         plain(line, ",\"token_cause\":", refused.cause.as_str());
     }
     plain(line, ",\"origin\":", origin(exchange));
-    if let Some(identity) = &exchange.identity {
+    if let Some(user) = exchange.identity.as_ref().map(|identity| identity.user_id).or(exchange.limited_user)
+    {
         let mut digits = uuid::Uuid::encode_buffer();
-        plain(line, ",\"user_id\":", identity.user_id.hyphenated().encode_lower(&mut digits));
+        plain(line, ",\"user_id\":", user.hyphenated().encode_lower(&mut digits));
     }
     plain(line, ",\"address\":", &exchange.client.address_text);
     if let Some(bytes) = outcome.body_bytes {

@@ -48,11 +48,11 @@ impl LocalCounters {
         let charges: Vec<(&Charge, usize)> =
             charges.into_iter().map(|charge| (charge, self.shard_of(&charge.key))).collect();
         let mut locked = self.lock(charges.iter().map(|(_, shard)| *shard));
-        let now_us = u64::try_from(self.start.elapsed().as_micros()).expect("584,000 years fit");
+        let now_us = self.now_us();
 
         let levels: Vec<u64> = charges
             .iter()
-            .map(|(charge, shard)| held(&mut locked, *shard).level_us(&charge.key, now_us))
+            .map(|(charge, shard)| held(&mut locked, *shard).clamped_us(charge, now_us))
             .collect();
         let judged = || charges.iter().zip(&levels);
         let is_charged = judged().all(|((charge, _), level)| charge.verdict(*level, false).allowed);
@@ -63,6 +63,36 @@ impl LocalCounters {
             }
         }
         judged().map(|((charge, _), level)| charge.verdict(*level, is_charged)).collect()
+    }
+
+    /// The same from one counter.
+    pub fn take_one(&self, charge: &Charge) -> Verdict {
+        let verdicts = self.take([charge]);
+        verdicts.into_iter().next().unwrap_or_else(|| charge.verdict(0, false))
+    }
+
+    /// Lets a counter stand at least as high as this.
+    pub fn raise(&self, charge: &Charge, level_us: u64) {
+        let now_us = self.now_us();
+        let mut shard = self.shards[self.shard_of(&charge.key)].lock();
+        let level_us = charge.quota.clamp_us(level_us);
+        if level_us > shard.level_us(&charge.key, now_us) {
+            shard.set(&charge.key, now_us + level_us, now_us);
+        }
+    }
+
+    /// In microseconds until it is at rest.
+    pub fn level_us(&self, counter: &str) -> u64 {
+        let now_us = self.now_us();
+        self.shards[self.shard_of(counter)].lock().level_us(counter, now_us)
+    }
+
+    pub fn reset(&self, counter: &str) {
+        self.shards[self.shard_of(counter)].lock().empty_at_us.remove(counter);
+    }
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     fn shard_of(&self, key: &str) -> usize {
@@ -86,6 +116,17 @@ fn held<'a>(locked: &'a mut [(usize, MutexGuard<'_, Shard>)], shard: usize) -> &
 impl Shard {
     fn level_us(&self, key: &str, now_us: u64) -> u64 {
         self.empty_at_us.get(key).map_or(0, |empty_at| empty_at.saturating_sub(now_us))
+    }
+
+    /// What was counted by another rate, from before a reload, is dropped; also for a request that is refused, or it
+    /// would stand there until the old rate has drained it.
+    fn clamped_us(&mut self, charge: &Charge, now_us: u64) -> u64 {
+        let level_us = self.level_us(&charge.key, now_us);
+        let clamped_us = charge.quota.clamp_us(level_us);
+        if clamped_us < level_us {
+            self.set(&charge.key, now_us + clamped_us, now_us);
+        }
+        clamped_us
     }
 
     fn set(&mut self, key: &str, empty_at_us: u64, now_us: u64) {
@@ -127,6 +168,26 @@ mod tests {
         let one = NonZeroU32::MIN;
         let quota = Quota::new(one, Duration::from_secs(3600), one);
         Charge { key, quota, before_identity: true, price: Price::WHOLE }
+    }
+
+    #[test]
+    fn a_raised_limit_counts_at_once_and_a_smaller_quota_beside_it_empties_nothing() {
+        let counters = LocalCounters::default();
+        let by = |count: u32, seconds: u64| {
+            let count = NonZeroU32::new(count).expect("not zero");
+            Quota::new(count, Duration::from_secs(seconds), count)
+        };
+        let charge = |quota| Charge { quota, ..hourly("k".into()) };
+        let old = charge(by(2, 3600));
+        assert!(counters.take_one(&old).allowed && counters.take_one(&old).allowed);
+
+        let refused = counters.take_one(&charge(by(100, 60).beside([by(2, 3600)])));
+        assert!(refused.retry_after > Duration::from_secs(3000), "another role may still have the slow one");
+
+        let refused = counters.take_one(&charge(by(100, 60)));
+        assert!(refused.retry_after <= Duration::from_millis(600), "{refused:?}");
+        assert!(refused.reset_after <= Duration::from_secs(60), "{refused:?}");
+        assert!(counters.level_us("k") <= 60_000_000, "it drains by the new rate from now on");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::LocalCounters;
 use crate::clock;
-use crate::store::{Admission, Bearer, Charge, Gatekeeper, Revocations, Standing, StoreError};
+use crate::store::{Admission, Bearer, Charge, Counters, Gatekeeper, Revocations, Standing, StoreError};
 
 pub struct LocalGatekeeper {
     revocations: Arc<dyn Revocations>,
@@ -47,5 +47,17 @@ impl Gatekeeper for LocalGatekeeper {
             None => Standing::Good,
         };
         Ok(self.judge(standing, charges))
+    }
+}
+
+#[async_trait]
+impl Counters for LocalGatekeeper {
+    async fn levels_us(&self, counters: &[String]) -> Result<Vec<u64>, StoreError> {
+        Ok(counters.iter().map(|counter| self.counters.level_us(counter)).collect())
+    }
+
+    async fn reset(&self, counters: &[String]) -> Result<(), StoreError> {
+        counters.iter().for_each(|counter| self.counters.reset(counter));
+        Ok(())
     }
 }

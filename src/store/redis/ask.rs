@@ -78,7 +78,12 @@ impl RedisState {
         }
         call = call.arg(bearer_keys).arg(bearer.map_or(0, |bearer| bearer.version));
         for Ask { charge, count } in asks {
-            call = call.arg(charge.quota.step_us()).arg(charge.quota.tolerance_us());
+            let (tolerance_us, ceiling_us) = (charge.quota.tolerance_us(), charge.quota.ceiling_us());
+            call = call.arg(charge.quota.step_us());
+            call = match tolerance_us == ceiling_us {
+                true => call.arg(tolerance_us),
+                false => call.text(format_args!("{tolerance_us}:{ceiling_us}")),
+            };
             call = call.arg(u8::from(charge.before_identity));
             call = match charge.price {
                 Price::WHOLE => call.arg(*count),

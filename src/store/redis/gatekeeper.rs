@@ -56,6 +56,10 @@ impl Gatekeeper for RedisGatekeeper {
         self.state.standing_at_once(bearer, clock::now())
     }
 
+    fn last_level_us(&self, charge: &Charge) -> u64 {
+        self.leases.last_level_us(charge)
+    }
+
     fn admit_at_once(&self, bearer: Option<Bearer>, charges: &[Charge]) -> Option<Admission> {
         let standing = self.standing_of(bearer)?;
         let TakenAll { verdicts, runs_low } = self.take_all(judged(charges, standing))?;

@@ -33,6 +33,7 @@ mod ask;
 mod ask_in_parts;
 mod cluster;
 mod connections;
+mod counters;
 mod flights;
 mod follower;
 mod gatekeeper;

@@ -65,6 +65,12 @@ impl Leases {
         known.unwrap_or_else(|| charge.verdict(0, false))
     }
 
+    /// How high the counter stood by Redis' last word; nothing when that was by another quota.
+    pub fn last_level_us(&self, charge: &Charge) -> u64 {
+        let now_us = self.now_us();
+        self.with(charge, |known| known.last_level_us(now_us)).unwrap_or_default()
+    }
+
     /// For how many requests to ask Redis. Every wish must be settled or given up.
     pub fn wish(&self, charge: &Charge, now_us: u64) -> Wish {
         self.shard(&charge.key).lock().entry(charge, now_us).wish(charge.price, now_us)
@@ -186,6 +192,6 @@ mod tests {
         }
 
         assert!(leases.shards.iter().all(|shard| shard.lock().known.len() <= MOST));
-        assert!(matches!(leases.take(&warm, leases.now_us()), Outcome::Refused(_)));
+        assert!(leases.last_level_us(&warm) > 0);
     }
 }

@@ -3,7 +3,8 @@
 --
 -- KEYS: the revocation keys of the bearer's token, session and user (or none of them), then one
 --       per counter
--- ARGV: how many revocation keys, the bearer's version, then for each counter: step, tolerance,
+-- ARGV: how many revocation keys, the bearer's version, then for each counter: step, tolerance (with
+--       `:ceiling` behind it where a counter may stand higher than that),
 --       1 if it is charged whatever the bearer's standing, and how many requests it is asked for; with
 --       `:cost:room` behind that, the first of them costs and needs so much instead of a step
 -- Answers, with a space between, the standing (0 good, 1 revoked, 2 stale), then for each counter that was judged:
@@ -36,12 +37,23 @@ for counter = 1, #KEYS - bearer_keys do
         local key = bearer_keys + counter
         local step = tonumber(ARGV[argument])
         local tolerance = tonumber(ARGV[argument + 1])
+        local ceiling = tolerance
+        if not tolerance then
+            tolerance, ceiling = string.match(ARGV[argument + 1], '^(%d+):(%d+)$')
+            tolerance, ceiling = tonumber(tolerance), tonumber(ceiling)
+        end
         local asked, cost, room = tonumber(ARGV[argument + 3]), step, step
         if not asked then
             asked, cost, room = string.match(ARGV[argument + 3], '^(%d+):(%d+):(%d+)$')
             asked, cost, room = tonumber(asked), tonumber(cost), tonumber(room)
         end
         local level = math.max((tonumber(held[key]) or 0) - now, 0)
+        if level > ceiling then
+            -- It was counted by another rate, from before a reload. Written also for a request that is refused: it
+            -- would stand there until the old rate has drained it.
+            level = ceiling
+            redis.call('SET', KEYS[key], string.format('%.0f', now + level), 'PX', math.ceil(level / 1000))
+        end
         local wait = wait_for(level, room, tolerance)
         all_pass = all_pass and wait == 0
         judged[#judged + 1] = {key = KEYS[key], step = step, tolerance = tolerance, level = level, wait = wait,
