@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use axum::extract::State;
 use axum::{Extension, Json, Router};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::limit_counters::{self, Problem, Report, Subject};

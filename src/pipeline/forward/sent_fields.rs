@@ -99,7 +99,10 @@ impl<'a> SentFields<'a> {
 
     /// `None` for a route without a cache rule.
     pub fn of(received: &'a HeaderMap, exchange: &'a Exchange) -> Option<Self> {
-        let reserved = upstream(exchange).map_or(&[][..], |upstream| &upstream.reserved);
+        let reserved: &[ReservedField] = match upstream(exchange) {
+            Some(upstream) => &upstream.reserved,
+            None => &[],
+        };
         Some(Self::new(received, exchange.cache_rule()?, reserved))
     }
 

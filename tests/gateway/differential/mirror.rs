@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Values that differ from request to request, or by the framing of a body.
-const VOLATILE: [&str; 4] = ["x-request-id", "traceparent", "content-length", "transfer-encoding"];
+/// Values that differ from request to request, by the framing of a body, or with TLS.
+const VOLATILE: [&str; 5] =
+    ["x-request-id", "traceparent", "content-length", "transfer-encoding", "x-forwarded-proto"];
 /// What an answer that is kept isn't told apart by, so that the first of them is in it.
 const NOT_KEYED: [&str; 5] = ["accept", "accept-language", "cache-control", "if-none-match", "range"];
 

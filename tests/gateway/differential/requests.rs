@@ -23,12 +23,12 @@ const FIELDS: [&str; 26] = [
     "Accept: */*",
     "Accept-Language: de",
     "Connection: keep-alive",
-    "Connection: x-tenant",
+    "Connection: x-tenant-id",
     "Connection: close",
     "Cookie: a=b; portcullis_refresh=x",
-    "X-Tenant: t1",
-    "X-Tenant: t2",
-    "X_Tenant: t3",
+    "X-Tenant-Id: t1",
+    "X-Tenant-Id: t2",
+    "X_Tenant_Id: t3",
     "X-Own: v",
     "X-Own: w",
     "x-forwarded-for: 203.0.113.9",
@@ -53,37 +53,63 @@ const FIELDS: [&str; 26] = [
 pub struct Made {
     pub bytes: Vec<u8>,
     pub is_head: bool,
+    /// `None` for what HTTP/2 can't say, or says otherwise.
+    pub parts: Option<Parts>,
 }
+
+/// The same for a client of HTTP/2.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    pub method: &'static str,
+    pub target: &'static str,
+    pub fields: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+/// Fields that belong to HTTP/1 alone.
+const OF_HTTP_1: [&str; 7] =
+    ["connection", "te", "expect", "upgrade", "proxy-connection", "x-spaces", "transfer-encoding"];
 
 /// `token` is good for `/mine`.
 pub fn make(random: &mut Random, token: &str) -> Made {
     let method = METHODS[random.below(METHODS.len())];
     let target = TARGETS[random.below(TARGETS.len())];
-    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: shop.example\r\n");
-    for _ in 0..random.below(4) {
-        head += FIELDS[random.below(FIELDS.len())];
-        head += "\r\n";
-    }
+    let mut fields: Vec<String> =
+        (0..random.below(4)).map(|_| FIELDS[random.below(FIELDS.len())].to_owned()).collect();
     if random.chance(30) {
-        head += &format!("Authorization: Bearer {token}\r\n");
+        fields.push(format!("Authorization: Bearer {token}"));
     }
+    let lines: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    let head = format!("{method} {target} HTTP/1.1\r\nHost: shop.example\r\n{lines}");
     let has_body = !matches!(method, "GET" | "HEAD") || random.chance(10);
-    let (framing, body) = if has_body { body(random) } else { (String::new(), Vec::new()) };
+    let plain: Vec<u8> = match has_body {
+        true => (0..random.below(40)).map(|_| b'a' + random.below(26) as u8).collect(),
+        false => Vec::new(),
+    };
+    let (framing, body) = if has_body { framed(&plain, random) } else { (String::new(), Vec::new()) };
+    let mut parts = Some(Parts { method, target, fields: split(&fields), body: plain });
+    parts = parts.filter(|parts| parts.fields.iter().all(|(name, _)| !OF_HTTP_1.contains(&name.as_str())));
     let mut bytes = head.into_bytes();
     if random.chance(15) {
         spoil(&mut bytes, random);
+        parts = None;
     }
     let is_head = bytes.starts_with(b"HEAD ");
     bytes.extend(format!("{framing}\r\n").into_bytes());
     bytes.extend(body);
-    Made { bytes, is_head }
+    Made { bytes, is_head, parts }
+}
+
+/// In lower case, as HTTP/2 has them.
+fn split(fields: &[String]) -> Vec<(String, String)> {
+    let pairs = fields.iter().filter_map(|field| field.split_once(':'));
+    pairs.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect()
 }
 
 /// The field that frames it, and its bytes.
-fn body(random: &mut Random) -> (String, Vec<u8>) {
-    let body: Vec<u8> = (0..random.below(40)).map(|_| b'a' + random.below(26) as u8).collect();
+fn framed(body: &[u8], random: &mut Random) -> (String, Vec<u8>) {
     if random.chance(60) {
-        return (format!("Content-Length: {}\r\n", body.len()), body);
+        return (format!("Content-Length: {}\r\n", body.len()), body.to_vec());
     }
     let mut chunks = Vec::new();
     for chunk in body.chunks(1 + random.below(9)) {
