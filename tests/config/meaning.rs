@@ -226,7 +226,6 @@ fn the_device_cookie_reaches_each_alias_that_compares_a_password_or_a_code() {
         ("{ /login/mfa: login-mfa }", "/"),
         ("{ /user: me }", "/"),
         ("{ /account/password: password }", "/"),
-        ("{ /auth/login/: login }", "/auth"),
     ] {
         let policy = policy(&format!("auth: {{ aliases: {aliases} }}"));
         assert_eq!(policy.auth.device_path, path, "{aliases}");
