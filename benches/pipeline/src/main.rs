@@ -23,7 +23,7 @@ use std::error::Error;
 
 use stage::Stage;
 
-const USAGE: &str = "usage: portcullis-bench [table | peers | latency | logins | routes | commands | logout | standing | login-timing | accounts | cache | memory | instructions | reload [seconds] | soak [seconds] | soak-cache [seconds] | train]";
+const USAGE: &str = "usage: portcullis-bench [table | peers | latency | logins | routes | commands | logout | standing | login-timing | accounts | cache | memory | instructions | hostile [seconds] | scale | reload [seconds] | soak [seconds] | soak-cache [seconds] | train]";
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -37,6 +37,8 @@ fn main() -> Result<(), Failure> {
         Some("peers") => peers::run(&Stage::set()?),
         Some("train") => train::run(&Stage::set()?),
         Some("reload") => sections::reload::run(&Stage::set()?, std::env::args().nth(2).as_deref()),
+        Some("hostile") => sections::hostile::run(&Stage::set()?, std::env::args().nth(2).as_deref()),
+        Some("scale") => sections::scale::run(&Stage::set()?),
         Some("soak") => sections::soak::run(&Stage::set()?, std::env::args().nth(2).as_deref()),
         Some("soak-cache") => sections::soak_cache::run(&Stage::set()?, std::env::args().nth(2).as_deref()),
         Some(section) if sections::knows(section) => sections::run(Some(section)),

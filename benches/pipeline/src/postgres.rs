@@ -75,6 +75,16 @@ impl Postgres {
         format!("postgres://postgres@{ADDRESS}/postgres")
     }
 
+    /// The one value that it answers.
+    pub fn ask(&self, question: &str) -> Result<String, Failure> {
+        let asked =
+            Command::new(self.programs.join("psql")).args(["-qAt", &self.url(), "-c", question]).output()?;
+        if !asked.status.success() {
+            return Err(format!("{question} failed").into());
+        }
+        Ok(String::from_utf8(asked.stdout)?.trim().to_owned())
+    }
+
     pub fn run(&self, statement: &str) -> Result<(), Failure> {
         let done = Command::new(self.programs.join("psql"))
             .args(["-q", "-v", "ON_ERROR_STOP=1", &self.url(), "-c", statement])

@@ -65,7 +65,7 @@ fn open(address: &str, token: Option<&str>, count: usize) -> Result<Vec<TcpStrea
 
 /// How many this program and those it starts from now on may open, after asking for as many as
 /// the system lets it have.
-fn open_files() -> Result<usize, Failure> {
+pub fn open_files() -> Result<usize, Failure> {
     let limits = std::fs::read_to_string("/proc/self/limits")?;
     let line = limits.lines().find(|line| line.starts_with("Max open files")).ok_or("no limit on files")?;
     let hard = line.split_whitespace().nth(4).ok_or("no figure for open files")?;

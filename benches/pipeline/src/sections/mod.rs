@@ -3,9 +3,11 @@
 //! what a request takes.
 
 mod accounts;
+mod attack;
 mod cache;
 mod commands;
 mod flood;
+pub mod hostile;
 mod instructions;
 mod latency;
 mod login_timing;
@@ -14,6 +16,7 @@ mod logout;
 mod memory;
 pub mod reload;
 mod routes;
+pub mod scale;
 pub mod soak;
 pub mod soak_cache;
 mod standing;
