@@ -45,7 +45,13 @@ impl Wing {
 
     /// As [`keep`].
     pub async fn audit(&self, call: &Call, event: AuditEvent, subject: Subject<'_>, detail: Option<&str>) {
-        keep(&self.stores, &self.metrics, &self.record(call, event, subject, detail)).await;
+        let record = self.record(call, event, subject, detail);
+        if self.failure_rows.take(&record, &call.settings.policy.audit.failures) {
+            keep(&self.stores, &self.metrics, &record).await;
+        } else {
+            log(&record);
+            self.metrics.audit_records_left_out.inc();
+        }
     }
 }
 

@@ -65,7 +65,8 @@ pub struct Guest {
 impl Door {
     pub fn new(stores: Stores, passwords: PasswordQueue, mailer: Mailer, metrics: Arc<Metrics>) -> Self {
         // The console is described to nobody.
-        Self { wing: Wing { stores, passwords, mailer, metrics, description: Arc::default() } }
+        let (failure_rows, description) = Default::default();
+        Self { wing: Wing { stores, passwords, mailer, metrics, failure_rows, description } }
     }
 
     /// The request taken apart, whoever sends it.

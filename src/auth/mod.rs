@@ -22,6 +22,7 @@ pub mod described;
 mod device;
 mod email;
 mod ending_keys;
+mod failure_rows;
 mod forgotten;
 mod grant;
 mod guess;
@@ -64,6 +65,7 @@ use serde_json::Value;
 
 pub use self::answer::Refusal;
 use self::call::Call;
+use self::failure_rows::FailureRows;
 pub use self::local_operator::LocalOperator;
 pub use self::mailer::Mailer;
 pub use self::openapi::Described;
@@ -147,6 +149,7 @@ struct Wing {
     passwords: PasswordQueue,
     mailer: Mailer,
     metrics: Arc<Metrics>,
+    failure_rows: Arc<FailureRows>,
     /// Paths and schemas of the API that this wing answers.
     description: Arc<Value>,
 }
@@ -208,7 +211,14 @@ fn note_store_error(metrics: &Metrics, error: &StoreError, consequence: &str) {
 /// [`AuthEndpoint::path`]: crate::config::policy::AuthEndpoint::path
 pub fn router(stores: Stores, passwords: PasswordQueue, mailer: Mailer, metrics: Arc<Metrics>) -> Router {
     let (endpoints, description) = endpoints().finish();
-    let wing = Wing { stores, passwords, mailer, metrics, description: Arc::new(description) };
+    let wing = Wing {
+        stores,
+        passwords,
+        mailer,
+        metrics,
+        failure_rows: Arc::default(),
+        description: Arc::new(description),
+    };
     endpoints
         .fallback(answer::no_such_endpoint)
         .method_not_allowed_fallback(answer::wrong_method)

@@ -9,7 +9,7 @@ pub mod foreign;
 pub mod name;
 pub mod one_time;
 pub mod password;
-mod percent;
+pub mod percent;
 pub mod recovery_code;
 pub mod refresh;
 pub mod reserved;

@@ -59,11 +59,26 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 impl Peer {
     /// As in the records of the command line: `cli:` and the login, or the user's number.
     pub fn name(self) -> String {
-        let Some(uid) = self.uid else { return "cli:unknown".to_owned() };
-        let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let login = users.lines().find_map(|line| login_of(line, uid));
-        login.map_or_else(|| format!("cli:{uid}"), |login| format!("cli:{login}"))
+        self.uid.map_or_else(|| "cli:unknown".to_owned(), name_of)
     }
+}
+
+/// Who runs this process: of root, whoever became root by sudo. The environment of anybody else says nothing.
+pub fn own_name() -> String {
+    let uid = rustix::process::getuid();
+    let before = std::env::var("SUDO_USER").ok().filter(|name| uid.is_root() && is_login(name));
+    before.map_or_else(|| name_of(uid.as_raw()), |login| format!("cli:{login}"))
+}
+
+fn is_login(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '\\' | '$');
+    (1..=64).contains(&name.len()) && name.chars().all(is_plain)
+}
+
+fn name_of(uid: u32) -> String {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let login = users.lines().find_map(|line| login_of(line, uid));
+    login.map_or_else(|| format!("cli:{uid}"), |login| format!("cli:{login}"))
 }
 
 fn login_of(line: &str, uid: u32) -> Option<&str> {

@@ -6,11 +6,13 @@ mod admin_cache;
 mod admin_limits;
 mod admin_listener;
 mod api;
+mod catching_up;
 mod certificates;
 mod console;
-mod control;
+pub mod control;
 mod descriptors;
 mod editions;
+mod greeting;
 mod guard;
 mod health;
 pub mod limit_counters;
@@ -20,6 +22,7 @@ pub mod open_stores;
 pub mod policy_api;
 mod proxy;
 pub mod reload;
+mod retention;
 pub mod run_file;
 mod shared;
 mod shutdown;
@@ -53,7 +56,7 @@ pub enum StartError {
     Config(String),
     #[error("opening the stores: {0}")]
     Store(#[from] crate::store::StoreError),
-    #[error("listening on {address}: {cause}")]
+    #[error("can't listen on {address}: {cause}")]
     Listen { address: std::net::SocketAddr, cause: std::io::Error },
     #[error("opening the control socket {}: {cause}", .path.display())]
     Control { path: PathBuf, cause: String },
@@ -93,6 +96,8 @@ pub fn serve(config: &Path, log: Log) -> Result<(), StartError> {
     let control = office.block_on(shared.open_admin(&policy.listen, reloads))?;
     let run_file = RunFile::write(config, control.as_ref().map(|placed| placed.path()), policy.listen.admin);
     let remains = shared.remains(Traces { control, run_file });
+    let docs = policy.auth.docs.then(|| format!("{}/docs", policy.auth.prefix));
+    office.block_on(async { greeting::start(&policy.listen, docs, shared.status.clone()) });
     let (listeners, status) = (shared.listeners.clone(), shared.status.clone());
     let ran = proxy::run(gateway, &policy.listen, listeners, office.handle(), status, remains.clone());
     if ran.is_err() {

@@ -70,7 +70,7 @@ pub fn names(storage: &Storage) -> [&'static str; 2] {
 pub async fn open(policy: &Policy, serves: bool) -> Result<OpenStores, StoreError> {
     let (storage, memory) = (&policy.storage, policy.cache.memory);
     let Users { accounts, api_keys, notices, one_time_tokens, second_factors, audit, keys } =
-        open_users(&storage.users).await?;
+        open_users(&storage.users, serves).await?;
     match &storage.state {
         StateStorage::Embedded(path) => {
             let state = Arc::new(SqliteState::open(path).await?);
@@ -155,12 +155,17 @@ impl Users {
     }
 }
 
-async fn open_users(storage: &UserStorage) -> Result<Users, StoreError> {
+/// A gateway that serves waits for a Postgres that is away; a command says so.
+async fn open_users(storage: &UserStorage, serves: bool) -> Result<Users, StoreError> {
     match storage {
         UserStorage::Sqlite(path) => Ok(Users::of(Arc::new(SqliteUsers::open(path).await?))),
         UserStorage::Postgres(url) => {
-            let url = String::from_utf8_lossy(url.expose());
-            Ok(Users::of(Arc::new(PostgresUsers::connect(&url).await?)))
+            let url = String::from_utf8_lossy(url.url.expose());
+            let store = match serves {
+                true => PostgresUsers::connect_in_time(&url).await?,
+                false => PostgresUsers::connect(&url).await?,
+            };
+            Ok(Users::of(Arc::new(store)))
         }
     }
 }

@@ -23,13 +23,14 @@ use super::reload::Reloads;
 use super::shutdown::{Remains, Traces};
 use super::signing_key::KeyPlace;
 use super::status::Status;
-use super::{StartError, certificates, console};
+use super::{StartError, catching_up, certificates, console, retention};
 use crate::auth::bridge::Bridge;
 use crate::auth::console::Door;
 use crate::auth::{self, Mailer, PasswordQueue};
-use crate::config::policy::{Listen, Policy, Storage};
+use crate::config::policy::{Listen, Policy, Storage, UserStorage};
 use crate::edition::Edition;
 use crate::gateway::{Gateway, Records, Stages};
+use crate::identity::token::generated::GeneratedKeys;
 use crate::pipeline::arrive::api_keys::KnownKeys;
 use crate::pipeline::arrive::meter::Meter;
 use crate::pipeline::cache::enable::Cache;
@@ -42,6 +43,7 @@ use crate::telemetry::decisions::Decisions;
 use crate::telemetry::{Metrics, known_labels};
 use crate::tls::Listeners;
 
+const KEYS_EVERY: Duration = Duration::from_millis(500);
 /// A look takes one question of the account store.
 const NOTICES_EVERY: Duration = Duration::from_secs(5);
 
@@ -81,6 +83,7 @@ impl Shared {
             metrics,
         };
         keep_sending(shared.mailer.clone(), shared.editions.clone());
+        retention::start(shared.stores.audit.clone(), shared.editions.clone(), shared.metrics.clone());
         Ok((shared, builder))
     }
 
@@ -112,7 +115,8 @@ impl Shared {
         let console = console::router(self.console(health.clone(), policy.clone()));
         let cache = AdminCache::new(self.editions.clone(), &self.stores).router();
         let limits = AdminLimits::new(self.editions.clone(), &self.stores).router();
-        let api = self.admin_api(vec![policy_api::router(policy), cache, limits]);
+        let revocations = catching_up::router(self.stores.revocations.clone());
+        let api = self.admin_api(vec![policy_api::router(policy), cache, limits, revocations]);
         let admin = Admin::new(self.editions.clone(), self.status.clone(), &self.stores, health, api);
         admin.open_port(listen.admin, console).await?;
         admin.open_socket(&listen.control).await
@@ -183,9 +187,25 @@ fn metrics(storage: &Storage) -> Arc<Metrics> {
 
 async fn generated_keys(policy: &Policy, stores: &OpenStores) -> Result<Option<Generated>, StartError> {
     let Some(place) = KeyPlace::of(policy, stores) else { return Ok(None) };
-    let keys = Mutex::new(place.get_or_create().await?);
+    let keys = Mutex::new(keys_in_time(&place, &policy.storage.users).await?);
     tracing::info!("tokens.keys names no key; signing with those kept with the accounts");
     Ok(Some(Generated { place, keys }))
+}
+
+/// Without its keys a gateway can neither sign nor verify: those in a Postgres that is away are waited for.
+async fn keys_in_time(place: &KeyPlace, users: &UserStorage) -> Result<GeneratedKeys, StartError> {
+    let mut has_told = false;
+    loop {
+        match place.get_or_create().await {
+            Err(StartError::Store(error)) if matches!(users, UserStorage::Postgres(_)) => {
+                if !std::mem::replace(&mut has_told, true) {
+                    tracing::warn!(%error, "waiting for the signing keys, which are kept with the accounts");
+                }
+                tokio::time::sleep(KEYS_EVERY).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn passwords(policy: &Policy, metrics: &Arc<Metrics>) -> Result<PasswordQueue, StartError> {

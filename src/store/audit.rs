@@ -207,6 +207,8 @@ pub type AuditPage = (Vec<AuditEntry>, AuditPosition);
 #[async_trait]
 pub trait AuditLog: Send + Sync {
     async fn append(&self, record: &AuditRecord) -> Result<(), StoreError>;
+    /// Removes the oldest records from before this time, at most `limit`; how many it were.
+    async fn forget(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
     /// The newest `limit` records that fit, newest first.
     async fn find(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError>;
     /// The same, and where the log ends at that moment.

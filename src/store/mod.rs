@@ -22,6 +22,7 @@ mod one_time_tokens;
 mod purges;
 mod responses;
 mod revocations;
+mod schema;
 mod second_factors;
 mod sessions;
 

@@ -62,6 +62,10 @@ pub trait Revocations: Send + Sync {
     }
     /// The lowest version of the user's tokens that still counts, where older ones are revoked.
     async fn revoked_below(&self, user: UserId, now: Timestamp) -> Result<Option<u64>, StoreError>;
+    /// Reads what other processes have revoked just now, where that isn't followed anyway.
+    async fn catch_up(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
     /// Whether the store answers and takes writes, by writing something; for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError>;
     /// How well this process knows them by itself; `None` when it asks for every request.

@@ -46,6 +46,8 @@ pub struct Metrics {
     pub decision_log_dropped: IntCounter,
     pub trace_spans_dropped: IntCounter,
     pub audit_records_lost: IntCounter,
+    pub audit_records_left_out: IntCounter,
+    pub audit_records_removed: IntCounter,
     pub config_last_reload_successful: IntGauge,
     pub config_last_reload_success_timestamp: Gauge,
     pub certificate_expiry: IntGaugeVec,
@@ -196,6 +198,16 @@ impl Metrics {
                 &registry,
                 "audit_records_lost_total",
                 "Audit records that are only in the log, not in the table",
+            ),
+            audit_records_left_out: counter(
+                &registry,
+                "audit_records_left_out_total",
+                "Failures beyond `audit.failures`, which are in the log only",
+            ),
+            audit_records_removed: counter(
+                &registry,
+                "audit_records_removed_total",
+                "Audit records that were older than `audit.keep`",
             ),
             config_last_reload_successful: int_gauge(
                 &registry,

@@ -1,6 +1,7 @@
 //! Real Redis and Postgres servers for tests: on ports that no other test gets, ready when the
 //! constructor returns, and gone with the test process, however that ends.
 
+pub mod pgbouncer;
 pub mod ports;
 pub mod postgres;
 pub mod redis;

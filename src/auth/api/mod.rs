@@ -47,7 +47,14 @@ pub fn router(
         endpoints = endpoints.merge(router.with_state(()));
         openapi::merge(&mut description, &described);
     }
-    let wing = Wing { stores, passwords, mailer, metrics, description: Arc::new(description) };
+    let wing = Wing {
+        stores,
+        passwords,
+        mailer,
+        metrics,
+        failure_rows: Arc::default(),
+        description: Arc::new(description),
+    };
     let open = Router::new().route("/openapi.json", get(description::openapi));
     endpoints
         .fallback(answer::no_such_endpoint)

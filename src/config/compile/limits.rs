@@ -81,7 +81,7 @@ impl Compiler<'_> {
         quotas
     }
 
-    fn quota(&mut self, rate: &str, burst: Option<NonZeroU32>, at: &Place<'_>) -> Option<Quota> {
+    pub fn quota(&mut self, rate: &str, burst: Option<NonZeroU32>, at: &Place<'_>) -> Option<Quota> {
         match quantity::rate(rate) {
             Ok((count, window)) => Some(Quota::new(count, window, burst.unwrap_or(count))),
             Err(message) => {

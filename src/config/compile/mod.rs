@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod aliases;
+mod audit;
 mod auth;
 mod cache;
 mod certificates;
@@ -127,6 +128,7 @@ impl Compiler<'_> {
         let listen = self.listen(gateway.listen.unwrap_or_default(), users, &root.key("listen"));
         let admin = self.admin(gateway.admin.unwrap_or_default(), gateway.metrics.unwrap_or_default(), &root);
         let log = self.log(gateway.log.unwrap_or_default(), &root.key("log"));
+        let audit = self.audit(gateway.audit.unwrap_or_default(), &root.key("audit"));
         let tracing = self.tracing(gateway.tracing.unwrap_or_default(), &root.key("tracing"));
         let trusted_proxies = self.trusted_proxies(gateway.trusted_proxies, &root.key("trusted_proxies"));
         let trust_request_id = gateway.request_id.unwrap_or_default().trust.unwrap_or(false);
@@ -170,6 +172,7 @@ impl Compiler<'_> {
             listen,
             admin,
             log,
+            audit,
             tracing,
             trusted_proxies,
             trust_request_id,

@@ -6,17 +6,24 @@ use super::Compiler;
 use crate::config::place::Place;
 use crate::config::policy::{StateStorage, Storage, UserStorage};
 use crate::config::raw;
-use crate::identity::secret::Secret;
 
 const DEFAULT_USERS: &str = "sqlite://data/portcullis.db";
 const DEFAULT_STATE: &str = "embedded";
 
 impl Compiler<'_> {
     pub fn storage(&mut self, raw: raw::Storage, at: &Place<'_>) -> Option<Storage> {
-        let users = raw.users.unwrap_or_else(|| DEFAULT_USERS.to_owned());
-        let state = raw.state.unwrap_or_else(|| DEFAULT_STATE.to_owned());
+        // A variable that was read from a file often ends with a newline.
+        let trimmed =
+            |url: Option<String>, default: &str| url.map_or(default.to_owned(), |url| url.trim().to_owned());
+        let (users, state) = (trimmed(raw.users, DEFAULT_USERS), trimmed(raw.state, DEFAULT_STATE));
         let parsed_users =
             user_storage(&users).map_err(|message| self.problems.error(&at.key("users"), message));
+        if let Ok(UserStorage::Postgres(url)) = &parsed_users {
+            for name in &url.without_effect {
+                let message = format!("the parameter {name:?} has no effect here; leave it out");
+                self.problems.warning(&at.key("users"), message);
+            }
+        }
         let folder = match &parsed_users {
             Ok(UserStorage::Sqlite(path)) => path.parent().map(Path::to_path_buf).unwrap_or_default(),
             _ => PathBuf::from("data"),
@@ -54,10 +61,7 @@ fn user_storage(url: &str) -> Result<UserStorage, String> {
             Err(format!("expected the path of a file; write it like {DEFAULT_USERS}"))
         }
         Some(("sqlite", path)) => Ok(UserStorage::Sqlite(path.into())),
-        Some(("postgres" | "postgresql", server)) => {
-            check_server(server, "postgres://user:password@host/database")?;
-            Ok(UserStorage::Postgres(Secret::new(url)))
-        }
+        Some(("postgres" | "postgresql", _)) => Ok(UserStorage::Postgres(url.parse()?)),
         Some((scheme, _)) => {
             Err(format!("the scheme {scheme:?} isn't supported; use postgres://… or {DEFAULT_USERS}"))
         }
@@ -85,12 +89,4 @@ fn split_scheme(url: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
     (!scheme.is_empty() && scheme.chars().all(is_plain)).then_some((scheme, rest))
-}
-
-fn check_server(server: &str, example: &str) -> Result<(), String> {
-    let is_clean = server.chars().all(|c| !c.is_whitespace() && !c.is_control());
-    if server.is_empty() || server.starts_with('/') || !is_clean {
-        return Err(format!("the URL names no server; write it like {example}"));
-    }
-    Ok(())
 }

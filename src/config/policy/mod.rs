@@ -4,6 +4,7 @@
 mod access;
 mod admin;
 mod aliases;
+mod audit;
 mod auth;
 mod auth_endpoint;
 mod cache;
@@ -12,10 +13,12 @@ mod limits;
 mod listen;
 mod log;
 mod mail;
+mod postgres_url;
 mod revocation;
 mod routes;
 mod state_servers;
 mod storage;
+mod store_url;
 mod tests;
 mod tokens;
 mod tracing;
@@ -24,6 +27,7 @@ mod upstreams;
 pub use access::{Access, Owner, Requirement};
 pub use admin::Admin;
 pub use aliases::{Alias, AnswerMember, AnswerShape, RequestShape, Translation};
+pub use audit::Audit;
 pub use auth::{Argon2Params, Auth, EmailRules, KeyRules, LockoutRule, MfaRules, PasswordRules};
 pub use auth_endpoint::AuthEndpoint;
 pub use cache::{CacheRule, CacheSettings, QueryKey, VaryBy};
@@ -35,6 +39,7 @@ pub use limits::{Limit, LimitBy, OnStoreError, Quota};
 pub use listen::{ClientTimeouts, ControlSocket, Listen, MaxConnections, ProxyListener};
 pub use log::{Log, LogLevel, Share};
 pub use mail::{Mail, MailDelivery, MailTemplate, SmtpServer, SmtpTls};
+pub use postgres_url::PostgresUrl;
 pub use revocation::Revocation;
 pub use routes::{
     Assignment, Destination, MethodSet, Params, Route, RouteConflict, RouteTable, RouteTableBuilder,
@@ -56,6 +61,7 @@ pub struct Policy {
     pub listen: Listen,
     pub admin: Admin,
     pub log: Log,
+    pub audit: Audit,
     /// `None`: nothing is traced.
     pub tracing: Option<Tracing>,
     /// Peers that may say `X-Forwarded-For`, `-Proto` and `-Host`.

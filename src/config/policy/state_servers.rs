@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::store_url::{StoreUrl, encoded};
 use crate::identity::secret::Secret;
 
 const REDIS_PORT: u16 = 6379;
@@ -9,10 +10,16 @@ const SENTINEL_PORT: u16 = 26379;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedisServers {
-    /// The connection URL, which may hold a password.
-    One(Secret),
+    One {
+        address: RedisAddress,
+        access: RedisAccess,
+        database: u32,
+    },
     /// Some servers of the cluster; they know the others.
-    Cluster { seeds: Vec<RedisAddress>, access: RedisAccess },
+    Cluster {
+        seeds: Vec<RedisAddress>,
+        access: RedisAccess,
+    },
     /// The sentinels, and what they call the master.
     Sentinel {
         sentinels: Vec<RedisAddress>,
@@ -59,42 +66,58 @@ impl FromStr for RedisServers {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        let (scheme, rest) = url.split_once("://").unwrap_or_default();
-        if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err("the URL must not contain spaces".to_owned());
+        let expected = || "expected redis://…, redis+cluster://… or redis+sentinel://…".to_owned();
+        if !url.contains("://") {
+            return Err(expected());
         }
-        match scheme {
-            "redis" | "rediss" if rest.is_empty() || rest.starts_with('/') => {
-                Err("the URL names no server; write it like redis://host:6379".to_owned())
-            }
-            "redis" | "rediss" => Ok(Self::One(Secret::new(url))),
-            "redis+cluster" | "rediss+cluster" => cluster(scheme == "rediss+cluster", rest),
-            "redis+sentinel" | "rediss+sentinel" => sentinel(scheme == "rediss+sentinel", rest),
-            _ => Err("expected redis://…, redis+cluster://… or redis+sentinel://…".to_owned()),
+        let url = StoreUrl::parse(url)?;
+        match url.scheme {
+            "redis" | "rediss" => one(url.scheme == "rediss", &url),
+            "redis+cluster" | "rediss+cluster" => cluster(url.scheme == "rediss+cluster", &url),
+            "redis+sentinel" | "rediss+sentinel" => sentinel(url.scheme == "rediss+sentinel", &url),
+            _ => Err(expected()),
         }
     }
 }
 
-fn cluster(tls: bool, rest: &str) -> Result<RedisServers, String> {
+fn one(tls: bool, url: &StoreUrl<'_>) -> Result<RedisServers, String> {
+    const EXAMPLE: &str = "redis://host:6379";
+    if url.servers.is_empty() {
+        return Err(format!("the URL names no server; write it like {EXAMPLE}"));
+    }
+    if !url.parameters.is_empty() {
+        return Err(format!("the URL of one Redis takes no parameters; write it like {EXAMPLE}"));
+    }
+    let address = address(url.servers, REDIS_PORT).ok_or_else(|| {
+        format!(
+            "expected one server as `host` or `host:port`; write it like {EXAMPLE}, and %40 or %3A for a `@` or `:` \
+             in a user name or password"
+        )
+    })?;
+    let database = match url.path {
+        "" => 0,
+        number => number.parse().map_err(
+            |_| "the database after the server must be a number; write it like redis://host:6379/0",
+        )?,
+    };
+    Ok(RedisServers::One { address, access: RedisAccess { tls, login: url.login() }, database })
+}
+
+fn cluster(tls: bool, url: &StoreUrl<'_>) -> Result<RedisServers, String> {
     const EXAMPLE: &str = "redis+cluster://host:6379,host:6379";
-    let (servers, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (servers, path) = servers.split_once('/').unwrap_or((servers, ""));
-    if !query.is_empty() {
+    if !url.parameters.is_empty() {
         return Err(format!("a cluster's URL takes no parameters; write it like {EXAMPLE}"));
     }
-    if !matches!(path, "" | "0") {
+    if !matches!(url.path, "" | "0") {
         return Err("a Redis Cluster has one database, 0; leave the path out".to_owned());
     }
-    let (login, servers) = split_login(servers);
-    let seeds = addresses(servers, REDIS_PORT, EXAMPLE)?;
-    Ok(RedisServers::Cluster { seeds, access: RedisAccess { tls, login } })
+    let seeds = addresses(url.servers, REDIS_PORT, EXAMPLE)?;
+    Ok(RedisServers::Cluster { seeds, access: RedisAccess { tls, login: url.login() } })
 }
 
-fn sentinel(tls: bool, rest: &str) -> Result<RedisServers, String> {
+fn sentinel(tls: bool, url: &StoreUrl<'_>) -> Result<RedisServers, String> {
     const EXAMPLE: &str = "redis+sentinel://host:26379,host:26379/mymaster/0";
-    let (servers, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (servers, path) = servers.split_once('/').unwrap_or((servers, ""));
-    let (master, database) = path.split_once('/').unwrap_or((path, "0"));
+    let (master, database) = url.path.split_once('/').unwrap_or((url.path, "0"));
     if master.is_empty() {
         return Err(format!(
             "the URL doesn't say what the sentinels call the master; write it like {EXAMPLE}"
@@ -103,23 +126,22 @@ fn sentinel(tls: bool, rest: &str) -> Result<RedisServers, String> {
     let database = database.parse().map_err(|_| {
         format!("the database after the master's name must be a number; write it like {EXAMPLE}")
     })?;
-    let (login, servers) = split_login(servers);
     Ok(RedisServers::Sentinel {
-        sentinels: addresses(servers, SENTINEL_PORT, EXAMPLE)?,
-        sentinel_access: RedisAccess { tls, login: sentinel_login(query)? },
-        master: master.to_owned(),
-        access: RedisAccess { tls, login },
+        sentinels: addresses(url.servers, SENTINEL_PORT, EXAMPLE)?,
+        sentinel_access: RedisAccess { tls, login: sentinel_login(&url.parameters)? },
+        master: super::store_url::decoded(master)?,
+        access: RedisAccess { tls, login: url.login() },
         database,
     })
 }
 
 /// The sentinels' own login, if they have one.
-fn sentinel_login(query: &str) -> Result<Secret, String> {
+fn sentinel_login(parameters: &[(String, String)]) -> Result<Secret, String> {
     let (mut username, mut password) = ("", None);
-    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        match parameter.split_once('=') {
-            Some(("sentinel_username", value)) => username = value,
-            Some(("sentinel_password", value)) => password = Some(value),
+    for (name, value) in parameters {
+        match name.as_str() {
+            "sentinel_username" => username = value,
+            "sentinel_password" => password = Some(value),
             _ => {
                 return Err("the URL takes no other parameters than sentinel_username and sentinel_password"
                     .to_owned());
@@ -127,16 +149,9 @@ fn sentinel_login(query: &str) -> Result<Secret, String> {
         }
     }
     match password {
-        Some(password) => Ok(Secret::new(format!("{username}:{password}@"))),
+        Some(password) => Ok(Secret::new(format!("{}:{}@", encoded(username), encoded(password)))),
         None if username.is_empty() => Ok(Secret::new("")),
         None => Err("sentinel_username needs a sentinel_password".to_owned()),
-    }
-}
-
-fn split_login(servers: &str) -> (Secret, &str) {
-    match servers.rsplit_once('@') {
-        Some((login, servers)) => (Secret::new(format!("{login}@")), servers),
-        None => (Secret::new(""), servers),
     }
 }
 
@@ -197,6 +212,19 @@ mod tests {
     }
 
     #[test]
+    fn one_server_may_have_a_login_and_a_database() {
+        for (url, expected) in [
+            ("redis://a", "redis://a:6379/0"),
+            ("rediss://:p%2Fx@a:7/3", "rediss://:p%2Fx@a:7/3"),
+            ("redis://gate:p@ss@[::1]/", "redis://gate:p%40ss@[::1]:6379/0"),
+        ] {
+            let parsed = url.parse();
+            let Ok(RedisServers::One { address, access, database }) = parsed else { panic!("{parsed:?}") };
+            assert_eq!(access.url(&address, database), expected);
+        }
+    }
+
+    #[test]
     fn nothing_else_is_accepted_and_no_password_is_shown() {
         for url in [
             "redis+cluster://",
@@ -217,6 +245,12 @@ mod tests {
             "redis+sentinel://a/m?sentinel_username=hunter2",
             "redis://",
             "rediss:///0",
+            "redis://:hunter2/x@a",
+            "redis://:p#hunter2@a",
+            "redis://a/hunter2",
+            "redis://a:hunter2",
+            "redis://a?hunter2=1",
+            "redis://a,b",
             "http://a",
             "",
         ] {

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::RedisServers;
-use crate::identity::secret::Secret;
+use super::{PostgresUrl, RedisServers};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Storage {
@@ -14,8 +13,7 @@ pub struct Storage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserStorage {
     Sqlite(PathBuf),
-    /// The connection URL, which may hold a password.
-    Postgres(Secret),
+    Postgres(PostgresUrl),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

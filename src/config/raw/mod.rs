@@ -4,6 +4,7 @@
 mod access;
 mod admin;
 mod aliases;
+mod audit;
 mod auth;
 mod cache;
 mod issuers;
@@ -29,6 +30,7 @@ use serde::Deserialize;
 pub use access::{Access, AccessWord, Mode, Rule};
 pub use admin::Admin;
 pub use aliases::{Alias, AliasRule, AliasTarget, AnswerMember, Reauthentication};
+pub use audit::Audit;
 pub use auth::{Argon2, Auth, Email, EndpointLimits, Keys, Lockout, Mfa, Password, Registration};
 pub use cache::{Cache, CacheSettings, Query, VaryBy};
 pub use issuers::{ClaimNames, Issuer, IssuerRoles, Words};
@@ -62,6 +64,7 @@ pub struct Gateway {
     pub admin: Option<Admin>,
     pub metrics: Option<Metrics>,
     pub log: Option<Log>,
+    pub audit: Option<Audit>,
     pub tracing: Option<Tracing>,
     pub trusted_proxies: Option<List<String>>,
     pub request_id: Option<RequestId>,

@@ -268,8 +268,9 @@ impl Accounts for PostgresUsers {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        in_time(sqlx::query("SELECT 1").execute(&self.pool)).await.map_err(failed)?;
-        Ok(())
+        let ask = sqlx::query_scalar("SELECT current_setting('transaction_read_only')");
+        let read_only: String = in_time(ask.fetch_one(&self.pool)).await.map_err(failed)?;
+        if read_only == "off" { Ok(()) } else { Err(failed("the database takes no writes")) }
     }
 
     async fn former_names(&self, after: Option<&str>, limit: u32) -> Result<Vec<FormerName>, StoreError> {

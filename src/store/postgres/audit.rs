@@ -1,10 +1,11 @@
 //! The table `audit_log`.
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgArguments, PgConnection, Postgres};
+use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::{Query, QueryAs};
 use uuid::Uuid;
 
+use super::pool::Line;
 use super::{PostgresUsers, failed, in_time, notices};
 use crate::clock::Timestamp;
 use crate::store::{
@@ -49,7 +50,7 @@ impl AuditRow {
 }
 
 /// The record, and mail that tells of it, in the transaction of what it records.
-pub(super) async fn append(connection: &mut PgConnection, record: &AuditRecord) -> sqlx::Result<()> {
+pub(super) async fn append(connection: &mut Line, record: &AuditRecord) -> sqlx::Result<()> {
     insert(record).execute(&mut *connection).await?;
     for notice in &record.notices {
         let done = notices::insert(notice, NoticeBounds::USUAL).execute(&mut *connection).await?;
@@ -132,6 +133,16 @@ impl AuditLog for PostgresUsers {
     async fn append(&self, record: &AuditRecord) -> Result<(), StoreError> {
         in_time(insert(record).execute(&self.pool)).await.map_err(failed)?;
         Ok(())
+    }
+
+    /// Another gateway may be removing others at the same time.
+    async fn forget(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let delete = sqlx::query(
+            "DELETE FROM audit_log WHERE id IN \
+                 (SELECT id FROM audit_log WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        );
+        let delete = delete.bind(before).bind(i64::from(limit));
+        Ok(in_time(delete.execute(&self.pool)).await.map_err(failed)?.rows_affected())
     }
 
     async fn find(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {

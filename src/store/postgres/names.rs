@@ -1,9 +1,9 @@
 //! The table `former_usernames`, and who has a name.
 
-use sqlx::postgres::PgConnection;
 use sqlx::query_as;
 use uuid::Uuid;
 
+use super::pool::Line;
 use super::{PostgresUsers, audit, failed, in_time};
 use crate::clock::Timestamp;
 use crate::identity::{UserId, name};
@@ -12,7 +12,7 @@ use crate::store::{AuditRecord, CreateError, FormerName, StoreError};
 /// What a change means that has just given the account this name in place of `former`, its own one until then; within the
 /// same transaction. `Some` if it can't have the name: then the change must not be committed.
 pub(super) async fn settle(
-    connection: &mut PgConnection,
+    connection: &mut Line,
     id: UserId,
     former: Option<&str>,
     username: &str,
@@ -33,11 +33,7 @@ pub(super) async fn settle(
 
 /// Why the account can't have the name that it was just given. Asked after the
 /// change, since the unique index has made the change wait for whoever was about to give the name up.
-async fn refuse(
-    connection: &mut PgConnection,
-    id: UserId,
-    username: &str,
-) -> sqlx::Result<Option<CreateError>> {
+async fn refuse(connection: &mut Line, id: UserId, username: &str) -> sqlx::Result<Option<CreateError>> {
     let (has_holder, had_holder): (bool, bool) = query_as(
         "SELECT EXISTS (SELECT 1 FROM users WHERE username_folded = $1 AND id <> $2), \
                 EXISTS (SELECT 1 FROM former_usernames WHERE username_key = $1 AND user_id <> $2)",
@@ -50,14 +46,14 @@ async fn refuse(
 }
 
 /// The account has the name again.
-async fn take(connection: &mut PgConnection, username: &str) -> sqlx::Result<()> {
+async fn take(connection: &mut Line, username: &str) -> sqlx::Result<()> {
     let delete = sqlx::query("DELETE FROM former_usernames WHERE username_key = $1");
     delete.bind(name::fold(username)).execute(connection).await.map(drop)
 }
 
 /// The account has the name no more.
 pub(super) async fn leave(
-    connection: &mut PgConnection,
+    connection: &mut Line,
     id: UserId,
     username: &str,
     now: Timestamp,

@@ -1,21 +1,17 @@
 //! The tables `second_factors` and `recovery_codes`.
 
 use async_trait::async_trait;
-use sqlx::Transaction;
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::Query;
 
+use super::pool::Transaction;
 use super::users::{UserRow, account};
 use super::{PostgresUsers, audit, failed, in_time, signed};
 use crate::clock::Timestamp;
 use crate::identity::UserId;
 use crate::store::{Account, AuditRecord, CodeHash, SecondFactor, SecondFactors, StoreError};
 
-async fn put_codes(
-    transaction: &mut Transaction<'_, Postgres>,
-    user: UserId,
-    codes: &[CodeHash],
-) -> sqlx::Result<()> {
+async fn put_codes(transaction: &mut Transaction, user: UserId, codes: &[CodeHash]) -> sqlx::Result<()> {
     let delete = sqlx::query("DELETE FROM recovery_codes WHERE user_id = $1").bind(user);
     delete.execute(&mut **transaction).await?;
     let insert = sqlx::query("INSERT INTO recovery_codes (user_id, hash) SELECT $1, unnest($2::bytea[])");
@@ -35,7 +31,7 @@ pub(super) fn insert(user: UserId, sealed_secret: &[u8]) -> Query<'_, Postgres, 
 
 /// Says whether the account has a factor, unless it has changed meanwhile; the changed row.
 async fn set_factor(
-    transaction: &mut Transaction<'_, Postgres>,
+    transaction: &mut Transaction,
     account: &Account,
     has_one: bool,
     now: Timestamp,

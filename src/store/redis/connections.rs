@@ -27,8 +27,8 @@ impl Connections {
     pub fn open(servers: &RedisServers, ca: Option<&str>) -> RedisResult<Self> {
         let ca = ca.map(Arc::from);
         Ok(match servers {
-            RedisServers::One(url) => {
-                Self::Server(Server::primary(&String::from_utf8_lossy(url.expose()), &ca)?)
+            RedisServers::One { address, access, database } => {
+                Self::Server(Server::primary(&access.url(address, *database), &ca)?)
             }
             RedisServers::Cluster { seeds, access } => Self::Cluster(Cluster::new(seeds, access, ca)?),
             RedisServers::Sentinel { sentinels, sentinel_access, master, access, database } => {
@@ -83,6 +83,13 @@ impl Connections {
         match self {
             Self::Server(server) => server.connect(config).await,
             Self::Cluster(cluster) => Ok((cluster.connect(*SLOT_OF_REVOCATIONS, config).await?, None)),
+        }
+    }
+
+    /// A follower had to dial again: the name may lead to another server by now, so the others do, too.
+    pub fn renew(&self) {
+        if let Self::Server(server) = self {
+            server.renew();
         }
     }
 

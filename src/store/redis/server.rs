@@ -183,7 +183,7 @@ impl Server {
         master: Option<&RedisAddress>,
     ) -> RedisResult<()> {
         if matches!(self.place, Place::Named(_)) && is_replica(connection).await {
-            self.close_all_but(None);
+            self.renew();
             return Err(demoted());
         }
         let (Place::Elected(sentinels), Some(master)) = (&self.place, master) else {
@@ -196,6 +196,13 @@ impl Server {
             }
             // Without sentinels nobody is elected.
             Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// What is being asked on an old connection is still answered.
+    pub fn renew(&self) {
+        if matches!(self.place, Place::Named(_)) {
+            self.close_all_but(None);
         }
     }
 

@@ -34,6 +34,7 @@ pub(super) struct Line {
     server: Option<RedisAddress>,
     confirm_every: Duration,
     confirmed_at: Instant,
+    was_connected: bool,
 }
 
 impl Line {
@@ -49,6 +50,7 @@ impl Line {
             server: None,
             confirm_every,
             confirmed_at: Instant::now(),
+            was_connected: false,
         }
     }
 
@@ -58,6 +60,10 @@ impl Line {
         let Some(mut connection) = self.connection.take() else {
             let (connection, server) = self.connections.connect(&self.config).await.map_err(failed)?;
             (self.server, self.confirmed_at) = (server, Instant::now());
+            // A server that is demoted breaks off blocking reads, and nothing else.
+            if std::mem::replace(&mut self.was_connected, true) {
+                self.connections.renew();
+            }
             return Ok((connection, true));
         };
         // A server that was replaced would have nothing new to tell, or only what its successor tells it.

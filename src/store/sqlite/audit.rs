@@ -7,6 +7,7 @@ use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use super::column::{self, micros};
 use super::{SqliteUsers, failed, notices};
+use crate::clock::Timestamp;
 use crate::store::{
     AuditEntry, AuditEvent, AuditFilter, AuditLog, AuditPage, AuditPosition, AuditRecord, NoticeBounds,
     StoreError,
@@ -124,6 +125,14 @@ impl AuditLog for SqliteUsers {
     async fn append(&self, record: &AuditRecord) -> Result<(), StoreError> {
         insert(record).execute(&self.pool).await.map_err(failed)?;
         Ok(())
+    }
+
+    async fn forget(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let delete = sqlx::query(
+            "DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log WHERE at < ? ORDER BY at LIMIT ?)",
+        );
+        let delete = delete.bind(micros(before)).bind(limit);
+        Ok(delete.execute(&self.pool).await.map_err(failed)?.rows_affected())
     }
 
     async fn find(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {

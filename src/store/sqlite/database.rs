@@ -10,8 +10,9 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqlitePool};
 
-use super::failed;
+use super::{failed, priority};
 use crate::store::StoreError;
+use crate::store::schema::note_newer;
 
 /// For another process to finish its write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,6 +33,12 @@ pub(super) async fn open(
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+        .after_connect(|_, _| {
+            Box::pin(async {
+                priority::step_back();
+                Ok(())
+            })
+        })
         .connect_lazy_with(options(path));
     Ok(pool)
 }
@@ -39,6 +46,7 @@ pub(super) async fn open(
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
+        .thread_name(priority::thread_name)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
@@ -63,8 +71,12 @@ async fn migrate(path: &Path, migrations: &Migrator) -> Result<(), Box<dyn std::
     });
     let _lock = locked.await??;
     let mut connection = options(path).connect().await?;
+    let mut known = Migrator::with_migrations(migrations.iter().cloned().collect());
+    known.set_ignore_missing(true);
     // What `run` does, which can't be sent to another thread with a borrowed connection.
-    migrations.run_direct(None, &mut connection, false).await?;
+    known.run_direct(None, &mut connection, false).await?;
+    let applied = sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version");
+    note_newer("sqlite", migrations, &applied.fetch_all(&mut connection).await?);
     connection.close().await?;
     Ok(())
 }

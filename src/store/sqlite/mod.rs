@@ -12,6 +12,7 @@ mod lockouts;
 mod names;
 mod notices;
 mod one_time_tokens;
+mod priority;
 mod revocations;
 mod second_factors;
 mod sessions;

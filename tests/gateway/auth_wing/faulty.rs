@@ -232,6 +232,9 @@ impl AuditLog for Faulty {
     async fn append(&self, record: &AuditRecord) -> Result<(), StoreError> {
         self.call("audit.append").await?.audit.append(record).await
     }
+    async fn forget(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.call("audit.forget").await?.audit.forget(before, limit).await
+    }
     async fn find(&self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
         self.call("audit.find").await?.audit.find(filter, limit).await
     }

@@ -84,6 +84,11 @@ impl Gateway {
         self.admin.address()
     }
 
+    /// Of its process.
+    pub fn id(&self) -> u32 {
+        self.process().id()
+    }
+
     pub fn upstream(&self) -> &Arc<Upstream> {
         &self.upstream
     }

@@ -56,6 +56,10 @@ impl Postgres {
         self.url(&name)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
     fn url(&self, database: &str) -> String {
         format!("postgres://postgres@{}/{database}", self.port.address())
     }
@@ -98,14 +102,14 @@ fn takes_logins(address: SocketAddr) -> std::io::Result<bool> {
 }
 
 /// Postgres refuses to run as root.
-struct UnprivilegedAccount {
+pub(super) struct UnprivilegedAccount {
     uid: u32,
     gid: u32,
 }
 
 impl UnprivilegedAccount {
     /// `None` when we aren't root. Hands `home` over to the account otherwise.
-    fn if_root(home: &Path) -> Option<Self> {
+    pub(super) fn if_root(home: &Path) -> Option<Self> {
         let owner = std::fs::metadata(home).expect("it was just made").uid();
         if owner != 0 {
             return None;
@@ -127,7 +131,7 @@ impl UnprivilegedAccount {
 }
 
 /// `program` with its arguments to come, run as `account` if there is one.
-fn command_as(account: Option<&UnprivilegedAccount>, program: PathBuf) -> Vec<OsString> {
+pub(super) fn command_as(account: Option<&UnprivilegedAccount>, program: PathBuf) -> Vec<OsString> {
     let Some(UnprivilegedAccount { uid, gid }) = account else {
         return vec![program.into()];
     };
