@@ -95,6 +95,16 @@ pub fn refusal(status: u16, body: &Value) -> String {
     }
 }
 
+/// Has the gateway that runs on the file read what was revoked in its embedded store, so that it counts at once.
+/// Where none runs, or none can be asked, it reads that by itself.
+pub fn tell_of_revocations(config: &Path) {
+    let control = std::env::var_os("PORTCULLIS_CONTROL").map(PathBuf::from);
+    let admin = AdminArg { control, admin: None };
+    let order = serde_json::json!({});
+    let question = Question { patience: CONNECT, ..Question::post("/api/revocations/catch-up", &order) };
+    let _ = admin.open(config, None, &question);
+}
+
 impl AdminArg {
     /// Status and JSON of the answer.
     pub fn ask(

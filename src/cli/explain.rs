@@ -76,6 +76,7 @@ fn question(args: &Explain) -> Question {
         Some(token) => Caller::Token(token.clone()),
         None if names_somebody => Caller::Account {
             user: args.user.clone(),
+            found: None,
             roles: args.roles.clone(),
             scopes: args.scopes.clone(),
             mfa: args.mfa,
@@ -91,7 +92,13 @@ fn question(args: &Explain) -> Question {
     }
 }
 
+/// The file alone knows no accounts.
 fn ask_file(args: &Explain, question: &Question) -> Result<Explanation, String> {
+    if args.user.is_some() {
+        eprintln!(
+            "note: without --live no account is read: roles are those of --role, and the id is made of the name"
+        );
+    }
     let loaded = load::load(&args.config.config).map_err(|problems| snippet::render(&problems))?;
     let rehearsal = Rehearsal::offline(loaded.policy)?;
     let answer = rehearsal.explain(question).now_or_never();

@@ -47,7 +47,9 @@ enum KeyCommand {
 pub fn run(args: &KeyArgs) -> Result<(), String> {
     block_on(async {
         let administration = operator::administration(&args.config).await?;
-        perform(&args.command, &administration, &args.output).await
+        let done = perform(&args.command, &administration, &args.output).await;
+        operator::finish(&administration, &args.config).await;
+        done
     })?
 }
 

@@ -13,6 +13,7 @@ mod key;
 mod keys;
 mod limit;
 mod operator;
+mod password;
 mod progress;
 mod reload;
 mod session;
@@ -22,7 +23,7 @@ mod token;
 mod user;
 mod validate;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -43,7 +44,7 @@ enum Command {
     /// Write a first configuration, with a signing key of its own
     Init(init::Init),
     /// Run the gateway
-    Serve(ConfigArg),
+    Serve(FileArg),
     /// Report every problem of a configuration file
     Validate(validate::Validate),
     /// Say what would become of a request, and why
@@ -57,7 +58,7 @@ enum Command {
     /// Print the JSON Schema of the configuration file, for editors
     Schema,
     /// Bring the tables of the account store up to date
-    Migrate(ConfigArg),
+    Migrate(FileArg),
     /// Manage accounts
     User(user::UserArgs),
     /// List and end sessions
@@ -94,6 +95,22 @@ pub struct ConfigArg {
     config: PathBuf,
 }
 
+/// The same, where nothing else can stand: also without `--config`.
+#[derive(Debug, Args)]
+pub struct FileArg {
+    /// The configuration file, as with --config
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+impl FileArg {
+    pub fn path(&self) -> &Path {
+        self.file.as_deref().unwrap_or(&self.config.config)
+    }
+}
+
 /// How a command says what it has to say.
 #[derive(Debug, Args)]
 pub struct OutputArg {
@@ -117,7 +134,7 @@ impl OutputArg {
 pub fn run(cli: Cli) -> ExitCode {
     let log = Log::start();
     let done = match cli.command {
-        Command::Serve(arg) => server::serve(&arg.config, log).map_err(|error| error.to_string()),
+        Command::Serve(arg) => server::serve(arg.path(), log).map_err(|error| error.to_string()),
         Command::Init(args) => init::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Explain(args) => explain::run(&args),
@@ -146,11 +163,16 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-fn migrate(arg: &ConfigArg) -> Result<(), String> {
-    let policy = server::load_policy(&arg.config)?;
+fn migrate(arg: &FileArg) -> Result<(), String> {
+    let policy = server::load_policy(arg.path())?;
     let opened = block_on(server::open_stores::open(&policy, false))?;
     opened.map_err(|error| error.to_string())?;
     print("the tables are up to date")
+}
+
+/// `1 route`, `2 routes`.
+fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, String> {

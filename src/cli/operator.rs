@@ -7,9 +7,11 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use super::admin_client::tell_of_revocations;
 use super::{ConfigArg, print};
 use crate::auth::administration::{Administration, Operator};
 use crate::auth::{Mailer, PasswordQueue};
+use crate::config::policy::StateStorage;
 use crate::server;
 use crate::server::open_stores::{self, OpenStores};
 use crate::telemetry::Metrics;
@@ -58,8 +60,11 @@ pub async fn open(arg: &ConfigArg) -> Result<(Administration, OpenStores), Strin
     Ok((administration, stores))
 }
 
-/// A command that has mail to send doesn't end before it.
-pub async fn until_mail_is_sent(administration: &Administration) {
+/// What a command has revoked counts, and its mail is sent, before it ends.
+pub async fn finish(administration: &Administration, arg: &ConfigArg) {
+    if matches!(administration.policy.storage.state, StateStorage::Embedded(_)) {
+        tell_of_revocations(&arg.config);
+    }
     let mailer = &administration.mailer;
     if tokio::time::timeout(MAIL, mailer.idle()).await.is_err() {
         eprintln!("mail is not sent yet; the gateway goes on trying");
@@ -67,7 +72,5 @@ pub async fn until_mail_is_sent(administration: &Administration) {
 }
 
 fn operator() -> Operator {
-    let login = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    let name = format!("cli:{}", login.as_deref().unwrap_or("unknown"));
-    Operator { name, address: None, user_agent: None, request_id: None }
+    Operator { name: server::control::own_name(), address: None, user_agent: None, request_id: None }
 }

@@ -42,7 +42,9 @@ enum SessionCommand {
 pub fn run(args: &SessionArgs) -> Result<(), String> {
     block_on(async {
         let administration = operator::administration(&args.config).await?;
-        perform(&args.command, &administration, &args.output).await
+        let done = perform(&args.command, &administration, &args.output).await;
+        operator::finish(&administration, &args.config).await;
+        done
     })?
 }
 

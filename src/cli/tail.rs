@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::admin_client::{AdminArg, Question, TokenArg, refusal};
-use super::{ConfigArg, OutputArg, print};
+use super::{FileArg, OutputArg, print};
 
 /// The gateway sends an empty line more often than this.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -35,7 +35,7 @@ pub struct Tail {
     #[command(flatten)]
     token: TokenArg,
     #[command(flatten)]
-    config: ConfigArg,
+    file: FileArg,
     #[command(flatten)]
     admin: AdminArg,
     #[command(flatten)]
@@ -45,7 +45,7 @@ pub struct Tail {
 pub fn run(args: &Tail) -> Result<(), String> {
     let path = format!("/api/decisions?{}", filters(args));
     let question = Question { patience: SILENCE, ..Question::get(&path) };
-    let mut answer = args.admin.open(&args.config.config, args.token.token.as_deref(), &question)?;
+    let mut answer = args.admin.open(args.file.path(), args.token.token.as_deref(), &question)?;
     if answer.status != 200 {
         let status = answer.status;
         return Err(refusal(status, &answer.json()?));

@@ -1,14 +1,11 @@
 //! `portcullis user`: accounts from the command line, on the stores of the configuration.
 
-use std::io::BufRead;
-
 use clap::{Args, Subcommand};
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::import::{self, ImportArgs};
 use super::operator::{self, OutputArg};
-use super::{ConfigArg, block_on};
+use super::{ConfigArg, block_on, password};
 use crate::accounts::roles::{Unknown, unknown};
 use crate::auth::administration::{Administration, AdministrationError, NewUser};
 use crate::auth::described;
@@ -33,7 +30,7 @@ pub struct UserArgs {
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
-    /// Add an account; the password comes from standard input or PORTCULLIS_PASSWORD
+    /// Add an account; the password comes from a prompt, standard input or PORTCULLIS_PASSWORD
     Add {
         name: String,
         /// May be given several times
@@ -139,7 +136,7 @@ pub fn run(args: &UserArgs) -> Result<(), String> {
             }
             command => perform(command, &administration, &args.output).await,
         };
-        operator::until_mail_is_sent(&administration).await;
+        operator::finish(&administration, &args.config).await;
         done
     })?
 }
@@ -162,7 +159,7 @@ async fn perform(
     let print = |account: &Account| output.print(&line(account), &described::account(account));
     match command {
         UserCommand::Add { name, roles, operator, allow_operators, new_role, email, confirmed } => {
-            let password = password()?;
+            let password = password::read()?;
             let allow_operators = *operator || *allow_operators;
             let operator = operator.then(|| administration.policy.admin.roles.first()).flatten();
             check_spelling(administration, roles, *new_role)?;
@@ -200,7 +197,7 @@ async fn perform(
             output.print(&address_line(&account), &described::account(&account))
         }
         UserCommand::SetPassword { name, keep_keys } => {
-            print(&administration.set_password(name, &password()?, *keep_keys).await.map_err(said)?)
+            print(&administration.set_password(name, &password::read()?, *keep_keys).await.map_err(said)?)
         }
         UserCommand::Disable { name, undo } => {
             print(&administration.set_disabled(name, !undo).await.map_err(said)?)
@@ -294,17 +291,4 @@ fn print_with_lockout(output: &OutputArg, account: &Account, lockout: &Lockout) 
     });
     let line: String = std::iter::once(line(account)).chain(locked).collect();
     output.print(&line, &described::account_with_lockout(account, lockout))
-}
-
-fn password() -> Result<Zeroizing<String>, String> {
-    if let Ok(password) = std::env::var("PORTCULLIS_PASSWORD") {
-        return Ok(Zeroizing::new(password));
-    }
-    let mut line = Zeroizing::new(String::new());
-    std::io::stdin().lock().read_line(&mut line).map_err(|error| format!("reading the password: {error}"))?;
-    let password = line.trim_end_matches(['\r', '\n']);
-    if password.is_empty() {
-        return Err("give the password on standard input or in PORTCULLIS_PASSWORD".into());
-    }
-    Ok(Zeroizing::new(password.to_owned()))
 }

@@ -1,19 +1,16 @@
 //! `portcullis validate`: every problem of a file in one run, its own tests included.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde_json::json;
 
-use super::{OutputArg, print, snippet};
+use super::{FileArg, OutputArg, counted, print, snippet};
 use crate::config::problem::{Problem, Severity};
 use crate::server::load;
 
 #[derive(Debug, Args)]
 pub struct Validate {
-    /// The configuration file
-    #[arg(value_name = "FILE", default_value = "gateway.yaml")]
-    file: PathBuf,
+    #[command(flatten)]
+    file: FileArg,
     /// Fail on warnings, too
     #[arg(long)]
     strict: bool,
@@ -28,7 +25,7 @@ struct Found {
 }
 
 pub fn run(args: &Validate) -> Result<(), String> {
-    let found = match load::load_tested(&args.file) {
+    let found = match load::load_tested(args.file.path()) {
         Ok(loaded) => {
             let policy = &loaded.policy;
             let counts = (policy.routes.routes().len(), policy.tests.len());
@@ -41,7 +38,7 @@ pub fn run(args: &Validate) -> Result<(), String> {
     let summary = summary(args, &found, warnings, is_good);
     if args.output.is_json() {
         let report = json!({
-            "file": args.file.display().to_string(),
+            "file": args.file.path().display().to_string(),
             "valid": is_good,
             "problems": found.problems,
         });
@@ -53,12 +50,17 @@ pub fn run(args: &Validate) -> Result<(), String> {
 }
 
 fn summary(args: &Validate, found: &Found, warnings: usize, is_good: bool) -> String {
-    let file = args.file.display();
+    let file = args.file.path().display();
     match found.counts {
         Some((routes, tests)) if is_good => {
-            format!("{file}: good; {routes} routes, {tests} tests hold, {warnings} warnings")
+            let holding = if tests == 1 { "holds" } else { "hold" };
+            let (routes, tests) = (counted(routes, "route"), counted(tests, "test"));
+            format!("{file}: good; {routes}, {tests} {holding}, {}", counted(warnings, "warning"))
         }
-        Some(_) => format!("{file}: refused by --strict; {warnings} warnings"),
-        None => format!("{file}: refused; {} problems, {warnings} warnings", found.problems.len() - warnings),
+        Some(_) => format!("{file}: refused by --strict; {}", counted(warnings, "warning")),
+        None => {
+            let problems = counted(found.problems.len() - warnings, "problem");
+            format!("{file}: refused; {problems}, {}", counted(warnings, "warning"))
+        }
     }
 }

@@ -33,8 +33,16 @@ use crate::telemetry::request_id::RequestId;
 pub use explanation::Explanation;
 use gatekeeper::Onlooker;
 use key_lookup::KeyLookup;
-pub use question::{Caller, Question};
+pub use question::{Caller, Found, Question};
 pub use reading::describe as describe_access;
+
+/// Says so where a field of proxies stands for nothing.
+fn untrusted_proxy(asked: &question::Asked, policy: &Policy) -> Option<String> {
+    let fields = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
+    let said = fields.into_iter().find(|name| asked.request.headers.contains_key(*name))?;
+    let is_believed = arrive::is_trusted(policy, asked.address.to_canonical());
+    (!is_believed).then(|| format!("{said} isn't believed: {} isn't in trusted_proxies", asked.address))
+}
 
 /// A policy with everything a request needs, apart from the running gateway's counters.
 pub struct Rehearsal {
@@ -113,6 +121,7 @@ impl Rehearsal {
             let note = "the file names no key, so that no token can be verified without the gateway; ask with --live";
             explanation.notes.push(note.to_owned());
         }
+        explanation.notes.extend(untrusted_proxy(&asked, self.policy()));
         Ok(explanation)
     }
 }

@@ -42,6 +42,9 @@ pub enum Caller {
     Account {
         /// Id or name; any, if only roles count.
         user: Option<String>,
+        /// Beside an id: what the account was found to be called, and its confirmed address.
+        #[serde(skip)]
+        found: Option<Found>,
         roles: Vec<String>,
         #[serde(default)]
         scopes: Vec<String>,
@@ -49,6 +52,12 @@ pub enum Caller {
         #[serde(default)]
         mfa: bool,
     },
+}
+
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub username: String,
+    pub email: Option<String>,
 }
 
 /// Stands where the token of a given account would.
@@ -105,11 +114,15 @@ impl Question {
     }
 
     fn identity(&self, edition: &Edition) -> Result<Option<Identity>, String> {
-        let Caller::Account { user, roles, scopes, mfa } = &self.caller else { return Ok(None) };
+        let Caller::Account { user, found, roles, scopes, mfa } = &self.caller else { return Ok(None) };
         if let Some(wrong) = roles.iter().find(|role| !is_role(role)) {
             return Err(format!("{wrong:?} isn't the name of a role"));
         }
-        identity(user.as_deref(), roles, scopes, *mfa, edition).map(Some)
+        let mut identity = identity(user.as_deref(), roles, scopes, *mfa, edition)?;
+        if let Some(Found { username, email }) = found {
+            (identity.username, identity.email) = (username.clone(), email.clone());
+        }
+        Ok(Some(identity))
     }
 }
 

@@ -76,6 +76,7 @@ fn question(test: &Test) -> Question {
         true => Caller::Anonymous,
         false => Caller::Account {
             user: test.user.clone(),
+            found: None,
             roles: test.roles.clone(),
             scopes: test.scopes.clone(),
             mfa: test.mfa,

@@ -21,7 +21,7 @@ use crate::config::problem::Problem;
 use crate::edition::Edition;
 use crate::identity::Identity;
 use crate::rehearsal::shape::Shape;
-use crate::rehearsal::{Caller, Explanation, Question, Rehearsal};
+use crate::rehearsal::{Caller, Explanation, Found, Question, Rehearsal};
 use crate::store::{Accounts, ApiKeys, Gatekeeper};
 
 /// A question with its headers.
@@ -177,17 +177,19 @@ impl PolicyApi {
 
     /// Puts the account's id and, unless others are asked for, its roles into the question.
     async fn look_up(&self, caller: &mut Caller) -> Result<(), String> {
-        let Caller::Account { user: Some(user), roles, .. } = caller else { return Ok(()) };
-        let found = match uuid::Uuid::parse_str(user) {
+        let Caller::Account { user: Some(user), found, roles, .. } = caller else { return Ok(()) };
+        let account = match uuid::Uuid::parse_str(user) {
             Ok(id) => self.accounts.find_by_id(id).await,
             Err(_) => self.accounts.find_by_username(user).await,
         };
-        let account = found.map_err(|error| format!("the account store failed: {error}"))?;
+        let account = account.map_err(|error| format!("the account store failed: {error}"))?;
         let account = account.ok_or_else(|| format!("no account is called {user:?}"))?;
         if roles.is_empty() {
             roles.clone_from(&account.roles);
         }
         *user = account.id.to_string();
+        let email = account.confirmed_email().map(str::to_owned);
+        *found = Some(Found { username: account.username, email });
         Ok(())
     }
 }

@@ -51,7 +51,9 @@ fn question(asked: &Asked) -> Option<Question> {
         roles.split([',', ' ']).filter(|role| !role.is_empty()).map(str::to_owned).collect();
     let caller = match asked.user.is_none() && roles.is_empty() {
         true => Caller::Anonymous,
-        false => Caller::Account { user: asked.user.clone(), roles, scopes: Vec::new(), mfa: false },
+        false => {
+            Caller::Account { user: asked.user.clone(), found: None, roles, scopes: Vec::new(), mfa: false }
+        }
     };
     Some(Question {
         method: asked.method.clone().unwrap_or_else(|| "GET".to_owned()),
