@@ -18,7 +18,7 @@ const FLEET: usize = 1000;
 const LASTING: Duration = Duration::from_secs(10);
 /// Of each follower, as in the gateway.
 const ROUND_MS: u32 = 250;
-const REVOCATIONS_PER_SECOND: u32 = 100;
+const REVOCATIONS_PER_SECOND: u32 = 10;
 const REVOCATIONS: usize = 100_000;
 const LIVE: usize = 1_000_000;
 /// One account has at most a hundred.
