@@ -59,7 +59,7 @@ pub fn run(stage: &Stage, seconds: Option<&str>) -> Result<(), Failure> {
 fn window(gateway: &Gateway) -> Result<f64, Failure> {
     let latencies = steady::latencies(&gateway.address, "/protected", Some(&gateway.token), WINDOW)
         .map_err(|reason| format!("an honest request failed: {reason}"))?;
-    Ok(quantile(latencies, 0.99))
+    Ok(quantile(latencies.into_iter(), 0.99))
 }
 
 fn windows(gateway: &Gateway, lasting: Duration) -> Result<Vec<f64>, Failure> {
