@@ -21,7 +21,7 @@ pub(super) struct ConnectError {
 impl ConnectError {
     pub fn of(doing: &str, error: sqlx::Error) -> Self {
         let is_temporary = is_temporary(&error);
-        Self { error: failed(format_args!("{doing}: {}{}", error, remedy(&error))), is_temporary }
+        Self { error: failed(format_args!("{doing}: {error}{}", remedy(&error))), is_temporary }
     }
 
     pub fn final_one(problem: String) -> Self {
@@ -67,8 +67,8 @@ fn may_refuse_the_mark(error: &sqlx::Error) -> bool {
 fn is_temporary(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => false,
-        _ => !code(error)
-            .is_some_and(|code| ["28", "3D", "42", "0A"].iter().any(|class| code.starts_with(class))),
+        _ => code(error)
+            .is_none_or(|code| !["28", "3D", "42", "0A"].iter().any(|class| code.starts_with(class))),
     }
 }
 
