@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use http::Method;
+use http::{Method, Version};
 use pingora::ErrorType;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::Stream;
@@ -29,7 +29,7 @@ use pingora::proxy::{HttpProxy, Session};
 use pingora::server::ShutdownWatch;
 use tokio::time::Instant;
 
-use self::head::{beyond_head, body_of, is_hopeless, is_plain_line, is_plainly_framed};
+use self::head::{beyond_head, body_of, is_ambiguous, is_hopeless, is_plain_line, is_too_long};
 pub use self::open_connections::{Connections, OpenConnections};
 use self::plain_request::{Origin, PlainRequest};
 use self::waiting_room::WaitingRoom;
@@ -200,7 +200,7 @@ impl FrontDoor {
     async fn receive(&self, caller: Caller<'_>, arrived: Option<Arrived>) -> Option<End> {
         let Caller { stream, read, remaining, shutdown } = caller;
         let (mut session, read) = self.read_head(stream, read, remaining).await?;
-        if *shutdown.borrow() {
+        if *shutdown.borrow() || ClientStream::of(&session)?.ends_with_answer() {
             session.set_keepalive(None);
         }
         // Pingora would refuse CONNECT in its own words.
@@ -247,7 +247,8 @@ impl FrontDoor {
     ) -> Option<(Session, BytesMut)> {
         let mut client = ClientStream::again(stream)?;
         if is_hopeless(&read) {
-            Box::pin(self.refuse(Session::new_h1(client), Code::BadRequest)).await;
+            let code = if is_too_long(&read) { Code::HeadersTooLarge } else { Code::BadRequest };
+            Box::pin(self.refuse(Session::new_h1(client), code)).await;
             return None;
         }
         if let Some(beyond) = beyond_head(&mut read) {
@@ -255,9 +256,7 @@ impl FrontDoor {
         }
         let mut session = self.begin_session(client, &read, remaining).await?;
         let length = session.as_http1()?.get_headers_raw_bytes().len();
-        let has_more =
-            length < read.len() && read.get(..length).is_some_and(|head| head.ends_with(b"\r\n\r\n"));
-        if has_more {
+        if length < read.len() {
             let mut client = ClientStream::again(into_http1(session)?.into_inner())?;
             client.put_back(read.split_off(length));
             session = self.begin_session(client, &read, remaining).await?;
@@ -265,7 +264,9 @@ impl FrontDoor {
         let (body, may_upgrade) = (body_of(session.req_header()), session.is_upgrade_req());
         let client = ClientStream::of(&session)?;
         client.begin_body(body, may_upgrade);
-        if !is_plainly_framed(session.req_header()) {
+        if is_ambiguous(session.req_header(), read.get(..length).unwrap_or(&read)) {
+            client.end_with_answer();
+        } else if session.req_header().version != Version::HTTP_11 {
             client.forbid_next();
         }
         Some((session, read))
@@ -309,9 +310,10 @@ impl FrontDoor {
             }
             exchange => exchange,
         };
+        let ends = caller.stream.as_any().downcast_ref().is_some_and(ClientStream::ends_with_answer);
+        let stays_open = !ends && !*caller.shutdown.borrow();
         let mut session = ServerSession::new_http1(caller.stream);
         begin(&mut session, caller.read, caller.remaining, self.patience.body);
-        let stays_open = !*caller.shutdown.borrow();
         session.set_keepalive(stays_open.then_some(KEEP_ALIVE));
         session.set_connection_user_context(exchange.map(|exchange| exchange as _));
         let reused = self.proxy.process_new_http(session, caller.shutdown).await?;

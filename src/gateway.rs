@@ -29,6 +29,7 @@ use self::ending::announce_close;
 pub use self::ending::into_http1;
 pub use self::records::Records;
 use crate::auth::bridge::Bridge;
+use crate::downstream::ClientStream;
 use crate::edition::Edition;
 use crate::exchange::Exchange;
 pub use crate::pipeline::Standing;
@@ -101,6 +102,9 @@ impl ProxyHttp for Gateway {
         // RFC 9110 §15.2: a client of HTTP/1.0 knows no interim answers.
         let is_old = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(is_old);
+        if ClientStream::of(session).is_some_and(ClientStream::ends_with_answer) {
+            session.set_keepalive(None);
+        }
         if exchange.has_arrived() {
             return Ok(false);
         }

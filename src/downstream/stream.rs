@@ -66,6 +66,8 @@ pub struct ClientStream {
     has_failed: bool,
     /// Whether what is held must not be taken for a request.
     is_last: AtomicBool,
+    /// Whether the connection ends with the answer, whatever comes.
+    ends: AtomicBool,
     /// In milliseconds; 0 for no limit.
     answer_within: AtomicU64,
     stalled: Timer,
@@ -99,6 +101,7 @@ impl ClientStream {
             has_ended: false,
             has_failed: false,
             is_last: AtomicBool::new(false),
+            ends: AtomicBool::new(false),
             answer_within: AtomicU64::new(0),
             stalled: Timer::default(),
             silent: Timer::default(),
@@ -139,6 +142,7 @@ impl ClientStream {
         self.next = Mutex::default();
         self.is_answered = false;
         *self.is_last.get_mut() = false;
+        *self.ends.get_mut() = false;
         *self.answer_within.get_mut() = 0;
         self.silent.stop();
         self.leaving.stop();
@@ -158,6 +162,16 @@ impl ClientStream {
     /// Nothing that has come with this request is taken for another one.
     pub fn forbid_next(&self) {
         self.is_last.store(true, Ordering::Relaxed);
+    }
+
+    /// The connection ends with the answer to this request, whose end others may see elsewhere.
+    pub fn end_with_answer(&self) {
+        self.forbid_next();
+        self.ends.store(true, Ordering::Relaxed);
+    }
+
+    pub fn ends_with_answer(&self) -> bool {
+        self.ends.load(Ordering::Relaxed)
     }
 
     /// Whether something has come that must not be taken for a request.

@@ -19,7 +19,11 @@ pub fn is_complete(read: &[u8], looked_at: usize) -> bool {
 
 /// Whether this is no head, however much may still come.
 pub fn is_hopeless(read: &[u8]) -> bool {
-    read.first().is_some_and(|&first| !is_token_char(first)) || (read.len() >= LONGEST && !holds_end(read))
+    read.first().is_some_and(|&first| !is_token_char(first)) || is_too_long(read)
+}
+
+pub fn is_too_long(read: &[u8]) -> bool {
+    read.len() >= LONGEST && !holds_end(read)
 }
 
 fn holds_end(read: &[u8]) -> bool {
@@ -55,17 +59,22 @@ pub fn body_of(request: &RequestHeader) -> BodyEnd {
     first.and_then(|length| length.trim().parse().ok()).map_or(BodyEnd::Unknown, BodyEnd::After)
 }
 
-/// Whether no reader takes the body to end elsewhere. What follows another request isn't answered: it may be a part of
-/// the body for a reader before this one.
-pub fn is_plainly_framed(request: &RequestHeader) -> bool {
+/// Whether a reader before this one may take the head or the body to end elsewhere. What follows isn't answered: it may
+/// be a part of this request.
+pub fn is_ambiguous(request: &RequestHeader, head: &[u8]) -> bool {
+    !head.ends_with(b"\r\n\r\n") || !is_plain_line(head) || !is_plainly_framed(request)
+}
+
+fn is_plainly_framed(request: &RequestHeader) -> bool {
     let mut codings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
     let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
     let (coding, length) = (codings.next(), lengths.next());
-    request.version == Version::HTTP_11
-        && codings.next().is_none()
+    codings.next().is_none()
         && lengths.next().is_none()
         && !(coding.is_some() && length.is_some())
-        && coding.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        && coding.is_none_or(|coding| {
+            request.version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+        })
         && length.is_none_or(|length| length.as_bytes().iter().all(u8::is_ascii_digit))
 }
 

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use self::mirror::Mirror;
 use self::requests::{Made, Parts};
-use crate::harness::{self, Client, Gateway, Http2, Setup, Stores};
-use crate::history::random::{self, Random};
+use crate::harness::{self, Gateway, Http2, Setup, Stores};
+use crate::random::{self, Random};
 
 const CASES: usize = 150;
 /// For an answer that doesn't come, since the request isn't whole.
@@ -202,44 +202,6 @@ impl Connection {
     async fn more(&mut self) -> Option<()> {
         matches!(self.stream.read_buf(&mut self.received).await, Ok(length) if length > 0).then_some(())
     }
-}
-
-/// Many callers on few connections to the upstream, each request of another of them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_are_never_mixed_up() {
-    const CALLERS: usize = 8;
-    let requests = if number("FUZZ_SECONDS").is_some() { 100_000 } else { 2_000 };
-    let mirror = Mirror::start().await;
-    let gateway = harness::gateway(setup(&mirror, "")).await;
-    let mut callers: Vec<Client> = Vec::new();
-    for number in 0..CALLERS {
-        callers.push(gateway.register(&format!("caller{number}")).await);
-    }
-    let address = gateway.address();
-
-    let asking = callers.iter().map(|client| {
-        let (name, token) = (client.username().to_owned(), client.token());
-        tokio::spawn(async move {
-            let stream = TcpStream::connect(address).await.expect("the gateway listens");
-            let mut connection = Connection { stream, received: Vec::new() };
-            for number in 0..requests / CALLERS {
-                let asked = format!(
-                    "GET /mine/{number} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
-                );
-                let answer = connection.ask(&[asked.as_bytes()], false).await;
-                let Outcome::Answer { status: 200, body, .. } = &answer else { panic!("{answer:?}") };
-                assert!(body.starts_with(&format!("GET /mine/{number}\n")), "{body}");
-                assert!(
-                    body.contains(&format!("x-forwarded-preferred-username: {name}\n")),
-                    "{name}: {body}"
-                );
-            }
-        })
-    });
-    for asked in asking.collect::<Vec<_>>() {
-        asked.await.expect("each got its own");
-    }
-    assert_eq!(mirror.faults(), Vec::<String>::new());
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! Requests as clients and attackers write them: whole ones, odd ones, and ones with a byte changed.
 
-use crate::history::random::Random;
+use crate::random::Random;
 
 const METHODS: [&str; 7] = ["GET", "GET", "GET", "HEAD", "POST", "PUT", "DELETE"];
 const TARGETS: [&str; 14] = [

@@ -1,8 +1,8 @@
 //! What happens to gateways and stores during a run.
 
 use super::fleet::Fleet;
-use super::random::Random;
 use crate::harness::CableState as State;
+use crate::random::Random;
 
 /// How much people do during a fault, and how much until the next.
 const OPERATIONS_DURING: u64 = 25;

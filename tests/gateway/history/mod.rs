@@ -10,7 +10,6 @@ mod faults;
 mod fleet;
 mod outcome;
 mod person;
-pub mod random;
 mod rules;
 mod sessions;
 mod traffic;
@@ -20,9 +19,9 @@ use std::time::{Duration, Instant};
 use self::faults::Fault;
 use self::fleet::Fleet;
 use self::person::Person;
-use self::random::Random;
 use self::rules::History;
 use crate::harness::eventually;
+use crate::random::{self, Random};
 
 const PEOPLE: u64 = 6;
 

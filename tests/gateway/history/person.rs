@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::fleet::Fleet;
 use super::outcome::Outcome;
-use super::random::Random;
 use super::rules::{Credential, Ended, History};
+use crate::random::Random;
 
 /// Ended rights that are tried again and again; older ones are forgotten.
 const ENDED: usize = 40;
