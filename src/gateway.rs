@@ -13,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use pingora::cache::key::HashBinary;
 use pingora::cache::{
     CacheKey, CacheMeta, CachePhase, ForcedFreshness, HitHandler, NoCacheReason, RespCacheable,
@@ -193,6 +193,10 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         _: &mut Self::CTX,
     ) -> RangeType {
+        // RFC 9110 §14.2: a range of anything but a GET is ignored.
+        if session.req_header().method != Method::GET {
+            return RangeType::None;
+        }
         cache::part::drop_empty_suffixes(session.req_header_mut());
         range_header_filter(session.req_header(), response, Some(MOST_RANGES))
     }

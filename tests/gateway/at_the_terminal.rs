@@ -82,13 +82,13 @@ async fn a_password_is_asked_for_twice_and_not_shown() {
 async fn serve_says_where_it_listens_and_what_to_open() {
     let gw = harness::gateway("").await;
     let [proxy, admin] = [(); 2].map(|()| ports::reserve());
-    let environment = [
-        ("PROXY", proxy.address().to_string()),
-        ("ADMIN", admin.address().to_string()),
-        ("PORTCULLIS_CONTROL", gw.home().join("other.sock").display().to_string()),
-    ];
+    let environment = [("PROXY", proxy.address().to_string()), ("ADMIN", admin.address().to_string())];
+    // Another gateway answers at the socket of this one.
+    let file = std::fs::read_to_string(gw.home().join("gateway.yaml")).expect("it is there");
+    let file = file.replacen("listen:\n", "listen:\n  control: other.sock\n", 1);
+    std::fs::write(gw.home().join("second.yaml"), file).expect("the folder is writable");
 
-    let mut terminal = Terminal::run(&gw, "serve gateway.yaml", &environment);
+    let mut terminal = Terminal::run(&gw, "serve second.yaml", &environment);
     terminal.until(&format!("listening on http://{}", proxy.address()));
     terminal.until(&format!("http://{}/console", admin.address()));
     // Ctrl-C.
@@ -113,7 +113,7 @@ async fn a_file_may_be_named_with_or_without_its_option() {
     }
     let said = gw.cli(&["validate", "other.yaml"]);
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    assert!(said.contains("6 routes, 0 tests hold, ") && !said.contains("1 warnings"), "{said}");
+    assert!(said.contains(" routes, 0 tests hold, 1 warning\n"), "{said}");
 }
 
 #[tokio::test]

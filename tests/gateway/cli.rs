@@ -226,7 +226,6 @@ async fn a_start_that_fails_says_why_in_one_line() {
         (GOOD.replace("127.0.0.1:9\"", "${NOT_SET_ANYWHERE}\""), "NOT_SET_ANYWHERE"),
         (GOOD.replace("PROXY", &port), "in use"),
         (GOOD.replace("ADMIN", &port), "in use"),
-        (GOOD.replace("sqlite://data/portcullis.db", "postgres://nobody@127.0.0.1:9/nothing"), "postgres"),
         (GOOD.replace("PROXY\"", "PROXY\", tls: { cert: cert.pem, key: key.pem }"), "cert.pem"),
         (GOOD.replace("routes", "rotues"), "rotues"),
         (GOOD.replace("sqlite://data/portcullis.db", "sqlite:///proc/nothing/portcullis.db"), "sqlite"),

@@ -1,18 +1,21 @@
 //! A policy for tests: cheap hashes, three failures lock.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis::config::policy::{
-    Admin, Argon2Params, Auth, CacheSettings, ClientTimeouts, ControlSocket, EmailRules, KeyMaterial,
+    Admin, Argon2Params, Audit, Auth, CacheSettings, ClientTimeouts, ControlSocket, EmailRules, KeyMaterial,
     KeyRules, Listen, Log, LogLevel, Mail, MailTemplate, MaxConnections, MfaRules, PasswordRules, Policy,
-    Revocation, RouteTable, Share, SigningAlgorithm, StateStorage, Storage, TokenKey, Tokens, UserStorage,
+    Quota, Revocation, RouteTable, Share, SigningAlgorithm, StateStorage, Storage, TokenKey, Tokens,
+    UserStorage,
 };
 use portcullis::identity::reserved::ReservedNames;
 use portcullis::identity::secret::Secret;
 use portcullis::store::LockoutRule;
 
 pub const LOCKING_FAILURES: u32 = 3;
+const FAILURES: NonZeroU32 = NonZeroU32::new(100).expect("it isn't 0");
 
 pub fn policy() -> Policy {
     Policy {
@@ -33,6 +36,7 @@ pub fn policy() -> Policy {
             shutdown_timeout: Duration::ZERO,
         },
         admin: Admin::default(),
+        audit: Audit { keep: None, failures: Quota::new(FAILURES, Duration::from_secs(60), FAILURES) },
         log: Log { level: LogLevel::Info, allowed: Share::ALL, denied: Share::ALL },
         tracing: None,
         trusted_proxies: Vec::new(),
