@@ -88,7 +88,7 @@ async fn class_80_an_error_is_served_to_nobody_else() {
         let client = gw.anonymous();
         let path = "/headers?x-a=1";
         let oversized = client.request(Method::GET, path).header("x-big", "a".repeat(70_000));
-        assert_eq!(client.send(oversized).await.status(), 400);
+        assert_eq!(client.send(oversized).await.status(), 431);
         let bad_method = format!("BREW {path} HTTP/1.1\r\nhost: {}\r\n\r\n", gw.address());
         assert!(gw.raw(bad_method.as_bytes()).await.0.is_some_and(|answer| answer.status >= 400));
         let bad_byte = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nx-a: \x01\r\n\r\n", gw.address());

@@ -58,7 +58,8 @@ async fn a_user_never_reaches_the_admin_page_by_another_spelling() {
         ("/public/%2e%2e/admin/dashboard", 400),
         ("/public/..;/admin/dashboard", 400),
         ("/public\\..\\admin\\dashboard", 400),
-        ("http://gateway/admin/dashboard", 400),
+        ("http://gateway/admin/dashboard", 403),
+        ("http://other/admin/dashboard", 400),
         ("/admin/dashboard?/public/hello", 403),
         ("/public/hello#/../admin/dashboard", 400),
     ];
@@ -275,10 +276,10 @@ async fn class_50_what_was_decided_on_is_what_the_upstream_gets_byte_for_byte() 
 
 #[tokio::test]
 async fn class_49_only_origin_form_is_taken() {
+    // And the absolute form of the host that is asked (`plain_targets`).
     let forms = [
-        "http://gateway/public/hello",
         "http://other/public/hello",
-        "HTTP://gateway/admin/dashboard",
+        "HTTP://other/admin/dashboard",
         "http:/public/hello",
         "public/hello",
         "?x",
@@ -342,7 +343,9 @@ async fn class_98_auth_in_any_spelling_never_falls_to_a_wildcard() {
         let mut connection = gw.raw_connection().await;
         connection.send(request.as_bytes()).await;
         let answer = connection.answer().await.expect("an answer");
-        assert!([400, 404].contains(&answer.status), "{target}: {}", answer.head);
+        // The absolute form of the login is the login.
+        let expected = if target.starts_with("http:") { &[401][..] } else { &[400, 404] };
+        assert!(expected.contains(&answer.status), "{target}: {}", answer.head);
     }
 
     assert_eq!(gw.upstream().all_calls().await, BTreeMap::new());

@@ -82,7 +82,7 @@ async fn class_15_huge_deep_and_dotted_tokens_are_refused_fast() {
         assert!(is_refused, "{case}: {refusal:?}");
     }
     let beyond_any_header = client.present(&"a".repeat(80_000), "/secure/data").await;
-    assert_eq!(beyond_any_header, (400, "bad_request"));
+    assert_eq!(beyond_any_header, (431, "headers_too_large"));
 
     assert_eq!(gw.upstream_calls("/secure/data").await, 0);
     assert_eq!(client.present(&good(), "/protected").await.status, 200);

@@ -9,8 +9,14 @@ use crate::rejection::{Code, Rejection};
 
 const NAMED: &str = "x-refusals";
 const OAUTH2: &str = "x-oauth2";
-const ALWAYS: &[Code] =
-    &[Code::BadPath, Code::BadRequest, Code::RateLimited, Code::Overloaded, Code::Internal];
+const ALWAYS: &[Code] = &[
+    Code::BadPath,
+    Code::BadRequest,
+    Code::HeadersTooLarge,
+    Code::RateLimited,
+    Code::Overloaded,
+    Code::Internal,
+];
 const WITH_BODY: &[Code] = &[Code::BodyTooLarge, Code::RequestTimeout, Code::UnsupportedMediaType];
 const WITH_TOKEN: &[Code] = &[
     Code::NoCredentials,

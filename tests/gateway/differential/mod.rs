@@ -1,5 +1,6 @@
 //! One request by every way: whole and cut in two, by the short ways and by Pingora's, on a fresh connection and after a
-//! hit, over HTTP/1 and HTTP/2. The answer, and what the upstream is sent, must be the same, and a good request after it must get its own answer.
+//! hit, over HTTP/1 and HTTP/2. The answer, and what the upstream is sent, must be the same, and a good request after it
+//! must get its own answer.
 //!
 //! `./dev test` makes a short run. `./dev fuzz 3600` makes one of an hour; the environment variables `FUZZ_SECONDS` and
 //! `FUZZ_SEED` say how long it lasts and with which random numbers.
@@ -188,11 +189,7 @@ impl Connection {
             self.more().await?;
         }
         let body: Vec<u8> = self.received.drain(..length).collect();
-        let mut reason = field("portcullis-reason").unwrap_or_default();
-        if status == 400 && reason.is_empty() && length == 0 {
-            // What can't be read at all, Pingora refuses without a word on its own way.
-            reason = "bad_request".to_owned();
-        }
+        let reason = field("portcullis-reason").unwrap_or_default();
         // Problem documents name their request.
         let body =
             if reason.is_empty() { String::from_utf8_lossy(&body).into_owned() } else { String::new() };
