@@ -66,9 +66,9 @@ pub struct Parts {
     pub body: Vec<u8>,
 }
 
-/// Fields that belong to HTTP/1 alone.
-const OF_HTTP_1: [&str; 7] =
-    ["connection", "te", "expect", "upgrade", "proxy-connection", "x-spaces", "transfer-encoding"];
+/// Fields that belong to HTTP/1 alone, and `Range`: answers over TLS are kept apart, and only a kept one is given in part.
+const OF_HTTP_1: [&str; 8] =
+    ["connection", "te", "expect", "upgrade", "proxy-connection", "x-spaces", "transfer-encoding", "range"];
 
 /// `token` is good for `/mine`.
 pub fn make(random: &mut Random, token: &str) -> Made {
