@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::auth::api::call::Sent;
+use crate::auth::api::call::{Object, Sent};
 use crate::auth::{Described, Refusal};
 use crate::store::Revocations;
 
@@ -36,7 +36,7 @@ pub fn router(revocations: Shared) -> (Router, Value) {
 )]
 async fn catch_up(
     State(revocations): State<Shared>,
-    Sent(_): Sent<CatchUpOrder>,
+    Sent(Object(_)): Sent<Object<CatchUpOrder>>,
 ) -> Result<StatusCode, Refusal> {
     revocations.catch_up().await?;
     Ok(StatusCode::NO_CONTENT)

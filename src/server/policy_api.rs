@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::reload::Reloads;
 use super::status::{LastTry, Status};
 use crate::auth::Described;
-use crate::auth::api::call::Sent;
+use crate::auth::api::call::{Object, Sent};
 use crate::clock::Timestamp;
 use crate::config::problem::Problem;
 use crate::edition::Edition;
@@ -119,7 +119,7 @@ async fn routes(State(api): State<PolicyApi>) -> Json<Shape> {
 async fn reload(
     State(api): State<PolicyApi>,
     Extension(operator): Extension<Arc<Identity>>,
-    Sent(_): Sent<ReloadOrder>,
+    Sent(Object(_)): Sent<Object<ReloadOrder>>,
 ) -> Response {
     tracing::info!(operator = operator.username, "asked for a reload");
     let Some(last_try) = api.reloads.ask().await else {

@@ -82,6 +82,8 @@ async fn nothing_on_the_admin_port_changes_or_reveals_anything_without_an_operat
         let form = gw.admin_request(Method::POST, "/api/policy/reload").bearer_auth(root.token());
         let form = form.header("content-type", "text/plain").body("{}").send().await.expect("it answers");
         assert_eq!(form.status(), 415);
+        let list = ask(&gw, Some(root.token()), Method::POST, "/api/policy/reload", Some(json!([]))).await;
+        assert_eq!((list.status().as_u16(), list.reason()), (400, Some("bad_request")), "no object");
     }
 }
 
