@@ -200,6 +200,10 @@ impl FrontDoor {
     async fn receive(&self, caller: Caller<'_>, arrived: Option<Arrived>) -> Option<End> {
         let Caller { stream, read, remaining, shutdown } = caller;
         let (mut session, read) = self.read_head(stream, read, remaining).await?;
+        let is_line_odd = !is_plain_line(&read);
+        if is_line_odd {
+            ClientStream::of(&session)?.end_with_answer();
+        }
         if *shutdown.borrow() || ClientStream::of(&session)?.ends_with_answer() {
             session.set_keepalive(None);
         }
@@ -207,13 +211,13 @@ impl FrontDoor {
         if !self.gateway.may_forward_itself() && session.req_header().method != Method::CONNECT {
             let stream = into_http1(session)?.into_inner();
             let caller = Caller { stream, read, remaining, shutdown };
-            return Box::pin(self.hand_over(caller, None)).await;
+            let odd = is_line_odd.then(|| self.begin(is_line_odd));
+            return Box::pin(self.hand_over(caller, odd)).await;
         }
         let (mut exchange, arrived) = match arrived {
             Some(arrived) => arrived,
             None => {
-                let mut exchange = self.gateway.begin();
-                exchange.is_line_odd = !is_plain_line(&read);
+                let mut exchange = self.begin(is_line_odd);
                 let arrived = self.gateway.arrive(&Arrival::from(&session), &mut exchange).await;
                 (exchange, arrived)
             }
@@ -235,6 +239,12 @@ impl FrontDoor {
             return None;
         }
         Some(End { stream: self.gateway.end(session, exchange).await?, was_hit, request: None })
+    }
+
+    fn begin(&self, is_line_odd: bool) -> Box<Exchange> {
+        let mut exchange = self.gateway.begin();
+        exchange.is_line_odd = is_line_odd;
+        exchange
     }
 
     /// A session that has read the head, and no more than that; with the head, should it be read again. `None` after
@@ -302,16 +312,7 @@ impl FrontDoor {
 
     /// Pingora's way from here on; with what was found out about the request, if it was received.
     async fn hand_over(&self, caller: Caller<'_>, exchange: Option<Box<Exchange>>) -> Option<End> {
-        let exchange = match exchange {
-            None if !is_plain_line(&caller.read) => {
-                let mut exchange = self.gateway.begin();
-                exchange.is_line_odd = true;
-                Some(exchange)
-            }
-            exchange => exchange,
-        };
-        let ends = caller.stream.as_any().downcast_ref().is_some_and(ClientStream::ends_with_answer);
-        let stays_open = !ends && !*caller.shutdown.borrow();
+        let stays_open = !*caller.shutdown.borrow();
         let mut session = ServerSession::new_http1(caller.stream);
         begin(&mut session, caller.read, caller.remaining, self.patience.body);
         session.set_keepalive(stays_open.then_some(KEEP_ALIVE));

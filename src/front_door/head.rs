@@ -62,7 +62,7 @@ pub fn body_of(request: &RequestHeader) -> BodyEnd {
 /// Whether a reader before this one may take the head or the body to end elsewhere. What follows isn't answered: it may
 /// be a part of this request.
 pub fn is_ambiguous(request: &RequestHeader, head: &[u8]) -> bool {
-    !head.ends_with(b"\r\n\r\n") || !is_plain_line(head) || !is_plainly_framed(request)
+    !head.ends_with(b"\r\n\r\n") || !is_plainly_framed(request)
 }
 
 fn is_plainly_framed(request: &RequestHeader) -> bool {

@@ -32,3 +32,9 @@ pub fn fresh_seed() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     Random::new(since.as_nanos() as u64, u64::from(std::process::id())).next()
 }
+
+/// That an environment variable gives.
+pub fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} isn't a number")))
+}

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use self::mirror::Mirror;
 use self::requests::{Made, Parts};
 use crate::harness::{self, Gateway, Http2, Setup, Stores};
-use crate::random::{self, Random};
+use crate::random::{self, Random, number};
 
 const CASES: usize = 150;
 /// For an answer that doesn't come, since the request isn't whole.
@@ -199,9 +199,4 @@ impl Connection {
     async fn more(&mut self) -> Option<()> {
         matches!(self.stream.read_buf(&mut self.received).await, Ok(length) if length > 0).then_some(())
     }
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} isn't a number")))
 }

@@ -21,7 +21,7 @@ use self::fleet::Fleet;
 use self::person::Person;
 use self::rules::History;
 use crate::harness::eventually;
-use crate::random::{self, Random};
+use crate::random::{self, Random, number};
 
 const PEOPLE: u64 = 6;
 
@@ -61,9 +61,4 @@ async fn no_fault_breaks_what_two_gateways_have_acknowledged() {
     }
 
     history.report(faults, begun.elapsed());
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} isn't a number")))
 }

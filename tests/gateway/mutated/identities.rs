@@ -7,9 +7,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::answers;
-use super::number;
 use crate::harness::{self, Gateway, PATIENCE, Setup};
-use crate::random::{self, Random};
+use crate::random::{self, Random, number};
 
 const USERS: usize = 8;
 const CONNECTIONS: u64 = 16;

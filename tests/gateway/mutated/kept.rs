@@ -2,9 +2,9 @@
 
 use super::answers::{self, Answer};
 use super::backend::Backend;
-use super::{number, ways};
+use super::ways;
 use crate::harness::{self, Gateway, Setup};
-use crate::random::{self, Random};
+use crate::random::{self, Random, number};
 
 /// Requests of a run.
 const REQUESTS: u64 = 60;

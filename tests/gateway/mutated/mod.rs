@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use self::case::Case;
 use self::ways::{Outcome, Ways};
-use crate::random::{self, Random};
+use crate::random::{self, Random, number};
 
 /// Cases of a short run.
 const CASES: u64 = 400;
@@ -65,9 +65,4 @@ fn difference(case: &Case, short: &Outcome, long: &Outcome) -> Option<String> {
         return told("the client gets another answer");
     }
     None
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} isn't a number")))
 }
